@@ -1,0 +1,91 @@
+"""Training documents of the microworld, each a function of (world, seed, index).
+
+    prose    everything about a few people, in varied wording and order
+    quiz     a subject's questions in one format, one to six of them, as the evaluation puts them
+    list     names and what they hold, read out once and then again in another order
+"""
+
+from __future__ import annotations
+
+from archbench.data.microworld.quiz import FORMATS, GROUPS, RECALL_SIZES, description, render, training_question
+from archbench.data.microworld.world import OBJECTS, RELATIONS, World
+from archbench.draw import Draw
+
+_STATEMENTS: dict[str, tuple[str, ...]] = {
+    "trade": (
+        "{name} works as a {value}.",
+        "The trade of {name} is {value}.",
+        "Everyone knows {name} the {value}.",
+        "{name} earns a living as a {value}.",
+    ),
+    "town": (
+        "{name} lives in {value}.",
+        "The town of {name} is {value}.",
+        "{name} has a house in {value}.",
+        "You will find {name} in {value}.",
+    ),
+    "pet": (
+        "{name} keeps a {value}.",
+        "The pet of {name} is a {value}.",
+        "{name} walks with a {value}.",
+        "{name} feeds the {value} at dawn.",
+    ),
+    "instrument": (
+        "{name} plays the {value}.",
+        "The instrument of {name} is the {value}.",
+        "{name} practises the {value} at night.",
+        "{name} owns an old {value}.",
+    ),
+    "dish": (
+        "{name} likes to eat {value}.",
+        "The dish of {name} is {value}.",
+        "{name} cooks {value} every week.",
+        "{name} never says no to {value}.",
+    ),
+    "colour": (
+        "{name} wears {value}.",
+        "The colour of {name} is {value}.",
+        "{name} paints every door {value}.",
+        "{name} loves all that is {value}.",
+    ),
+}
+
+_SHARES = (("prose", 0.4), ("quiz", 0.5), ("list", 0.1))
+"""Share of the documents (not of the tokens) of each kind."""
+
+
+def _prose(world: World, draw: Draw) -> str:
+    paragraphs = []
+    for name in draw.sample(world.names, 1 + draw.below(3)):
+        facts = world.by_person[name]
+        sentences = [
+            draw.pick(_STATEMENTS[relation]).format(name=name, value=facts[relation].value)
+            for relation in draw.shuffled(list(RELATIONS))
+        ]
+        paragraphs.append(f"About {name}: " + " ".join(sentences))
+    return "\n".join(paragraphs)
+
+
+def _quiz(world: World, draw: Draw) -> str:
+    subject, layout = draw.pick(list(GROUPS)), draw.pick(FORMATS)
+    turns = ["".join(render(training_question(world, subject, draw), layout)) for _ in range(1 + draw.below(6))]
+    return description(subject) + "\n\n" + "\n\n".join(turns)
+
+
+def _list(world: World, draw: Draw) -> str:
+    size = draw.pick(RECALL_SIZES)
+    pairs = list(zip(draw.sample(world.names, size), draw.sample(OBJECTS, size), strict=True))
+    again = draw.shuffled(pairs)
+    first, second = (", ".join(f"{name} {thing}" for name, thing in part) for part in (pairs, again))
+    return f"They hold: {first}.\nAgain: {second}."
+
+
+def document(world: World, seed: int, *index: int) -> str:
+    """Text of the training document with this index; independent of every other document."""
+    draw = Draw(seed, "document", *index)
+    ticket = draw.uniform()
+    for kind, share in _SHARES:
+        if ticket < share:
+            break
+        ticket -= share
+    return {"prose": _prose, "quiz": _quiz, "list": _list}[kind](world, draw)
