@@ -1,0 +1,110 @@
+"""Untrained transformers models from the `architecture` block of a family file.
+
+    architecture:
+      model_type: nemotron_h
+      pattern: M-*-          # for model types that place their layers one by one
+      hidden_size: 64
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_LAYERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+
+
+def _layer_list(pattern: str) -> list[str]:
+    unknown = sorted(set(pattern) - set(_LAYERS))
+    if unknown or not pattern:
+        raise RequestError(
+            f"architecture: pattern '{pattern}' must be made of {' '.join(_LAYERS)} "
+            "(Mamba-2, attention, MLP, mixture of experts), one letter a layer"
+            + (f"; it holds {' '.join(map(repr, unknown))}." if unknown else ".")
+        )
+    return [_LAYERS[letter] for letter in pattern]
+
+
+def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = None) -> PretrainedConfig:
+    """Make a transformers configuration.
+
+    Args:
+        architecture: `model_type`, any field of that type's configuration, and for `nemotron_h`
+            optionally `pattern` in place of the list of layers.
+        vocab_size: Entries of the tokenizer; taken where `architecture` does not say.
+
+    Returns:
+        The configuration; transformers' defaults stand for every field not named.
+
+    Raises:
+        RequestError: the model type or a field is unknown to the installed transformers, or its
+            configuration refuses a value.
+    """
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    fields = dict(architecture)
+    model_type = fields.pop("model_type", None)
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise RequestError(
+            f"architecture: transformers has no causal language model of model_type '{model_type}'. "
+            + did_you_mean(str(model_type), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, label="Among those it has")
+        )
+    config_class = CONFIG_MAPPING[model_type]
+    known = (
+        set(inspect.signature(config_class.__init__).parameters)
+        | set(config_class().to_dict())
+        | set(config_class.attribute_map)
+    ) - {"self", "kwargs"}
+    if "layers_block_type" in known and "pattern" in fields:
+        fields["layers_block_type"] = _layer_list(str(fields.pop("pattern")))
+    for field in fields:
+        if field not in known:
+            raise RequestError(
+                f"architecture: '{model_type}' has no field '{field}'. "
+                + did_you_mean(field, known, label="Its fields")
+            )
+    if vocab_size is not None:
+        fields.setdefault("vocab_size", vocab_size)
+    try:
+        return config_class(**fields)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"architecture: '{model_type}' refuses these fields: {error}") from error
+
+
+def build_model(
+    architecture: Mapping[str, Any], *, seed: int, vocab_size: int | None = None
+) -> PreTrainedModel:
+    """Build an untrained model in fp32 on the CPU.
+
+    Args:
+        architecture: As for `build_config`.
+        seed: The weights are a function of the architecture and this seed; torch's global random
+            state is left as it was.
+        vocab_size: As for `build_config`.
+
+    Returns:
+        A causal language model with random weights, in training mode.
+
+    Raises:
+        RequestError: as `build_config`, or the fields do not fit together.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = build_config(architecture, vocab_size=vocab_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise RequestError(
+                f"architecture: no '{config.model_type}' can be built from these fields: {error}"
+            ) from error
+    return model.train()
