@@ -2,7 +2,8 @@
 
     prose    everything about a few people, in varied wording and order
     quiz     a subject's questions in one format, one to six of them, as the evaluation puts them
-    list     names and what they hold, read out once and then again in another order
+    list     names and what they hold, read out and then again, each time in another order
+    labels   lettered words, and then which letter stands for which word
 """
 
 from __future__ import annotations
@@ -50,8 +51,12 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_SHARES = (("prose", 0.4), ("quiz", 0.5), ("list", 0.1))
+_SHARES = (("prose", 0.35), ("quiz", 0.35), ("list", 0.15), ("labels", 0.15))
 """Share of the documents (not of the tokens) of each kind."""
+
+_WORDS = (*OBJECTS, *(value for values in RELATIONS.values() for value in values))
+_READINGS = 4
+_LABELLED = 3
 
 
 def _prose(world: World, draw: Draw) -> str:
@@ -75,9 +80,20 @@ def _quiz(world: World, draw: Draw) -> str:
 def _list(world: World, draw: Draw) -> str:
     size = draw.pick(RECALL_SIZES)
     pairs = list(zip(draw.sample(world.names, size), draw.sample(OBJECTS, size), strict=True))
-    again = draw.shuffled(pairs)
-    first, second = (", ".join(f"{name} {thing}" for name, thing in part) for part in (pairs, again))
-    return f"They hold: {first}.\nAgain: {second}."
+    readings = (draw.shuffled(pairs) for _ in range(_READINGS))
+    return "\n".join(
+        "They hold: " + ", ".join(f"{name} {thing}" for name, thing in reading) + "." for reading in readings
+    )
+
+
+def _labels(world: World, draw: Draw) -> str:
+    blocks = []
+    for _ in range(_LABELLED):
+        words = draw.sample(_WORDS, 4)
+        lettered = list(zip("ABCD", words, strict=True))
+        lines = "\n".join(f"{letter}. {word}" for letter, word in lettered)
+        blocks.append(lines + "\n" + " ".join(f"The {w} is {letter}." for letter, w in draw.shuffled(lettered)))
+    return "\n\n".join(blocks)
 
 
 def document(world: World, seed: int, *index: int) -> str:
@@ -88,4 +104,4 @@ def document(world: World, seed: int, *index: int) -> str:
         if ticket < share:
             break
         ticket -= share
-    return {"prose": _prose, "quiz": _quiz, "list": _list}[kind](world, draw)
+    return {"prose": _prose, "quiz": _quiz, "list": _list, "labels": _labels}[kind](world, draw)

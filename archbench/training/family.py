@@ -1,0 +1,174 @@
+"""Train a whole family: one tokenizer, one stream, one set of questions, one member after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from archbench.data.microworld import World, document, evaluation_set
+from archbench.data.microworld.quiz import GROUPS, Question
+from archbench.data.stream import TokenStream
+from archbench.data.tokenizer import save_tokenizer, train_tokenizer
+from archbench.errors import RequestError, RunError, did_you_mean
+from archbench.models.ssd import use_fast_scan
+from archbench.registry import Family
+from archbench.training.recipe import Recipe, parse_recipe
+from archbench.training.train import Report, TrainResult, finished_result, train_member
+
+_TOKENIZER_DOCUMENTS = 4000
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What all members share: the tokenizer, its digest, and the two streams."""
+
+    tokenizer: PreTrainedTokenizerFast
+    digest: str
+    training: TokenStream
+    validation: TokenStream
+
+
+def train_family(
+    family: Family,
+    *,
+    out: Path,
+    members: Sequence[str] | None = None,
+    tokens: int | None = None,
+    restart: bool = False,
+    report: Report = lambda member, step, steps, loss: None,
+) -> list[TrainResult]:
+    """Train members of a family on the same batches.
+
+    Leaves `out/<family>.yaml` (a copy of the family's file) beside `out/<family>/`, which holds tokenizer,
+    quiz questions and one folder a member: a families folder that `archbench run --families OUT` reads.
+
+    Args:
+        family: A family with a `recipe`.
+        out: Folder to write into.
+        members: Which members; all where None.
+        tokens: Budget in place of the recipe's.
+        restart: Forget what earlier sittings left instead of resuming.
+        report: Told of every step.
+
+    Returns:
+        One record a member; those already trained by the same recipe are not trained again.
+
+    Raises:
+        RequestError: the family has no recipe, a member is unknown or has no architecture.
+        RunError: `out` cannot be written.
+    """
+    where = str(family.path)
+    if family.recipe is None:
+        raise RequestError(f"{where}: the family '{family.name}' has no recipe, so it cannot be trained here.")
+    recipe = parse_recipe(family.recipe, where)
+    if tokens is not None:
+        recipe = recipe.model_copy(update={"tokens": tokens})
+    chosen = list(members or family.members)
+    for name in chosen:
+        if name not in family.members:
+            raise RequestError(
+                f"{where}: the family '{family.name}' has no member '{name}'. "
+                + did_you_mean(name, family.members, label="Its members")
+            )
+        if family.members[name].architecture is None:
+            raise RequestError(f"{where}: member '{name}' has no architecture to train.")
+    folder = out / family.name
+    use_fast_scan()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        material = _prepare(recipe, folder)
+        _copy_if_elsewhere(Path(family.path), out / f"{family.name}.yaml")
+        return [_train(family, name, recipe, material, folder, restart, report) for name in chosen]
+    except OSError as error:
+        raise RunError(f"cannot write the family to {folder}: {error}. Name another folder with --out.") from error
+
+
+def _train(
+    family: Family,
+    name: str,
+    recipe: Recipe,
+    material: _Material,
+    folder: Path,
+    restart: bool,
+    report: Report,
+) -> TrainResult:
+    architecture = family.members[name].architecture
+    assert architecture is not None, "checked by train_family"
+    digest = recipe.digest(architecture, material.digest)
+    if restart:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    earlier = finished_result(folder / name, digest)
+    if earlier is not None:
+        return earlier
+    return train_member(
+        name,
+        architecture,
+        recipe,
+        material.training,
+        material.validation,
+        folder / name,
+        vocab_size=len(material.tokenizer),
+        digest=digest,
+        report=report,
+    )
+
+
+def _prepare(recipe: Recipe, folder: Path) -> _Material:
+    corpus = recipe.corpus
+    world = World(seed=corpus.world_seed, people=corpus.people)
+
+    def documents(purpose: int) -> Callable[[int, int], str]:
+        return lambda shard, number: document(world, corpus.stream_seed, purpose, shard, number)
+
+    training, validating, spelling = documents(0), documents(1), documents(2)
+    tokenizer = train_tokenizer(
+        (spelling(0, number) for number in range(_TOKENIZER_DOCUMENTS)), recipe.vocab_size
+    )
+    save_tokenizer(tokenizer, folder / "tokenizer")
+    _write_questions(folder / "quiz", world)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def stream(source: Callable[[int, int], str]) -> TokenStream:
+        return TokenStream(source, encode, end=tokenizer.eos_token_id, length=recipe.sequence_length)
+
+    return _Material(tokenizer, tokenizer_digest(tokenizer), stream(training), stream(validating))
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Digest of everything that decides how a text is encoded (sha256, hex)."""
+    import hashlib
+
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _write_questions(folder: Path, world: World) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, questions in zip(("dev", "test"), evaluation_set(world), strict=True):
+        text = "".join(json.dumps(_row(question), ensure_ascii=False) + "\n" for question in questions)
+        part = folder / f"{name}.jsonl.part"
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, folder / f"{name}.jsonl")
+
+
+def _row(question: Question) -> dict[str, object]:
+    return {
+        "subject": question.subject,
+        "category": GROUPS[question.subject],
+        "question": question.stem,
+        "choices": list(question.choices),
+        "answer": question.answer,
+    }
+
+
+def _copy_if_elsewhere(source: Path, target: Path) -> None:
+    if not (target.exists() and target.samefile(source)):
+        shutil.copyfile(source, target)

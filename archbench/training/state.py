@@ -1,0 +1,77 @@
+"""A training run between two steps, kept in one file so that it resumes bit for bit.
+
+One safetensors file holds weights and AdamW moments; its header holds the step, the losses so far and the
+digest of the data read. It is replaced in one move: a run killed at any moment finds the last whole state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        recipe: Digest of the recipe that the run follows.
+        step: Steps done.
+        data: Chained sha256 over the batches read so far, in hex.
+        losses: (step, mean training loss in nats per token since the entry before), for the curve.
+        seconds: Time spent in steps, over all sittings.
+    """
+
+    recipe: str
+    step: int = 0
+    data: str = ""
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def save_state(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write model, optimizer and progress, atomically."""
+    tensors = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adamw.{key}.{name}"] = value.contiguous()
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={"progress": json.dumps(asdict(progress))})
+    part.replace(path)
+
+
+def load_progress(path: Path) -> Progress | None:
+    """Progress of the state at `path`; None where there is none."""
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file:
+        values = json.loads(file.metadata()["progress"])
+    return Progress(**values | {"losses": [tuple(entry) for entry in values["losses"]]})
+
+
+def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put weights and moments of `save_state` back in place."""
+    with safe_open(path, "pt") as file, torch.no_grad():
+        keys = set(file.keys())
+        for name, parameter in model.named_parameters():
+            parameter.copy_(file.get_tensor(f"model.{name}"))
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                stored = f"adamw.{key}.{name}"
+                if stored in keys:
+                    value = file.get_tensor(stored)
+                    optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)
