@@ -1,9 +1,9 @@
 """Untrained transformers models from the `architecture` block of a family file.
 
-    architecture:
-      model_type: nemotron_h
-      pattern: M-*-          # for model types that place their layers one by one
-      hidden_size: 64
+architecture:
+model_type: nemotron_h
+pattern: M-*-          # for model types that place their layers one by one
+hidden_size: 64
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from archbench.data.stream import TokenStream
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.ssd import use_fast_scan
-from archbench.registry import Family
+from archbench.registry import Family  # type: ignore
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.train import Report, TrainResult, finished_result, train_member
 
@@ -65,7 +65,9 @@ def train_family(
     """
     where = str(family.path)
     if family.recipe is None:
-        raise RequestError(f"{where}: the family '{family.name}' has no recipe, so it cannot be trained here.")
+        raise RequestError(
+            f"{where}: the family '{family.name}' has no recipe, so it cannot be trained here."
+        )
     recipe = parse_recipe(family.recipe, where)
     if tokens is not None:
         recipe = recipe.model_copy(update={"tokens": tokens})
@@ -86,7 +88,9 @@ def train_family(
         _copy_if_elsewhere(Path(family.path), out / f"{family.name}.yaml")
         return [_train(family, name, recipe, material, folder, restart, report) for name in chosen]
     except OSError as error:
-        raise RunError(f"cannot write the family to {folder}: {error}. Name another folder with --out.") from error
+        raise RunError(
+            f"cannot write the family to {folder}: {error}. Name another folder with --out."
+        ) from error
 
 
 def _train(

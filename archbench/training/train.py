@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from archbench.data.stream import TokenStream, Tokens
+from archbench.data.stream import Tokens, TokenStream
 from archbench.models.build import build_model
 from archbench.training.recipe import Recipe
 from archbench.training.state import Progress, load_progress, load_state, save_state, write_json

@@ -1,14 +1,21 @@
 """Training documents of the microworld, each a function of (world, seed, index).
 
-    prose    everything about a few people, in varied wording and order
-    quiz     a subject's questions in one format, one to six of them, as the evaluation puts them
-    list     names and what they hold, read out and then again, each time in another order
-    labels   lettered words, and then which letter stands for which word
+prose    everything about a few people, in varied wording and order
+quiz     a subject's questions in one format, one to six of them, as the evaluation puts them
+list     names and what they hold, read out and then again, each time in another order
+labels   lettered words, and then which letter stands for which word
 """
 
 from __future__ import annotations
 
-from archbench.data.microworld.quiz import FORMATS, GROUPS, RECALL_SIZES, description, render, training_question
+from archbench.data.microworld.quiz import (
+    FORMATS,
+    GROUPS,
+    RECALL_SIZES,
+    description,
+    render,
+    training_question,
+)
 from archbench.data.microworld.world import OBJECTS, RELATIONS, World
 from archbench.draw import Draw
 
@@ -73,7 +80,9 @@ def _prose(world: World, draw: Draw) -> str:
 
 def _quiz(world: World, draw: Draw) -> str:
     subject, layout = draw.pick(list(GROUPS)), draw.pick(FORMATS)
-    turns = ["".join(render(training_question(world, subject, draw), layout)) for _ in range(1 + draw.below(6))]
+    turns = [
+        "".join(render(training_question(world, subject, draw), layout)) for _ in range(1 + draw.below(6))
+    ]
     return description(subject) + "\n\n" + "\n\n".join(turns)
 
 
@@ -92,7 +101,9 @@ def _labels(world: World, draw: Draw) -> str:
         words = draw.sample(_WORDS, 4)
         lettered = list(zip("ABCD", words, strict=True))
         lines = "\n".join(f"{letter}. {word}" for letter, word in lettered)
-        blocks.append(lines + "\n" + " ".join(f"The {w} is {letter}." for letter, w in draw.shuffled(lettered)))
+        blocks.append(
+            lines + "\n" + " ".join(f"The {w} is {letter}." for letter, w in draw.shuffled(lettered))
+        )
     return "\n\n".join(blocks)
 
 

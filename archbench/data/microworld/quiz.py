@@ -32,7 +32,7 @@ from archbench.draw import Draw
 FORMATS = ("standard", "choice_text", "cloze")
 RECALL_SIZES = (4, 8, 16)
 GROUPS: dict[str, str] = (
-    {relation: "facts" for relation in RELATIONS}
+    dict.fromkeys(RELATIONS, "facts")
     | {"kinds": "kinds"}
     | {f"recall_{size}": "recall" for size in RECALL_SIZES}
 )

@@ -1,0 +1,138 @@
+"""Training: the same weights twice, the same weights after a kill, the same batches for every member."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from archbench.data.stream import TokenStream
+from archbench.errors import RequestError
+from archbench.training import train as training
+from archbench.training.recipe import Recipe, parse_recipe
+from archbench.training.train import TrainResult, finished_result, train_member
+
+RECIPE = Recipe(tokens=16 * 4 * 10, sequence_length=16, batch_sequences=4, validation_windows=6, warmup=0.2)
+LLAMA = {
+    "model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": True,
+}  # fmt: skip
+HYBRID = {
+    "model_type": "nemotron_h", "pattern": "M*", "hidden_size": 16, "num_attention_heads": 2, "head_dim": 8,
+    "num_key_value_heads": 2, "mamba_num_heads": 2, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 1,
+    "chunk_size": 8,
+}  # fmt: skip
+
+
+def stream(offset: int = 0) -> TokenStream:
+    return TokenStream(
+        lambda shard, number: f"{shard * 7 + number + offset}",
+        lambda texts: [[1 + (int(t) + k) % 30 for k in range(5)] for t in texts],
+        end=0,
+        length=16,
+        windows_per_shard=8,
+    )
+
+
+def train(
+    folder: Path,
+    architecture: dict[str, object] = LLAMA,
+    report: Callable[[str, int, int, float], None] = lambda *_: None,
+    recipe: Recipe = RECIPE,
+) -> TrainResult:
+    return train_member(
+        "m", architecture, recipe, stream(), stream(1000), folder,
+        vocab_size=32, digest=recipe.digest(architecture, "t"), report=report,
+    )  # fmt: skip
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+
+
+@pytest.mark.parametrize("architecture", [LLAMA, HYBRID], ids=["llama", "hybrid"])
+@pytest.mark.parametrize("killed_after", [1, 4, 9])
+def test_a_killed_run_ends_with_the_same_bits(
+    tmp_path: Path, architecture: dict[str, object], killed_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0.0)
+    straight = train(tmp_path / "straight", architecture)
+    seen: list[int] = []
+
+    def kill(member: str, step: int, steps: int, loss: float) -> None:
+        seen.append(step)
+        if step == killed_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", architecture, kill)
+    assert finished_result(tmp_path / "killed", straight.recipe) is None
+    resumed = train(tmp_path / "killed", architecture, lambda m, step, steps, loss: seen.append(step))
+    assert seen == [*range(1, killed_after + 1), *range(killed_after, 11)], "resumes at the last saved step"
+    for name, tensor in weights(tmp_path / "straight").items():
+        assert torch.equal(tensor, weights(tmp_path / "killed")[name]), name
+    timing = {"seconds", "tokens_per_second", "folder"}
+    assert resumed.model_dump(exclude=timing) == straight.model_dump(exclude=timing)
+
+
+def test_members_read_the_same_batches_and_the_record_says_so(tmp_path: Path) -> None:
+    results = [train(tmp_path / name, a) for name, a in (("llama", LLAMA), ("hybrid", HYBRID))]
+    assert results[0].data == results[1].data
+    assert results[0].recipe != results[1].recipe
+    with safe_open(tmp_path / "llama" / "model.safetensors", "pt") as file:
+        assert file.metadata()["archbench_recipe"] == results[0].recipe
+    assert json.loads((tmp_path / "llama" / "training.json").read_text())["outcome"] == "finished"
+    assert not (tmp_path / "llama" / ".state").exists()
+
+
+def test_the_loss_falls_and_the_published_model_has_it(tmp_path: Path) -> None:
+    result = train(tmp_path, recipe=RECIPE.model_copy(update={"tokens": 16 * 4 * 150, "learning_rate": 1e-2}))
+    assert result.validation_loss is not None
+    assert result.validation_loss < 0.7 * math.log(32)
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert training.validation_loss(model, RECIPE, stream(1000)) == pytest.approx(
+        result.validation_loss, abs=1e-5
+    )
+
+
+def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(model: torch.nn.Module, windows: object) -> torch.Tensor:
+        return torch.tensor(float("nan"), requires_grad=True)
+
+    monkeypatch.setattr(training, "_loss", explode)
+    result = train(tmp_path)
+    assert (result.outcome, result.validation_loss) == ("diverged", None)
+
+
+def test_the_schedule_rises_then_follows_a_cosine_to_its_share() -> None:
+    recipe = RECIPE.model_copy(update={"tokens": 16 * 4 * 100, "final_learning_rate": 0.1, "warmup": 0.1})
+    rates = [recipe.learning_rate_at(step) for step in range(recipe.steps)]
+    assert rates[0] == pytest.approx(recipe.learning_rate / 10)
+    assert max(rates) == rates[10] == recipe.learning_rate
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1 * recipe.learning_rate, rel=0.02)
+
+
+def test_every_field_of_the_recipe_changes_its_digest() -> None:
+    changed = {
+        "vocab_size": 999, "tokens": 1, "sequence_length": 9, "batch_sequences": 3, "learning_rate": 1.0,
+        "final_learning_rate": 0.5, "warmup": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "clip": 3.0,
+        "seed": 9, "validation_windows": 3, "corpus": RECIPE.corpus.model_copy(update={"people": 99}),
+    }  # fmt: skip
+    assert set(changed) == set(Recipe.model_fields)
+    digests = {RECIPE.model_copy(update={key: value}).digest(LLAMA, "t") for key, value in changed.items()}
+    digests |= {RECIPE.digest(LLAMA, "t"), RECIPE.digest(HYBRID, "t"), RECIPE.digest(LLAMA, "u")}
+    assert len(digests) == len(changed) + 3
+
+
+def test_a_wrong_recipe_names_file_and_key() -> None:
+    with pytest.raises(RequestError, match=r"f\.yaml.*corpus\.poeple: extra inputs"):
+        parse_recipe({"tokens": 5, "corpus": {"poeple": 3}}, "f.yaml")
