@@ -5,8 +5,8 @@ The recurrence, per head, with state h of shape [head_dim, state]:
     h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_tᵀ        y_t = h_t C_t + D x_t
 
 is cut into chunks of Q steps. Within a chunk it is a masked attention without softmax, Y = (C Bᵀ ∘ L) X with
-L_ij = exp(Σ_{j<k≤i} dt_k A); between chunks only the state passes on (Dao & Gu 2024, arXiv 2405.21060, section 6,
-"block decomposition"). The reference computes the same with B and C repeated for every head and the heads
+L_ij = exp(Σ_{j<k≤i} dt_k A); between chunks only the state passes on (Dao & Gu 2024, arXiv 2405.21060,
+section 6, "block decomposition"). The reference computes the same with B and C repeated for every head and the heads
 last in memory; here the groups' B and C are shared by their heads and every product is one batched matrix
 product over contiguous blocks.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -149,8 +149,6 @@ def _prepare(recipe: Recipe, folder: Path) -> _Material:
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     """Digest of everything that decides how a text is encoded (sha256, hex)."""
-    import hashlib
-
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
@@ -160,7 +158,7 @@ def _write_questions(folder: Path, world: World) -> None:
         text = "".join(json.dumps(_row(question), ensure_ascii=False) + "\n" for question in questions)
         part = folder / f"{name}.jsonl.part"
         part.write_text(text, encoding="utf-8")
-        os.replace(part, folder / f"{name}.jsonl")
+        part.replace(folder / f"{name}.jsonl")
 
 
 def _row(question: Question) -> dict[str, object]:

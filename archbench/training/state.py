@@ -7,7 +7,6 @@ digest of the data read. It is replaced in one move: a run killed at any moment 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -74,4 +73,4 @@ def write_json(path: Path, value: object) -> None:
     """Write JSON atomically."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)

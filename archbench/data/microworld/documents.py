@@ -8,6 +8,8 @@ labels   lettered words, and then which letter stands for which word
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from archbench.data.microworld.quiz import (
     FORMATS,
     GROUPS,
@@ -58,9 +60,6 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_SHARES = (("prose", 0.35), ("quiz", 0.35), ("list", 0.15), ("labels", 0.15))
-"""Share of the documents (not of the tokens) of each kind."""
-
 _WORDS = (*OBJECTS, *(value for values in RELATIONS.values() for value in values))
 _READINGS = 4
 _LABELLED = 3
@@ -80,9 +79,8 @@ def _prose(world: World, draw: Draw) -> str:
 
 def _quiz(world: World, draw: Draw) -> str:
     subject, layout = draw.pick(list(GROUPS)), draw.pick(FORMATS)
-    turns = [
-        "".join(render(training_question(world, subject, draw), layout)) for _ in range(1 + draw.below(6))
-    ]
+    questions = [training_question(world, subject, draw) for _ in range(1 + draw.below(6))]
+    turns = ["".join(render(question, layout)) for question in questions]
     return description(subject) + "\n\n" + "\n\n".join(turns)
 
 
@@ -101,9 +99,8 @@ def _labels(world: World, draw: Draw) -> str:
         words = draw.sample(_WORDS, 4)
         lettered = list(zip("ABCD", words, strict=True))
         lines = "\n".join(f"{letter}. {word}" for letter, word in lettered)
-        blocks.append(
-            lines + "\n" + " ".join(f"The {w} is {letter}." for letter, w in draw.shuffled(lettered))
-        )
+        key = " ".join(f"The {word} is {letter}." for letter, word in draw.shuffled(lettered))
+        blocks.append(f"{lines}\n{key}")
     return "\n\n".join(blocks)
 
 
@@ -111,8 +108,17 @@ def document(world: World, seed: int, *index: int) -> str:
     """Text of the training document with this index; independent of every other document."""
     draw = Draw(seed, "document", *index)
     ticket = draw.uniform()
-    for kind, share in _SHARES:
+    for make, share in _KINDS:
         if ticket < share:
-            break
+            return make(world, draw)
         ticket -= share
-    return {"prose": _prose, "quiz": _quiz, "list": _list, "labels": _labels}[kind](world, draw)
+    raise AssertionError("shares add up to 1, and a ticket is below 1")
+
+
+_KINDS: tuple[tuple[Callable[[World, Draw], str], float], ...] = (
+    (_prose, 0.35),
+    (_quiz, 0.35),
+    (_list, 0.15),
+    (_labels, 0.15),
+)
+"""Kinds of documents and their shares (of the documents, not of the tokens)."""

@@ -2,9 +2,9 @@
 
 Three groups of subjects, each answerable in one way only:
 
-    facts    what prose stated somewhere in training      What is the trade of Mira?
-    kinds    what sort of thing a word names              Which of these is a pet?
-    recall   what this very question's passage states     They hold: Mira rope, Taba coin. What does Taba hold?
+    facts    what prose stated somewhere in training   What is the trade of Mira?
+    kinds    what sort of thing a word names           Which of these is a pet?
+    recall   what this very question's passage says    They hold: Mira rope, Taba coin. What does Taba hold?
 
 and three formats, here for one question (the answer, which ends the text, is what is scored):
 
