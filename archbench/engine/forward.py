@@ -124,9 +124,9 @@ class Scorer:
             handle.remove()
         if [shape[:2] for shape in seen] != [input_ids.shape] or logits.shape[:2] != (1, len(places)):
             raise RunError(
-                f"{type(self._model).__name__} does not put its hidden states through its output head once "
-                f"and in full (inputs {tuple(input_ids.shape)}, head saw {[tuple(shape) for shape in seen]}), so "
-                "archbench cannot score with it."
+                f"archbench cannot score with {type(self._model).__name__}, which does not put its hidden "
+                "states through its output head once and in full: for inputs of shape "
+                f"{tuple(input_ids.shape)} the head saw {[tuple(shape) for shape in seen]}."
             )
         return logits[0]  # type: ignore[no-any-return]
 

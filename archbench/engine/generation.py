@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from transformers import DynamicCache, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from archbench.engine.caches import exact_cache
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Generator:
         )
         with (
             _own_defaults_aside(self._model),
-            _cache_for(self._model) as cache,
+            exact_cache(self._model) as cache,
             _seeded(seed, self._model.device),
         ):
             output = self._model.generate(
@@ -121,49 +121,6 @@ class _StopStrings(StoppingCriteria):  # type: ignore[misc]
                 if any(string in text for string in self._stop):
                     self.ends[i] = count
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
-
-
-class _CountingCache(DynamicCache):  # type: ignore[misc]
-    """A cache that knows its length although none of its layers is attention.
-
-    transformers asks a cache of only recurrent layers for its length and raises when no layer
-    can tell (`nemotron_h` with a pattern without `*`). Here the tokens that went through the model count.
-    """
-
-    seen = 0
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self.seen
-
-    def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
-        return self.seen + query_length, 0
-
-
-@contextlib.contextmanager
-def _cache_for(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
-    """Arguments that give `generate` a cache which can tell its length; none where its own can."""
-    # mamba and mamba2 name theirs `cache_params` and never ask for its length.
-    if "past_key_values" not in inspect.signature(model.forward).parameters or _tells_length(model):
-        yield {}
-        return
-    cache = _CountingCache(config=model.config)
-
-    def count(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        cache.seen += kwargs["input_ids"].shape[1]
-
-    handle = model.register_forward_hook(count, with_kwargs=True)
-    try:
-        yield {"past_key_values": cache}
-    finally:
-        handle.remove()
-
-
-def _tells_length(model: PreTrainedModel) -> bool:
-    try:
-        DynamicCache(config=model.config).get_seq_length()
-    except ValueError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
@@ -24,10 +24,8 @@ from archbench.engine.text import Codec
 from archbench.engine.usage import Report, Usage, reporting
 from archbench.errors import RequestError, RunError
 from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
-from archbench.models.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
-    import torch
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,64 +33,8 @@ ENGINE_VERSION = 1
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
-def load_lm(
-    model: PreTrainedModel | str | Path,
-    tokenizer: PreTrainedTokenizerBase | str | Path | None = None,
-    *,
-    revision: str | None = None,
-    batch_tokens: int = 8192,
-    dtype: str | torch.dtype = "auto",
-    device: str | torch.device = "auto",
-    max_length: int | None = None,
-    seed: int = 0,
-    progress: bool | Report = False,
-) -> ArchbenchLM:
-    """A transformers model as an `LM` for lm-eval: `lm_eval.simple_evaluate(model=load_lm(...), ...)`.
-
-    Args:
-        model: A transformers model object, a local folder or a hub id.
-        tokenizer: A tokenizer object, folder or hub id; None is from where the model came from.
-        revision: Branch, tag or commit of the hub id(s).
-        batch_tokens: Tokens, padding included, that one forward pass may hold. It has no influence on
-            results but for the last digits of floating-point sums, and halves itself when memory runs out.
-        dtype: "auto" (as saved), "float32", "bfloat16", "float16" or a torch dtype.
-        device: "auto" (CUDA where there is one, else the CPU) or a torch device.
-        max_length: Longest input in tokens; None is what the model's config says, and no limit for a model
-            without attention. Rolling log-likelihoods cut documents into windows of this length, so to
-            compare perplexities of an attention and a recurrent model give both the same.
-        seed: Of sampled generations; greedy ones and scores do not depend on it.
-        progress: True shows a bar; a callable is called with (requests done, requests in all).
-
-    Returns:
-        The LM.
-
-    Raises:
-        RequestError: The model or its tokenizer cannot be loaded as asked.
-    """
-    loaded = load_model(model, revision=revision, dtype=dtype, device=device)
-    source = (
-        tokenizer
-        if tokenizer is not None
-        else model
-        if isinstance(model, (str, Path))
-        else loaded.name_or_path
-    )
-    if source == "":
-        raise RequestError("The model object given does not say where it came from; give its tokenizer too.")
-    from_hub = revision if isinstance(source, str) and not Path(source).is_dir() else None
-    return ArchbenchLM(
-        loaded,
-        load_tokenizer(source, revision=from_hub),
-        revision=revision,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        seed=seed,
-        progress=progress,
-    )
-
-
 class ArchbenchLM(TemplateLM):  # type: ignore[misc]
-    """A causal transformers model that answers lm-eval's requests. Made by `load_lm`.
+    """A causal transformers model that answers lm-eval's requests. Made by `archbench.engine.load_lm`.
 
     Encoding, log-likelihoods and greedy flags are those of lm-eval's `HFLM`; unlike it, too long an input
     is an error, only scored positions go through the output head, and generation never pads.
@@ -298,12 +240,11 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                     ]
                     windows += cut
                     owner += [index] * len(cut)
-            open_windows = [owner.count(index) for index in range(len(texts))] if texts else []
+            unscored = Counter(owner)
 
             def done(indices: list[int]) -> None:
-                for index in indices:
-                    open_windows[owner[index]] -= 1
-                report(open_windows.count(0), len(texts))
+                unscored.subtract(owner[index] for index in indices)
+                report(len(texts) - sum(count > 0 for count in unscored.values()), len(texts))
 
             totals = [0.0] * len(texts)
             for index, (logprob, _) in zip(owner, self._score(windows, done), strict=True):

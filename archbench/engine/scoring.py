@@ -60,8 +60,8 @@ def score_pairs(
                 total = math.fsum(scored[target].logprob for target in targets)
                 if not math.isfinite(total):
                     raise RunError(
-                        f"The log-likelihood of request {index} under {name} is {total}: the model diverged, or "
-                        "its dtype overflows. Check its weights, or load it in float32."
+                        f"The log-likelihood of request {index} under {name} is {total}: the model diverged, "
+                        "or its dtype overflows. Check its weights, or load it in float32."
                     )
                 results[index] = (total, all(scored[target].greedy for target in targets))
         forwarded = sum(len(row.tokens) for row in rows)

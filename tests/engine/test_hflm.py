@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from archbench.engine import load_lm
-from tests.engine.tiny import CONFIGS, SENTENCES, make_model, prompts, rolling, scored
+from archbench.engine.caches import _clamped_steps
+from tests.engine.tiny import CONFIGS, SENTENCES, make_model, make_tokenizer, prompts, rolling, scored
 
 with warnings.catch_warnings():
     # Its imports (accelerate, peft) warn about themselves.
@@ -79,13 +81,29 @@ def test_greedy_generation_equals_hflm(name: str, tokenizer: PreTrainedTokenizer
     requests = [(text[:20], GREEDY) for text in SENTENCES] + [
         (SENTENCES[1], {"until": " ", "max_gen_toks": 5})
     ]
-    expected = hflm(make_model(name), tokenizer).generate_until(prompts(*requests), disable_tqdm=True)
+    # Without it HFLM decodes nemotron_h with time steps that no forward pass of the model uses.
+    with _clamped_steps(make_model(name)):
+        expected = hflm(make_model(name), tokenizer).generate_until(prompts(*requests), disable_tqdm=True)
     assert load_lm(make_model(name), tokenizer).generate_until(prompts(*requests)) == expected
 
 
-def test_bfloat16_log_softmax_is_float32(tokenizer: PreTrainedTokenizerBase) -> None:
-    import copy
+def test_a_begin_of_text_token_is_added_as_hflm_adds_it() -> None:
+    model, tokenizer = make_model("llama"), make_tokenizer(bos=True)
+    assert tokenizer.encode("12")[0] == tokenizer.bos_token_id
+    pairs = [*PAIRS, ("<s>12 and", " 30")]
+    reference, lm = hflm(model, tokenizer), load_lm(model, tokenizer)
+    expected = reference.loglikelihood(scored(*pairs), disable_tqdm=True)
+    got = lm.loglikelihood(scored(*pairs))
+    assert [logprob for logprob, _ in got] == pytest.approx([logprob for logprob, _ in expected], abs=1e-4)
+    assert lm.loglikelihood_rolling(rolling(*SENTENCES)) == pytest.approx(
+        reference.loglikelihood_rolling(rolling(*SENTENCES), disable_tqdm=True), abs=1e-3
+    )
+    for text in (SENTENCES[0], "<s>12 and"):
+        request = prompts((text, GREEDY))
+        assert lm.generate_until(request) == reference.generate_until(request, disable_tqdm=True)
 
+
+def test_bfloat16_log_softmax_is_float32(tokenizer: PreTrainedTokenizerBase) -> None:
     model = copy.deepcopy(make_model("llama")).to(torch.bfloat16)
     lm = load_lm(model, tokenizer)
     ((logprob, _),) = lm.loglikelihood(scored((SENTENCES[0], " cat")))

@@ -6,7 +6,7 @@ import functools
 
 import torch
 from lm_eval.api.instance import Instance
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -127,8 +127,11 @@ CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 @functools.cache
-def make_tokenizer() -> PreTrainedTokenizerBase:
-    """A byte-level BPE of at most VOCAB tokens with an end-of-text token and no begin-of-text token."""
+def make_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerBase:
+    """A byte-level BPE of at most VOCAB tokens with an end-of-text token.
+
+    With `bos`, it has a begin-of-text token too and puts it before every text, as Llama's does.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -136,12 +139,15 @@ def make_tokenizer() -> PreTrainedTokenizerBase:
         SENTENCES,
         trainers.BpeTrainer(
             vocab_size=VOCAB,
-            special_tokens=["<|endoftext|>"],
+            special_tokens=["<|endoftext|>", "<s>"] if bos else ["<|endoftext|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
+    if not bos:
+        return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>")
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>", bos_token="<s>")
 
 
 @functools.cache
