@@ -32,7 +32,8 @@ def load_lm(
     Args:
         model: A transformers model object, a local folder or a hub id.
         tokenizer: A tokenizer object, folder or hub id; None is from where the model came from.
-        revision: Branch, tag or commit of the hub id(s).
+        revision: Branch, tag or commit of the model's hub id, and of its own tokenizer; a tokenizer
+            named apart is taken at its newest.
         batch_tokens: Tokens, padding included, that one forward pass may hold. It has no influence on
             results but for the last digits of floating-point sums, and halves itself when memory runs out.
         dtype: "auto" (as saved), "float32", "bfloat16", "float16" or a torch dtype.
@@ -59,10 +60,9 @@ def load_lm(
     )
     if source == "":
         raise RequestError("The model object given does not say where it came from; give its tokenizer too.")
-    from_hub = revision if isinstance(source, str) and not Path(source).is_dir() else None
     return ArchbenchLM(
         loaded,
-        load_tokenizer(source, revision=from_hub),
+        load_tokenizer(source, revision=revision if tokenizer is None else None),
         revision=revision,
         batch_tokens=batch_tokens,
         max_length=max_length,
