@@ -1,0 +1,8 @@
+"""The engine: scores and generations of a transformers model, as an lm-eval `LM`."""
+
+from archbench.engine.limits import TooLongError
+from archbench.engine.lm import ENGINE_VERSION, ArchbenchLM
+from archbench.engine.load import load_lm
+from archbench.engine.usage import Usage
+
+__all__ = ["ENGINE_VERSION", "ArchbenchLM", "TooLongError", "Usage", "load_lm"]

@@ -1,0 +1,145 @@
+"""Generate text without padding: exact for recurrent models, whose state a pad token would enter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from archbench.engine.caches import exact_cache
+from archbench.engine.text import Codec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Generated(NamedTuple):
+    """One generation.
+
+    Attributes:
+        text: The new text, special tokens left out; it may still hold a stop string.
+        tokens: How many tokens were generated, up to and including the one that stopped it.
+    """
+
+    text: str
+    tokens: int
+
+
+class Generator:
+    """Generates with `model.generate`, from what the request says and nothing else.
+
+    A checkpoint's own `generation_config` (repetition penalties, sampling settings) is set aside except
+    for its end-of-text tokens, so that two models are asked the same. Sampling without `top_k` or
+    `top_p` is from the full distribution.
+    """
+
+    def __init__(self, model: PreTrainedModel, codec: Codec) -> None:
+        self._model = model
+        self._codec = codec
+        own = model.generation_config.eos_token_id if model.generation_config else None
+        own = own if isinstance(own, list) else [] if own is None else [own]
+        self._eos = sorted({codec.eos_token_id, *own})
+        pad = codec.tokenizer.pad_token_id
+        self._pad = codec.eos_token_id if pad is None else int(pad)
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_new: int,
+        stop: Sequence[str],
+        options: Mapping[str, Any],
+        seed: int | None = None,
+    ) -> list[Generated]:
+        """Continue prompts of one length.
+
+        Args:
+            prompts: Token ids, `[batch, length]`.
+            max_new: At most this many new tokens.
+            stop: Strings that end a generation.
+            options: Further fields of a transformers `GenerationConfig` (`do_sample`, `temperature`, …).
+            seed: Seed of the sampling; the global random state is left as it was.
+
+        Returns:
+            One generation per prompt.
+        """
+        input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
+        length = input_ids.shape[1]
+        stopping = _StopStrings(self._codec, stop, length, batch=len(prompts))
+        settings = {"top_k": 0, "top_p": 1.0} if options.get("do_sample") else {}
+        config = GenerationConfig(
+            max_new_tokens=max_new,
+            eos_token_id=self._eos,
+            pad_token_id=self._pad,
+            **{**settings, **options},
+        )
+        with (
+            _own_defaults_aside(self._model),
+            exact_cache(self._model) as cache,
+            _seeded(seed, self._model.device),
+        ):
+            output = self._model.generate(
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([stopping]),
+                **cache,
+            )
+        return [
+            self._read(row, stopped)
+            for row, stopped in zip(output[:, length:].tolist(), stopping.ends, strict=True)
+        ]
+
+    def _read(self, new: list[int], stopped: int | None) -> Generated:
+        """Cut what follows the end of a row: rows that end early are filled up by `generate`."""
+        end = len(new) if stopped is None else stopped
+        end = next((i + 1 for i, token in enumerate(new[:end]) if token in self._eos), end)
+        return Generated(self._codec.decode(new[:end]), end)
+
+
+class _StopStrings(StoppingCriteria):  # type: ignore[misc]
+    """Stops each row at the first token that completes a stop string, however it is tokenised."""
+
+    def __init__(self, codec: Codec, stop: Sequence[str], prompt: int, *, batch: int) -> None:
+        self._codec = codec
+        self._stop = [string for string in stop if string]
+        self._prompt = prompt
+        # Every token gives at least a byte of text, so a stop string lies within that many tokens;
+        # a few more keep it off the window's edge, where some decoders drop a space.
+        self._window = max((len(string.encode()) for string in self._stop), default=0) + 4
+        self.ends: list[int | None] = [None] * batch
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        count = input_ids.shape[1] - self._prompt
+        tails = input_ids[:, max(self._prompt, input_ids.shape[1] - self._window) :].tolist()
+        for i, tail in enumerate(tails):
+            if self.ends[i] is None and self._stop:
+                text = self._codec.decode(tail, skip_special_tokens=False)
+                if any(string in text for string in self._stop):
+                    self.ends[i] = count
+        return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
+
+
+@contextlib.contextmanager
+def _own_defaults_aside(model: PreTrainedModel) -> Iterator[None]:
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block and put its state back afterwards (`generate` takes no generator)."""
+    if seed is None:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

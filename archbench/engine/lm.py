@@ -1,0 +1,333 @@
+"""The engine behind lm-eval's `LM` interface: exact, nothing truncated, nothing padded on the left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.model import TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from archbench.engine.batching import Budget
+from archbench.engine.forward import Scorer
+from archbench.engine.generation import Generator
+from archbench.engine.limits import UNLIMITED, context_limit, too_long
+from archbench.engine.prompts import answer_prompts
+from archbench.engine.scoring import IdPair, score_pairs
+from archbench.engine.text import Codec
+from archbench.engine.usage import Report, Usage, reporting
+from archbench.errors import RequestError, RunError
+from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ENGINE_VERSION = 1
+"""Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
+
+
+class ArchbenchLM(TemplateLM):  # type: ignore[misc]
+    """A causal transformers model that answers lm-eval's requests. Made by `archbench.engine.load_lm`.
+
+    Encoding, log-likelihoods and greedy flags are those of lm-eval's `HFLM`; unlike it, too long an input
+    is an error, only scored positions go through the output head, and generation never pads.
+
+    Attributes:
+        model: The transformers model.
+        tokenizer: The transformers tokenizer.
+        name: How messages call the model.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        revision: str | None = None,
+        batch_tokens: int = 8192,
+        max_length: int | None = None,
+        seed: int = 0,
+        progress: bool | Report = False,
+    ) -> None:
+        """Wrap a loaded model; see `load_lm` for the arguments."""
+        super().__init__()
+        if batch_tokens < 1 or (max_length is not None and max_length < 1):
+            raise RequestError(
+                f"batch_tokens ({batch_tokens}) and max_length ({max_length}) count tokens: at least 1 each."
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = model.name_or_path or f"this {model.config.model_type} model"
+        self._revision = revision
+        self._device = model.device
+        self._limit = max_length if max_length is not None else context_limit(model.config)
+        self._vocab = int(model.get_input_embeddings().weight.shape[0])
+        self._codec = Codec(tokenizer)
+        self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
+        self._generator = Generator(model, self._codec)
+        self._budget = Budget(batch_tokens)
+        self._seed = seed
+        self._progress = progress
+        self._usage = Usage()
+        self._counts: dict[bytes, tuple[int, int]] = {}
+
+    # What lm-eval asks about the model ------------------------------------------------------------
+
+    @property
+    def eot_token_id(self) -> int:
+        """Id of the end-of-text token."""
+        return self._codec.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Id of the token that stands in for an empty context: begin-of-text, or else end-of-text."""
+        return self._codec.prefix_token_id
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens; `limits.UNLIMITED` where there is none."""
+        return UNLIMITED if self._limit is None else self._limit
+
+    @property
+    def max_gen_toks(self) -> int:
+        """New tokens of a generation whose request does not say how many."""
+        return 256
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name of the tokenizer, fit for a file name."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids of a text, with special tokens as `HFLM` adds them."""
+        return self._codec.encode(string, add_special_tokens)
+
+    def tok_decode(self, tokens: list[int], skip_special_tokens: bool = True) -> str:
+        """Text of token ids."""
+        return self._codec.decode(tokens, skip_special_tokens=skip_special_tokens)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """A chat as the prompt that the tokenizer's template makes of it.
+
+        Raises:
+            RequestError: There is no template, or it refuses the chat (some take no system message).
+        """
+        from jinja2.exceptions import TemplateError
+
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    chat_history,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=not add_generation_prompt,
+                )
+            )
+        except (TemplateError, ValueError) as error:
+            raise RequestError(
+                f"The chat template of {self.tokenizer_name or 'the tokenizer'} could not be applied: "
+                f"{error}. Run without apply_chat_template, or without a system message if that is refused."
+            ) from error
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What lm-eval writes into its results about the model."""
+        return {
+            "model_num_parameters": self.model.num_parameters(),
+            "model_dtype": str(self.model.dtype),
+            "model_revision": self._revision,
+            "model_fingerprint": self.fingerprint,
+        }
+
+    # What archbench asks besides ------------------------------------------------------------------
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of what an answer depends on here: weights, config, tokenizer, dtype, engine version."""
+        parts = {
+            "model": model_fingerprint(self.model),
+            "tokenizer": tokenizer_fingerprint(self.tokenizer),
+            "dtype": str(self.model.dtype),
+            "engine": ENGINE_VERSION,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def usage(self) -> Usage:
+        """A snapshot of the work done so far."""
+        return self._usage._replace(backoffs=self._budget.backoffs)
+
+    @property
+    def batch_tokens(self) -> int:
+        """The token budget in force, after any halving."""
+        return self._budget.tokens
+
+    def token_counts(self, context: str, continuation: str) -> tuple[int, int] | None:
+        """How many tokens the context and the continuation of a scored pair have.
+
+        An empty context counts as its stand-in of one token; a text scored by `loglikelihood_rolling` is the
+        continuation of an empty context. None where the pair has not been scored by this LM.
+        """
+        return self._counts.get(_pair_key(context, continuation))
+
+    # Requests ---------------------------------------------------------------------------------------
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Log-likelihood (nats) of each continuation after its context, and whether it is the greedy one.
+
+        Raises:
+            TooLongError: A pair is longer than `max_length`; nothing was forwarded.
+            RunError: A continuation has no tokens of its own, a log-likelihood is not finite, or memory
+                ran out.
+        """
+        pairs = [tuple(request.args) for request in requests]
+        with self._clock():
+            texts = (
+                text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
+            )
+            with self._codec.primed(text for text in texts if text):
+                encoded = [(pair, *self._encode_request(i, *pair)) for i, pair in enumerate(pairs)]
+            return self._loglikelihood_tokens(encoded)
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[tuple[tuple[str, str] | None, list[int], list[int]]], **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        with reporting(self._progress, "Scoring") as report:
+            finished = 0
+
+            def done(indices: list[int]) -> None:
+                nonlocal finished
+                finished += len(indices)
+                report(finished, len(requests))
+
+            scores = self._score([(context, continuation) for _, context, continuation in requests], done)
+        for pair, context, continuation in requests:
+            if pair is not None:
+                self._counts[_pair_key(*pair)] = (len(context), len(continuation))
+        self._count(requests=len(requests))
+        return scores
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Log-likelihood (nats) of each text, every token predicted once.
+
+        A text longer than `max_length` is cut into windows as lm-eval does it: each but the last predicts
+        `max_length` tokens, the last is moved back to be full too and predicts the rest.
+
+        Raises:
+            RunError: A log-likelihood is not finite, or memory ran out.
+        """
+        texts = [request.args[0] for request in requests]
+        with self._clock(), reporting(self._progress, "Scoring texts") as report:
+            windows: list[tuple[list[int], list[int]]] = []
+            owner: list[int] = []
+            with self._codec.primed(text for text in texts if text):
+                for index, text in enumerate(texts):
+                    tokens = self.tok_encode(text)
+                    self._counts[_pair_key("", text)] = (1, len(tokens))
+                    cut = [
+                        make_disjoint_window(window)
+                        for window in get_rolling_token_windows(
+                            tokens, self.prefix_token_id, self.max_length, 1
+                        )
+                    ]
+                    windows += cut
+                    owner += [index] * len(cut)
+            unscored = Counter(owner)
+
+            def done(indices: list[int]) -> None:
+                unscored.subtract(owner[index] for index in indices)
+                report(len(texts) - sum(count > 0 for count in unscored.values()), len(texts))
+
+            totals = [0.0] * len(texts)
+            for index, (logprob, _) in zip(owner, self._score(windows, done), strict=True):
+                totals[index] += logprob
+            self._count(requests=len(texts))
+        return totals
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Text that the model writes after each prompt, cut before the first stop string.
+
+        Requests of equal prompt length and equal settings are generated together, without padding; sampled
+        ones alone, each from its own seed, so that no result depends on its neighbours.
+
+        Raises:
+            TooLongError: A prompt and its `max_gen_toks` do not fit into `max_length`; nothing was generated.
+            RequestError: A generation setting is unknown.
+            RunError: Memory ran out.
+        """
+        with self._clock(), reporting(self._progress, "Generating") as report:
+            texts, counts = answer_prompts(
+                [tuple(request.args)[:2] for request in requests],
+                generator=self._generator,
+                codec=self._codec,
+                budget=self._budget,
+                check=self._check,
+                default_new_tokens=self.max_gen_toks,
+                seed=self._seed,
+                report=report,
+            )
+            self._count(requests=len(requests), **counts)
+        return texts
+
+    # Parts ------------------------------------------------------------------------------------------
+
+    def _encode_request(self, index: int, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if context:
+            context_ids, continuation_ids = self._encode_pair(context, continuation)
+            # Of a context of only spaces, which `_encode_pair` moves to the continuation, nothing is left.
+            context_ids = context_ids or [self.prefix_token_id]
+        else:
+            context_ids = [self.prefix_token_id]
+            continuation_ids = self.tok_encode(continuation, add_special_tokens=False)
+            if continuation_ids[:1] == context_ids:
+                continuation_ids = continuation_ids[1:]
+        if not continuation_ids:
+            raise RunError(
+                f"Request {index}: the continuation {continuation!r} has no token of its own after the "
+                f"context ending in {context[-20:]!r}: it is empty, or the tokenizer merges it into the "
+                "context's last token. Begin continuations with a space (target_delimiter in the task)."
+            )
+        return context_ids, continuation_ids
+
+    def _score(self, pairs: Sequence[IdPair], done: Callable[[list[int]], None]) -> list[tuple[float, bool]]:
+        scores, counts = score_pairs(
+            pairs, scorer=self._scorer, budget=self._budget, check=self._check, done=done, name=self.name
+        )
+        self._count(**counts)
+        return scores
+
+    def _check(self, what: str, tokens: Sequence[int], length: int) -> None:
+        """Refuse an input that is too long or holds tokens that the model has no embedding for."""
+        if self._limit is not None and length > self._limit:
+            raise too_long(what, length, self._limit, self.name)
+        if max(tokens) >= self._vocab:
+            raise RunError(
+                f"{what} holds token {max(tokens)}, but {self.name} has embeddings for {self._vocab}. The "
+                f"tokenizer ({self.tokenizer_name or 'unnamed'}) belongs to another model."
+            )
+
+    def _count(self, **counts: float) -> None:
+        self._usage = self._usage.plus(**counts)
+
+    @contextlib.contextmanager
+    def _clock(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._count(seconds=time.perf_counter() - start)
+
+
+def _pair_key(context: str, continuation: str) -> bytes:
+    """A short stand-in for a pair of texts, so that remembering it does not keep long prompts alive."""
+    digest = hashlib.blake2b(f"{len(context)}:".encode(), digest_size=16)
+    digest.update((context + continuation).encode("utf-8", "surrogatepass"))
+    return digest.digest()

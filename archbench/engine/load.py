@@ -1,0 +1,71 @@
+"""From a checkpoint, or a model in memory, to an LM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archbench.engine.lm import ArchbenchLM
+from archbench.engine.usage import Report
+from archbench.errors import RequestError
+from archbench.models.load import load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_lm(
+    model: PreTrainedModel | str | Path,
+    tokenizer: PreTrainedTokenizerBase | str | Path | None = None,
+    *,
+    revision: str | None = None,
+    batch_tokens: int = 8192,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    max_length: int | None = None,
+    seed: int = 0,
+    progress: bool | Report = False,
+) -> ArchbenchLM:
+    """A transformers model as an `LM` for lm-eval: `lm_eval.simple_evaluate(model=load_lm(...), ...)`.
+
+    Args:
+        model: A transformers model object, a local folder or a hub id.
+        tokenizer: A tokenizer object, folder or hub id; None is from where the model came from.
+        revision: Branch, tag or commit of the model's hub id, and of its own tokenizer; a tokenizer
+            named apart is taken at its newest.
+        batch_tokens: Tokens, padding included, that one forward pass may hold. It has no influence on
+            results but for the last digits of floating-point sums, and halves itself when memory runs out.
+        dtype: "auto" (as saved), "float32", "bfloat16", "float16" or a torch dtype.
+        device: "auto" (CUDA where there is one, else the CPU) or a torch device.
+        max_length: Longest input in tokens; None is what the model's config says, and no limit for a model
+            without attention. Rolling log-likelihoods cut documents into windows of this length, so to
+            compare perplexities of an attention and a recurrent model give both the same.
+        seed: Of sampled generations; greedy ones and scores do not depend on it.
+        progress: True shows a bar; a callable is called with (requests done, requests in all).
+
+    Returns:
+        The LM.
+
+    Raises:
+        RequestError: The model or its tokenizer cannot be loaded as asked.
+    """
+    loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+    source = (
+        tokenizer
+        if tokenizer is not None
+        else model
+        if isinstance(model, (str, Path))
+        else loaded.name_or_path
+    )
+    if source == "":
+        raise RequestError("The model object given does not say where it came from; give its tokenizer too.")
+    return ArchbenchLM(
+        loaded,
+        load_tokenizer(source, revision=revision if tokenizer is None else None),
+        revision=revision,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        seed=seed,
+        progress=progress,
+    )

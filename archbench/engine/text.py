@@ -1,0 +1,70 @@
+"""Text to token ids and back, with lm-eval's rules about special tokens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
+
+from archbench.errors import RequestError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Codec:
+    """A tokenizer under the rules of lm-eval's `HFLM`, so that both see the same tokens.
+
+    Special tokens are added as the tokenizer does by default, except to text that already begins
+    with the prefix token's text. An empty context is replaced by the prefix token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Wrap a tokenizer.
+
+        Raises:
+            RequestError: It has no end-of-text token.
+        """
+        if tokenizer.eos_token_id is None:
+            raise RequestError(
+                f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__} has no eos_token, which "
+                "ends generations and stands in for an empty context. Set tokenizer.eos_token and save it."
+            )
+        self.tokenizer = tokenizer
+        self.eos_token_id = int(tokenizer.eos_token_id)
+        bos = tokenizer.bos_token_id
+        self.prefix_token_id = self.eos_token_id if bos is None else int(bos)
+        self._prefix_text = cast("str", tokenizer.decode(self.prefix_token_id))
+        self._known: dict[str, list[int]] = {}
+
+    @contextlib.contextmanager
+    def primed(self, texts: Iterable[str]) -> Iterator[None]:
+        """Encode many texts at once, in parallel, and answer for them from memory inside the block."""
+        plain: list[str] = []
+        prefixed: list[str] = []
+        for text in dict.fromkeys(texts):
+            (prefixed if text.startswith(self._prefix_text) else plain).append(text)
+        try:
+            for group, options in ((plain, {}), (prefixed, {"add_special_tokens": False})):
+                if group:
+                    self._known.update(zip(group, self.tokenizer(group, **options)["input_ids"], strict=True))
+            yield
+        finally:
+            self._known.clear()
+
+    def encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
+        """Token ids of a text; `add_special_tokens=None` applies the rule of the class."""
+        if add_special_tokens is None and text in self._known:
+            return self._known[text]
+        if add_special_tokens is None and text.startswith(self._prefix_text):
+            add_special_tokens = False
+        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+        return cast("list[int]", self.tokenizer.encode(text, **options))
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to generate after: never empty."""
+        return self.encode(text) or [self.prefix_token_id]
+
+    def decode(self, tokens: list[int], *, skip_special_tokens: bool = True) -> str:
+        """Text of token ids."""
+        return cast("str", self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))

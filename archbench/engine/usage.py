@@ -1,0 +1,56 @@
+"""What an LM has done so far, and telling someone about it while it works."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+Report = Callable[[int, int], object]
+"""Called with (requests done, requests in all)."""
+
+
+class Usage(NamedTuple):
+    """Work done by an LM since it was made.
+
+    Attributes:
+        requests: Requests answered.
+        tokens_requested: Tokens that answering every request on its own would have forwarded.
+        tokens_forwarded: Tokens of requests that were forwarded; fewer where requests shared an input.
+        tokens_padded: Padding tokens forwarded beside them.
+        batches: Forward passes for scores, and generate calls.
+        backoffs: Times that a batch ran out of memory and was halved.
+        seconds: Wall-clock time spent answering, tokenisation included.
+    """
+
+    requests: int = 0
+    tokens_requested: int = 0
+    tokens_forwarded: int = 0
+    tokens_padded: int = 0
+    batches: int = 0
+    backoffs: int = 0
+    seconds: float = 0.0
+
+    def plus(self, **counts: float) -> Usage:
+        """A snapshot with these counts added."""
+        return self._replace(**{name: getattr(self, name) + count for name, count in counts.items()})
+
+    def since(self, earlier: Usage) -> Usage:
+        """What was done between an earlier snapshot and this one."""
+        return Usage(*(now - then for now, then in zip(self, earlier, strict=True)))  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def reporting(progress: bool | Report, description: str) -> Iterator[Report]:
+    """Whom to report to: nobody (False), a bar on stderr (True) or the callable given."""
+    if progress is False:
+        yield lambda done, total: None
+    elif progress is True:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task(description)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        yield progress

@@ -1,0 +1,276 @@
+"""Load a causal language model and its tokenizer, refusing anything that would be filled in at random.
+
+Weights are read from safetensors only and no code from a checkpoint is ever run. `transformers` gives
+weights that a checkpoint lacks random values and goes on; here that is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from archbench.errors import RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load_model(
+    source: str | Path | PreTrainedModel,
+    *,
+    revision: str | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+) -> PreTrainedModel:
+    """Load a causal language model for evaluation.
+
+    Args:
+        source: A transformers model object, a local folder holding `config.json` and safetensors
+            weights, or a hub id. A model object is returned as it is (in eval mode).
+        revision: Branch, tag or commit of a hub id.
+        dtype: "auto" (what the checkpoint was saved in), "float32", "bfloat16", "float16" or a torch dtype.
+        device: "auto" is the first CUDA device where there is one and else the CPU. Apple's "mps" is
+            taken only when named: several recurrent models lack kernels there and its numerics are untested.
+
+    Returns:
+        The model in eval mode on its device.
+
+    Raises:
+        RequestError: The source does not exist, is of an unknown architecture, or lacks weights that the
+            architecture needs; or a dtype, device or revision is asked for that cannot be given.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedModel
+
+    wanted_dtype = _resolve_dtype(dtype)
+    wanted_device = None if device == "auto" else _resolve_device(device)
+    if isinstance(source, PreTrainedModel):
+        _refuse_conversion(source, wanted_dtype, wanted_device, revision)
+        return source.eval()
+
+    location, folder = _locate(source, revision)
+    if folder is not None:
+        _check_model_folder(folder)
+    with _quiet_transformers():
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                location,
+                revision=revision,
+                dtype=wanted_dtype or "auto",
+                trust_remote_code=False,
+                use_safetensors=True,
+                # Mismatches are reported by `info`, by name, instead of by an exception without names.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except Exception as error:
+            raise _load_failure("model", location, folder, error) from error
+    _check_complete(location, info)
+    if wanted_device is None:
+        wanted_device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return cast("PreTrainedModel", model.to(wanted_device).eval())
+
+
+def load_tokenizer(
+    source: str | Path | PreTrainedTokenizerBase, *, revision: str | None = None
+) -> PreTrainedTokenizerBase:
+    """Load a tokenizer.
+
+    Args:
+        source: A tokenizer object (returned as it is), a local folder or a hub id.
+        revision: Branch, tag or commit of a hub id.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        RequestError: There is no tokenizer at the source, or it cannot be read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+    if isinstance(source, PreTrainedTokenizerBase):
+        return source
+    location, folder = _locate(source, revision)
+    if folder is not None and not any(
+        (folder / name).is_file()
+        for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+    ):
+        raise RequestError(
+            f"The folder {folder} holds no tokenizer: tokenizer.json was expected. Save one there with "
+            "tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
+        )
+    with _quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+        except Exception as error:
+            raise _load_failure("tokenizer", location, folder, error) from error
+    return cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def _locate(source: str | Path, revision: str | None) -> tuple[str, Path | None]:
+    """Tell a local folder from a hub id: (what transformers is given, the folder or None)."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise RequestError(
+                f"A revision ('{revision}') was given for the local folder {folder}; revisions belong to hub "
+                "ids. Leave it out, or name the hub id."
+            )
+        return str(folder), folder
+    if isinstance(source, str) and _HUB_ID.fullmatch(source) and not source.startswith("."):
+        return source, None
+    if folder.exists():
+        raise RequestError(f"{folder} is a file; the folder that holds config.json was expected.")
+    siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+    hint = did_you_mean(folder.name, siblings, label="Folders beside it")
+    raise RequestError(f"The folder {folder} does not exist. {hint}")
+
+
+def _check_model_folder(folder: Path) -> None:
+    """Refuse a folder without config, with an unknown architecture or without safetensors weights."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RequestError(
+            f"The folder {folder} holds no config.json, so it is no transformers checkpoint. Save the model "
+            "there with model.save_pretrained(folder)."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"{path} is not valid JSON: {error}.") from error
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    known = {c.model_type for c in MODEL_FOR_CAUSAL_LM_MAPPING}
+    if model_type not in known:
+        raise RequestError(
+            f"{path}: model_type '{model_type}' is no causal language model that this transformers knows. "
+            f"{did_you_mean(str(model_type), known, label='Known model types')}"
+        )
+    if not any(folder.glob("*.safetensors")):
+        unsafe = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt"})
+        hint = (
+            f"{', '.join(unsafe)} would have to be unpickled, which can run code: load it where you trust it "
+            "and save it again with model.save_pretrained(folder)."
+            if unsafe
+            else "Save the weights there with model.save_pretrained(folder)."
+        )
+        raise RequestError(f"The folder {folder} holds no safetensors weights. {hint}")
+
+
+def _check_complete(location: str, info: dict[str, Any]) -> None:
+    """Refuse a model that transformers would have completed with random values."""
+    mismatched = sorted(info["mismatched_keys"])
+    if mismatched:
+        name, found, expected = mismatched[0]
+        raise RequestError(
+            f"{len(mismatched)} weights in {location} do not fit its config.json; the first is {name}, of "
+            f"shape {tuple(found)} where {tuple(expected)} was expected. They come from different models."
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise RequestError(
+            f"{len(missing)} weights that the architecture needs are not in {location}: {_some(missing)}. "
+            "They would have been filled with random values. Use a complete checkpoint of this architecture."
+        )
+    if info.get("error_msgs"):
+        raise RequestError(f"The weights in {location} could not be read: {' '.join(info['error_msgs'])}")
+    unexpected = sorted(info["unexpected_keys"])
+    if unexpected:
+        log.warning(
+            "%s holds %d weights that its architecture does not use: %s",
+            location,
+            len(unexpected),
+            _some(unexpected),
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _load_failure(what: str, location: str, folder: Path | None, error: Exception) -> RequestError:
+    reason = " ".join(str(error).split())[:300]
+    where = (
+        f"the folder {folder}"
+        if folder is not None
+        else f"'{location}', which is no folder here and was taken for a hub id"
+    )
+    return RequestError(f"The {what} in {where} could not be loaded ({type(error).__name__}): {reason}")
+
+
+def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    """The torch dtype that is meant, None for "auto"."""
+    import torch
+
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in _DTYPES:
+        raise RequestError(
+            f"dtype '{dtype}' is not known. {did_you_mean(dtype, _DTYPES, label='Known dtypes')}"
+        )
+    return None if dtype == "auto" else cast("torch.dtype", getattr(torch, dtype))
+
+
+def _resolve_device(device: str | torch.device) -> torch.device:
+    import torch
+
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise RequestError(
+            f"device '{device}' is not known; write 'auto', 'cpu', 'cuda' or 'cuda:1'."
+        ) from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise RequestError(
+            f"device '{device}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices. "
+            "Write 'auto' to take what is there."
+        )
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise RequestError("device 'mps' was asked for, but this machine has none. Write 'auto'.")
+    return resolved
+
+
+def _refuse_conversion(
+    model: PreTrainedModel, dtype: torch.dtype | None, device: torch.device | None, revision: str | None
+) -> None:
+    """A model object belongs to the caller: nothing about it is changed behind their back."""
+    if revision is not None:
+        raise RequestError(f"A revision ('{revision}') was given with a model object; it belongs to hub ids.")
+    if dtype is not None and model.dtype != dtype:
+        raise RequestError(
+            f"The model given is in {model.dtype}, not {dtype}. Convert it first: model.to({dtype})."
+        )
+    if device is not None and (
+        model.device.type != device.type or device.index not in (None, model.device.index)
+    ):
+        raise RequestError(
+            f"The model given is on {model.device}, not {device}. Move it: model.to('{device}')."
+        )
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' load report and bars off the terminal; what matters in them is raised here."""
+    from transformers.utils import logging as hf_logging
+
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()

@@ -1,0 +1,269 @@
+"""Scores do not depend on batches, order or neighbours; errors stand where silence would lie."""
+
+from __future__ import annotations
+
+import copy
+import random
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
+
+from archbench.engine import TooLongError, load_lm, scoring
+from archbench.errors import RunError
+from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
+
+LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]
+PAIRS = [
+    *LETTERS,
+    (SENTENCES[0], " cat"),
+    (SENTENCES[0], " one grey cat lives in Elmford"),
+    ("", SENTENCES[3]),
+    ("12", " and"),
+    ("12", " and 30 make 42"),
+]
+
+
+def alone(name: str) -> list[tuple[float, bool]]:
+    lm = load_lm(make_model(name), make_tokenizer())
+    return [lm.loglikelihood(scored(pair))[0] for pair in PAIRS]
+
+
+def same(got: list[tuple[float, bool]], expected: list[tuple[float, bool]]) -> None:
+    assert [logprob for logprob, _ in got] == pytest.approx([logprob for logprob, _ in expected], abs=1e-4)
+    assert [greedy for _, greedy in got] == [greedy for _, greedy in expected]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_batched_equals_alone(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model(name), tokenizer)
+    same(lm.loglikelihood(scored(*PAIRS)), alone(name))
+    assert lm.usage.tokens_padded > 0
+
+
+@pytest.mark.parametrize("name", ["llama", "nemotron_h", "nemotron_h_moe", "jamba"])
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations(range(len(PAIRS))), batch_tokens=st.integers(1, 400))
+def test_any_order_and_any_batch_size_give_the_same(name: str, order: list[int], batch_tokens: int) -> None:
+    lm = load_lm(make_model(name), make_tokenizer(), batch_tokens=batch_tokens)
+    got = lm.loglikelihood(scored(*(PAIRS[i] for i in order)))
+    expected = alone_once(name)
+    same(got, [expected[i] for i in order])
+
+
+_alone: dict[str, list[tuple[float, bool]]] = {}
+
+
+def alone_once(name: str) -> list[tuple[float, bool]]:
+    if name not in _alone:
+        _alone[name] = alone(name)
+    return _alone[name]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_mask_over_right_padding_changes_nothing(name: str) -> None:
+    model = make_model(name)
+    ids = torch.randint(1, VOCAB, (2, 20), generator=torch.Generator().manual_seed(1))
+    ids[1, 12:] = 0
+    mask = torch.ones_like(ids)
+    mask[1, 12:] = 0
+    with torch.inference_mode():
+        plain = model(input_ids=ids, use_cache=False).logits
+        masked = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        single = model(input_ids=ids[1:, :12], use_cache=False).logits
+    torch.testing.assert_close(plain[1, :12], masked[1, :12], atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(plain[1, :12], single[0], atol=1e-4, rtol=1e-5)
+
+
+def test_letters_and_identical_requests_cost_one_forward(tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model("llama"), tokenizer)
+    scores = lm.loglikelihood(scored(*LETTERS, *LETTERS))
+    length = len(tokenizer.encode(LETTERS[0][0]))
+    assert lm.usage._replace(seconds=0.0) == (8, 8 * length, length, 0, 1, 0, 0.0)
+    assert scores[:4] == scores[4:]
+    assert lm.usage.since(lm.usage)._replace() == (0, 0, 0, 0, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_only_scored_positions_reach_the_head(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model(name)
+    seen = []
+    embedded = []
+
+    def spy(module: torch.nn.Module, args: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        seen.append((tuple(args[0].shape), tuple(output.shape)))
+
+    handles = [
+        model.get_output_embeddings().register_forward_hook(spy),
+        model.get_input_embeddings().register_forward_hook(lambda m, a, out: embedded.append(out.shape)),
+    ]
+    try:
+        load_lm(model, tokenizer).loglikelihood(scored(*LETTERS, (SENTENCES[0], " cat")))
+    finally:
+        for handle in handles:
+            handle.remove()
+    positions = 1 + len(tokenizer.encode(" cat"))
+    assert seen == [((1, positions, 32), (1, positions, VOCAB))]
+    ((rows, length, _),) = embedded
+    assert rows == 2
+    assert length > positions
+
+
+@pytest.mark.parametrize("limit", [40, 90])
+def test_running_out_of_memory_halves_the_batch(limit: int, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model("llama")
+    forward = model.forward
+
+    def small(*args: object, input_ids: torch.Tensor, **kwargs: object) -> object:
+        if input_ids.numel() > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return forward(*args, input_ids=input_ids, **kwargs)
+
+    lm = load_lm(model, tokenizer)
+    pairs = [("12" + " and" * count, " 30") for count in range(1, 16)]
+    expected = lm.loglikelihood(scored(*pairs))
+    assert lm.usage.backoffs == 0
+    with mock.patch.object(model, "forward", small):
+        got = lm.loglikelihood(scored(*pairs))
+    same(got, expected)
+    assert lm.usage.backoffs >= 1
+    assert lm.batch_tokens <= limit * 2
+
+
+def test_logits_of_a_batch_stay_within_their_own_bound(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model("llama")
+    heights = []
+    handle = model.get_output_embeddings().register_forward_hook(
+        lambda module, args, output: heights.append(output.shape[1])
+    )
+    texts = [SENTENCES[0][:length] for length in range(20, 40)]
+    try:
+        expected = load_lm(model, tokenizer).loglikelihood_rolling(rolling(*texts))
+        assert len(heights) == 1
+        heights.clear()
+        with mock.patch.object(scoring, "_LOGITS_BYTES", 60 * VOCAB * 4):
+            got = load_lm(model, tokenizer).loglikelihood_rolling(rolling(*texts))
+    finally:
+        handle.remove()
+    assert max(heights) <= 60
+    assert got == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("change", ["none", "embedding", "bypassed"])
+def test_a_head_that_cannot_be_hooked_is_an_error(change: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    model = copy.deepcopy(make_model("llama"))
+    if change == "none":
+        model.get_output_embeddings = lambda: None
+    elif change == "embedding":
+        model.get_output_embeddings = model.get_input_embeddings
+    else:
+        unused = torch.nn.Linear(32, VOCAB)
+        model.get_output_embeddings = lambda: unused
+    with pytest.raises(RunError, match="cannot score with"):
+        load_lm(model, tokenizer).loglikelihood(scored(PAIRS[0]))
+
+
+def test_a_single_input_too_large_for_memory_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model("llama")
+    lm = load_lm(model, tokenizer)
+    with (
+        mock.patch.object(model, "forward", side_effect=torch.OutOfMemoryError("pretended")),
+        pytest.raises(RunError, match="Memory ran out on a single input"),
+    ):
+        lm.loglikelihood(scored(*PAIRS))
+
+
+def test_other_failures_of_the_model_are_not_taken_for_memory(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = make_model("llama")
+    with (
+        mock.patch.object(model, "forward", side_effect=RuntimeError("shapes differ")),
+        pytest.raises(RuntimeError, match="shapes differ"),
+    ):
+        load_lm(model, tokenizer).loglikelihood(scored(*PAIRS))
+
+
+def test_too_long_is_an_error_before_anything_is_forwarded(tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model("llama"), tokenizer)
+    long = " and" * 300
+    with pytest.raises(TooLongError, match=r"Request 1 .*has \d+ tokens, but .* at most 256"):
+        lm.loglikelihood(scored(PAIRS[0], (long, " B")))
+    assert lm.usage.batches == 0
+
+
+def test_an_input_of_exactly_the_limit_fits(tokenizer: PreTrainedTokenizerBase) -> None:
+    context, continuation = PAIRS[5]
+    length = len(tokenizer.encode(context + continuation)) - 1
+    load_lm(make_model("llama"), tokenizer, max_length=length).loglikelihood(scored(PAIRS[5]))
+    with pytest.raises(TooLongError, match=f"has {length} tokens"):
+        load_lm(make_model("llama"), tokenizer, max_length=length - 1).loglikelihood(scored(PAIRS[5]))
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("llama", 256), ("nemotron_h", 256), ("mamba", None), ("mamba2", None), ("nemotron_h_pure", None)],
+)
+def test_limit_is_the_configs_and_none_without_attention(
+    name: str, limit: int | None, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    lm = load_lm(make_model(name), tokenizer)
+    assert lm.max_length == limit or (limit is None and lm.max_length > 10**9)
+
+
+def test_a_diverged_model_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = copy.deepcopy(make_model("llama"))
+    model.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(RunError, match=r"log-likelihood of request 0 under .*llama.* is nan"):
+        load_lm(model, tokenizer).loglikelihood(scored(PAIRS[0]))
+
+
+def test_a_continuation_without_tokens_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    for pair in [("12 and", ""), ("", ""), ("", "<|endoftext|>")]:
+        with pytest.raises(RunError, match=r"Request 0: the continuation .* has no token of its own"):
+            load_lm(make_model("llama"), tokenizer).loglikelihood(scored(pair))
+
+
+def test_a_foreign_tokenizer_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    foreign = copy.deepcopy(tokenizer)
+    foreign.add_tokens(["Brackwater"] + [f"<x{i}>" for i in range(VOCAB)])
+    with pytest.raises(RunError, match=f"has embeddings for {VOCAB}"):
+        load_lm(make_model("llama"), foreign).loglikelihood(scored(("in <x319>", " lives Ada")))
+
+
+def test_token_counts_are_those_of_the_encoding(tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model("llama"), tokenizer)
+    assert lm.token_counts(*PAIRS[4]) is None
+    lm.loglikelihood(scored(*PAIRS))
+    whole, context = (len(tokenizer.encode(text)) for text in (SENTENCES[0] + " cat", SENTENCES[0]))
+    assert lm.token_counts(*PAIRS[4]) == (context, whole - context)
+    lm.loglikelihood_rolling(rolling(SENTENCES[1]))
+    assert lm.token_counts("", SENTENCES[1]) == (1, len(tokenizer.encode(SENTENCES[1])))
+    assert lm.token_counts(SENTENCES[0] + " ", "cat") is None
+
+
+def test_progress_counts_requests_and_ends_complete(tokenizer: PreTrainedTokenizerBase) -> None:
+    calls: list[tuple[int, int]] = []
+    lm = load_lm(
+        make_model("llama"),
+        tokenizer,
+        batch_tokens=30,
+        progress=lambda *call: calls.append(call),
+        max_length=16,
+    )
+    lm.loglikelihood_rolling(rolling(*SENTENCES, ""))
+    assert calls[-1] == (5, 5)
+    assert calls == sorted(calls)
+    calls.clear()
+    shuffled = scored(*(("12", " and" * count) for count in random.Random(0).sample(range(1, 12), 8)))
+    lm.loglikelihood(shuffled)
+    assert len(calls) > 1
+    assert calls[-1] == (8, 8)
+
+
+def test_no_requests_no_work(tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model("llama"), tokenizer, progress=True)
+    assert lm.loglikelihood([]) == []
+    assert lm.loglikelihood_rolling([]) == []
+    assert lm.generate_until([]) == []
