@@ -22,8 +22,8 @@ class Variant:
         metadata: For `TaskManager(metadata=...)`; reaches the tasks' dataset builders.
         metric: The primary metric, a column of the item rows.
         chance: Expected score of guessing, between 0 and 1; None where it is not known.
-        stock: Whether the tasks are lm-eval's own and need its index (about 5 s to build). Otherwise load with
-            `include_defaults=False` and `include_path=archbench.paths.shared("tasks")`.
+        stock: Whether the tasks are lm-eval's own and need its index (about 5 s to build). Otherwise load
+            with `include_defaults=False` and `include_path=archbench.paths.shared("tasks")`.
     """
 
     name: str
@@ -41,8 +41,8 @@ class TaskEntry(BaseModel, ABC):
 
     Attributes:
         kind: Which kind of entry this is; what the suite's union is told apart by.
-        limit: Only the first so many items of each variant, in data order; None for all. What is counted (items,
-            items per subject) is each kind's to say.
+        limit: Only the first so many items of each variant, in data order; None for all. What is counted
+            (items, items per subject) is each kind's to say.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,8 +67,8 @@ class TaskEntry(BaseModel, ABC):
         """Hex SHA-256 of all that could change an answer and that the entry's variants have in common.
 
         Covers data content, settings and the version of the prompt code. What tells variants apart (format,
-        shots, tasks) is left out, so that adding a variant to an entry keeps the cells it already has: a cell's
-        key needs both this digest and the variant.
+        shots, tasks) is left out, so that adding a variant to an entry keeps the cells it already has: a
+        cell's key needs both this digest and the variant.
         """
 
 

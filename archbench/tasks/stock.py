@@ -21,7 +21,7 @@ class StockEntry(TaskEntry):
 
     Attributes:
         kind: `lm_eval`.
-        tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant that holds all its tasks.
+        tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant with all its tasks.
         limit: Only the first so many items of each lm-eval task; None for all.
         num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
@@ -107,17 +107,21 @@ def _first_metric(name: str) -> str:
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 
     entry = _known(name)
-    config: dict[str, Any] = entry.cfg or {}
-    member: Any = sorted(entry.tags) if not config else config.get("task")
-    while not isinstance(member, str):  # a group's members: names, or mappings that hold a name or a list again
-        member = member[0] if isinstance(member, list) else member["task"]
-    if member != name:
-        return _first_metric(member)
-    if config.get("metric_list"):
-        return str(config["metric_list"][0]["metric"])
-    defaults = DEFAULT_METRIC_REGISTRY.get(config.get("output_type"), [])
-    if "class" in config or not defaults:
+    declared: list[dict[str, Any]] = []
+    if entry.kind.name in ("GROUP", "TAG"):
+        first = entry.cfg["task"] if entry.cfg else min(entry.tags)
+        while not isinstance(first, str):  # groups may be written out inside a group
+            first = first[0] if isinstance(first, list) else first.get("task") or first.get("group") or ""
+        if first in _index():
+            return _first_metric(first)
+    elif entry.kind.name == "PY_TASK":
+        declared = entry.cfg.get("metric_list") or []
+    else:
+        default = DEFAULT_METRIC_REGISTRY[entry.cfg.get("output_type", "generate_until")]
+        declared = entry.cfg.get("metric_list") or [{"metric": metric} for metric in default]
+    if not declared:
         raise RequestError(
-            f"lm-eval's task '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
+            f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
         )
-    return str(defaults[0])
+    metric = str(declared[0]["metric"])
+    return metric.rpartition(".")[2] if "/" in metric else metric  # !function <folder>/utils.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
@@ -25,8 +25,9 @@ class Item:
     """One question with its four options.
 
     Attributes:
-        id: The data's own `id`, or `<subject>/<n>-<hash>`: the question's position among its subject's in the
-            file, from 0, and eight hexadecimal digits of its content. Neither `subjects` nor `limit` changes it.
+        id: The data's own `id`, or `<subject>/<n>-<hash>`: the question's position among its subject's in
+            the file, from 0, and eight hexadecimal digits of its content. Neither `subjects` nor `limit`
+            changes it.
         subject: As in the data, without surrounding spaces.
         category: The data's own `category`, else MMLU's for the subject, else `unlisted`.
         question: As in the data.
@@ -58,7 +59,8 @@ class Questions:
 
     def digest(self) -> str:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
-        content = [[astuple(item) for item in self.test], [astuple(i) for s in sorted(self.dev) for i in self.dev[s]]]
+        shots = [shot for subject in sorted(self.dev) for shot in self.dev[subject]]
+        content = [[astuple(item) for item in items] for items in (self.test, shots)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def shots(self, subject: str, number: int) -> tuple[Item, ...]:
@@ -76,9 +78,9 @@ class Questions:
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
     """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
     return RequestError(
-        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask for at "
-        f"most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one subject are "
-        "never borrowed from another)."
+        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask "
+        f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
+        "subject are never borrowed from another)."
     )
 
 
@@ -126,7 +128,7 @@ def _items(table: Table) -> list[Item]:
         at = f"{table.name}, {where}"
         item = _item(row, at, counts)
         if item.id in seen:
-            raise RequestError(f"{at}: id '{item.id}' was used before, in {seen[item.id]}; ids must be unique.")
+            raise RequestError(f"{at}: id '{item.id}' was used in {seen[item.id]} too; ids must be unique.")
         seen[item.id] = where
         items.append(item)
     return items
@@ -190,19 +192,21 @@ def _choices(row: Row, at: str) -> list[str]:
             value = json.loads(value)
         except ValueError as error:
             raise RequestError(
-                f'{at}: a JSON list of four texts is expected, such as ["one", "two", "three", "four"], but it is '
-                f"{_shown(value)}. Four columns A, B, C and D will do too."
+                f'{at}: a JSON list of four texts is expected, such as ["one", "two", "three", "four"], but '
+                f"it is {_shown(value)}. Four columns A, B, C and D will do too."
             ) from error
     if not isinstance(value, list) or len(value) != len(LETTERS):
         got = f"{len(value)} options" if isinstance(value, list) else _shown(value)
         raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
-    return [_checked_text(text, f"{at}, option {letter}") for letter, text in zip(LETTERS, value, strict=True)]
+    options = zip(LETTERS, value, strict=True)
+    return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]
 
 
 def _answer(row: Row, at: str) -> int:
     value = _cell(row, "answer", at)
     # By type, not by equality: True and 1.0 are equal to 1 but mean something else.
-    known = _ANSWERS.get(value.strip() if isinstance(value, str) else value) if type(value) in (int, str) else None
+    name = value.strip() if isinstance(value, str) else value if type(value) is int else None
+    known = _ANSWERS.get(name) if name is not None else None
     if known is None:
         raise RequestError(
             f"{at}, column 'answer': an index from 0 to 3 or a letter from A to D is expected, but it is "

@@ -30,8 +30,8 @@ class MmluEntry(TaskEntry):
         shots: Numbers of shots, each the first so many `dev` questions of the item's own subject.
         subjects: Only these subjects; None for all.
         limit: Only the first so many items of each subject; None for all.
-        description: True for MMLU's line about the subject before the first shot, False for none, or a line of
-            one's own in which `{subject}` is replaced.
+        description: True for MMLU's line about the subject before the first shot, False for none, or a line
+            of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
     """
 
@@ -55,8 +55,8 @@ class MmluEntry(TaskEntry):
         """Read the data and make sure that every subject has the shots asked for.
 
         Raises:
-            RequestError: The data cannot be read, a row is not as expected, a subject is not in the data or has
-                too few shots.
+            RequestError: The data cannot be read, a row is not as expected, a subject is not in the data or
+                has too few shots.
         """
         questions = self._questions()
         for subject in sorted({item.subject for item in questions.test}):
@@ -100,7 +100,7 @@ class MmluEntry(TaskEntry):
 
 
 def notes(questions: Questions) -> list[str]:
-    """What a reader of the scores should know about the data, one sentence each; empty where nothing stands out."""
+    """What a reader of the scores should know about the data, one sentence each."""
     found = []
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
@@ -113,8 +113,8 @@ def notes(questions: Questions) -> list[str]:
         gold = sum(item.choices.count(item.choices[item.answer]) > 1 for item in twins)
         lost = sum(item.choices.index(item.choices[item.answer]) != item.answer for item in twins)
         found.append(
-            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one among "
-            f"them in {gold}; they are kept as they are, and where options' texts are scored the first of equals is "
-            f"the prediction, so {lost} cannot be won."
+            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one "
+            f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
+            f"of equals is the prediction, so {lost} cannot be won."
         )
     return found

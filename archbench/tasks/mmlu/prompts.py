@@ -7,8 +7,8 @@ lm-eval puts the pieces together (`{}` marks what these functions return):
     {item}                             the question that is asked
     " " + choice                       scored, once for each choice
 
-so a shot is an item with its answer filled in. All three formats get the same documents (`archbench.tasks.mmlu.task.
-row`) and differ in two things only: whether the options are shown, and whether an answer is a letter or a text.
+so a shot is an item with its answer filled in. All three formats get the same documents (`row` in `task.py`)
+and differ in two things only: whether the options are shown, and whether an answer is a letter or a text.
 
 | format | options shown | choices scored |
 |---|---|---|
@@ -16,8 +16,8 @@ row`) and differ in two things only: whether the options are shown, and whether 
 | choice_text | yes | the options' texts |
 | cloze | no | the options' texts |
 
-No text of the data is ever read as a template, and options are put to the model as they are in the data, spaces
-included; only the question is stripped. That is what lm-eval's `mmlu` and `mmlu_continuation` do.
+No text of the data is ever read as a template, and options are put to the model as they are in the data,
+spaces included; only the question is stripped. That is what lm-eval's `mmlu` and `mmlu_continuation` do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any, Literal
 Format = Literal["standard", "choice_text", "cloze"]
 
 VERSION = 1
-"""Goes into every cell's key: raise it whenever a change here, in `task.py` or in the YAMLs alters a prompt."""
+"""Goes into every cell's key: raise it when a change here, in `task.py` or in the YAMLs alters a prompt."""
 
 LETTERS = ("A", "B", "C", "D")
 DESCRIPTION = "The following are multiple choice questions (with answers) about {subject}."
@@ -39,8 +39,8 @@ def description(subject: str, setting: bool | str) -> str:
 
     Args:
         subject: The item's subject; underscores are shown as spaces.
-        setting: True for MMLU's own line (`DESCRIPTION`), False for none, or a line of one's own in which every
-            `{subject}` is replaced.
+        setting: True for MMLU's own line (`DESCRIPTION`), False for none, or a line of one's own in which
+            every `{subject}` is replaced.
 
     Returns:
         The line and a blank line after it, or the empty string.

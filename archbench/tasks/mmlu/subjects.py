@@ -1,7 +1,7 @@
 """The 57 subjects of MMLU and the four categories they are reported in.
 
-Source: `categories.py` of the original repository (github.com/hendrycks/test) and the tags of lm-eval's `mmlu`
-tasks, which agree.
+Source: the tags of lm-eval's `mmlu` tasks, which group the subjects as the original repository does
+(`categories.py` in github.com/hendrycks/test).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads a split of a question set as plain rows: a parquet, CSV or JSONL file, or a split of a hub data set."""
+"""Reads the splits of a question set as plain rows, from parquet, CSV or JSONL files or from a hub data set."""
 
 from __future__ import annotations
 
@@ -35,29 +35,30 @@ def read_splits(data: str) -> dict[str, Table]:
     """Read the `test` split, and `dev` where there is one.
 
     Args:
-        data: A folder with one file per split, `test` and `dev`, each as parquet, CSV (UTF-8, with a header) or
-            JSONL; or a hub data set id, `owner/name` for its configuration `all`, else `owner/name:config`.
+        data: A folder with one file per split, `test` and `dev`, each as parquet, CSV (UTF-8, with a header)
+            or JSONL; or a hub data set id, `owner/name` for its configuration `all`, else
+            `owner/name:config`.
 
     Returns:
         The tables by split name.
 
     Raises:
-        RequestError: There is no such folder or data set, no or more than one file for a split, or a file that
-            is empty or cannot be read.
+        RequestError: There is no such folder or data set, no or more than one file for a split, or a file
+            that is empty or cannot be read.
     """
     folder = Path(data).expanduser()
     if folder.is_dir():
         return _read_folder(folder)
     if folder.exists():
         raise RequestError(
-            f"MMLU data '{data}' is a file; a folder that holds test{'|'.join(SUFFIXES)} and dev is expected. "
-            f"Name the folder: '{folder.parent}'."
+            f"MMLU data '{data}' is a file; the folder that holds `test` and `dev` is expected. Did you mean "
+            f"'{folder.parent}'?"
         )
     if hub := _HUB.fullmatch(data):
         return _read_hub(data, hub["repo"], hub["config"] or "all")
     raise RequestError(
-        f"MMLU data '{data}': there is no such folder. Give a folder that holds `test` and `dev` as parquet, CSV "
-        "or JSONL, or the id of a hub data set such as cais/mmlu."
+        f"MMLU data '{data}': there is no such folder. Give a folder that holds `test` and `dev` as parquet, "
+        "CSV or JSONL, or the id of a hub data set such as cais/mmlu."
     )
 
 
@@ -139,8 +140,8 @@ def _jsonl_rows(path: Path) -> list[tuple[str, Row]]:
                 raise RequestError(f"{path}, line {number} is not JSON: {error}.") from error
             if not isinstance(row, dict):
                 raise RequestError(
-                    f"{path}, line {number}: a JSON object with the keys question, choices, answer and subject is "
-                    f"expected, but it is {type(row).__name__}."
+                    f"{path}, line {number}: a JSON object with the keys question, choices, answer and "
+                    f"subject is expected, but it is {type(row).__name__}."
                 )
             rows.append((f"line {number}", row))
     return rows
@@ -152,12 +153,13 @@ def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
     try:
         splits = datasets.load_dataset(repo, config)
     except Exception as error:  # network, login, name, configuration: many types, one remedy
+        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise RequestError(
-            f"MMLU data '{data}': there is no such folder, and reading configuration '{config}' of the hub data set "
-            f"'{repo}' failed: {type(error).__name__}: {' '.join(str(error).split())[:300]} If this machine is "
-            "offline, save the splits `test` and `dev` as test.parquet and dev.parquet on one that is not "
-            f'(`datasets.load_dataset("{repo}", "{config}")["test"].to_parquet("test.parquet")`) and name their '
-            "folder here; for another configuration write owner/name:config."
+            f"MMLU data '{data}': there is no such folder, and reading configuration '{config}' of the hub "
+            f"data set '{repo}' failed ({type(error).__name__}: {reason}). If this machine is offline, save "
+            "the splits `test` and `dev` as test.parquet and dev.parquet on one that is not "
+            f'(`datasets.load_dataset("{repo}", "{config}")["test"].to_parquet("test.parquet")`) and name '
+            "their folder here; for another configuration write owner/name:config."
         ) from error
     if "test" not in splits:
         raise RequestError(
@@ -166,7 +168,8 @@ def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
     tables = {}
     for split in ("test", "dev"):
         if split in splits:
-            tables[split] = Table(f"{repo} (configuration {config}, split {split})", _counted(list(splits[split])))
+            name = f"{repo} (configuration {config}, split {split})"
+            tables[split] = Table(name, _counted(list(splits[split])))
     return tables
 
 

@@ -1,8 +1,9 @@
 """What the YAMLs in `tasks/mmlu` name: the data set builder and the task class, both for lm-eval 0.4.13.
 
-lm-eval draws shots from one pool per task and does not tell its sampler which document is asked, which is why its
-own MMLU is 57 tasks. Here one task holds all subjects of a format, so that any set of subjects works without
-writing YAMLs, and gives the sampler the pool of the document's own subject before each prompt is built.
+lm-eval draws shots from one pool per task and does not tell its sampler which document is asked, which is why
+its own MMLU is 57 tasks. Here one task holds all subjects of a format, so that any set of subjects works
+without writing YAMLs, and gives the sampler the pool of the document's own subject before each prompt is
+built.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ def row(item: Item, *, description: bool | str, question_prefix: str) -> dict[st
 
 
 class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
-    """One format of MMLU over all subjects of a question set, shots being the first of the item's own subject."""
+    """One format of MMLU over all subjects; shots are the first of the item's own subject."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        # lm-eval hands over the YAML as it is, but its TaskConfig does not know the key that named this class.
+        # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
         self._shots: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for shot in self.dataset["dev"]:
