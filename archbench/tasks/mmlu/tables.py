@@ -1,4 +1,4 @@
-"""Reads the splits of a question set as plain rows, from parquet, CSV or JSONL files or from a hub data set."""
+"""Reads the splits of a question set as plain rows, from parquet, CSV or JSONL files or from a hub."""
 
 from __future__ import annotations
 
