@@ -31,11 +31,17 @@ def plain(subject: str, number: int, split: str) -> Question:
 
 
 TRICKY = [
-    question("anatomy", "  Spaces around, and a tab.\t\n", [" leading", "trailing ", "inner\nbreak", "plain"], 0),
-    question("anatomy", "{{question}} {% raw %} {# not a comment #} {subject}", ["{{answer}}", "{", "}}", "%}"], 1),
+    question(
+        "anatomy", "  Spaces around, and a tab.\t\n", [" leading", "trailing ", "inner\nbreak", "plain"], 0
+    ),
+    question(
+        "anatomy", "{{question}} {% raw %} {# not a comment #} {subject}", ["{{answer}}", "{", "}}", "%}"], 1
+    ),
     question("anatomy", "12", ["1", "2", "3", "4"], 2),
-    question("high_school_us_history", "Où est l'année 1789 — \u2028 où? 🏛️", ["é", "中文", "ñ", "\u00a0x"], 3),
-    question("high_school_us_history", 'Quotes "and" \'apostrophes\', commas', ["a,b", '"', "'", "\\n"], 0),
+    question(
+        "high_school_us_history", "Où est l'année 1789 — \u2028 où? 🏛️", ["é", "中文", "ñ", "\u00a0x"], 3
+    ),
+    question("high_school_us_history", "Quotes \"and\" 'apostrophes', commas", ["a,b", '"', "'", "\\n"], 0),
     question("high_school_us_history", "Answer:\n\nAnswer: A", ["A", "B", "C", "D"], 2),
 ]
 

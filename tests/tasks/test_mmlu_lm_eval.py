@@ -1,14 +1,16 @@
-"""Our formats against lm-eval's own MMLU tasks on the same local data, and against a model that knows it all."""
+"""Our formats against lm-eval's own MMLU tasks on the same data, and against a model that knows it all."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lm_eval.tasks
+import pyarrow.parquet as pq
 import pytest
 from lm_eval import evaluate, simple_evaluate
 from lm_eval.api.model import LM
@@ -16,6 +18,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from archbench.paths import shared
+from archbench.tasks.mmlu.subjects import CATEGORIES
 
 LM_EVAL_YAMLS = Path(lm_eval.tasks.__file__).parent / "mmlu"
 # What mmlu_continuation has that MMLU's own prompt has not.
@@ -23,15 +26,18 @@ CONTINUATION = {
     "description": "The following are questions (with answers) about {subject}.",
     "question_prefix": "Question: ",
 }
+SHOTS = pytest.mark.parametrize("shots", [0, 5])
+PAIRS = pytest.mark.parametrize(
+    ("form", "yamls", "settings"), [("standard", "default", {}), ("cloze", "continuation", CONTINUATION)]
+)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def lm_eval_tasks(yamls: str, folder: Path, cache: Path) -> dict[str, Any]:
-    """lm-eval's YAML of each subject in the folder, with nothing but the place of the data changed."""
-    rows = {split: read_jsonl(folder / f"{split}.jsonl") for split in ("test", "dev")}
+def lm_eval_tasks(yamls: str, rows: dict[str, list[dict[str, Any]]], cache: Path) -> dict[str, Any]:
+    """lm-eval's YAML of each subject in the rows, with nothing but the place of the data changed."""
     specs = []
     for subject in dict.fromkeys(row["subject"] for row in rows["test"]):
         files = {}
@@ -46,10 +52,8 @@ def lm_eval_tasks(yamls: str, folder: Path, cache: Path) -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("shots", [0, 5])
-@pytest.mark.parametrize(
-    ("form", "yamls", "settings"), [("standard", "default", {}), ("cloze", "continuation", CONTINUATION)]
-)
+@SHOTS
+@PAIRS
 def test_prompts_and_loglikelihoods_equal_lm_evals(
     form: str,
     yamls: str,
@@ -60,7 +64,8 @@ def test_prompts_and_loglikelihoods_equal_lm_evals(
     load_task: Callable[..., Any],
     tiny_lm: Any,
 ) -> None:
-    theirs = lm_eval_tasks(yamls, tricky, tmp_path)
+    rows = {split: read_jsonl(tricky / f"{split}.jsonl") for split in ("test", "dev")}
+    theirs = lm_eval_tasks(yamls, rows, tmp_path)
     for task in theirs.values():
         task.set_config("num_fewshot", shots)
     mine = load_task(form, shots, data=str(tricky), **settings)
@@ -82,8 +87,33 @@ def test_prompts_and_loglikelihoods_equal_lm_evals(
     assert len({str(row["filtered_resps"]) for row in got}) == 6, "the model must tell the items apart"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("ARCHBENCH_MMLU_DIR" not in os.environ, reason="ARCHBENCH_MMLU_DIR names no folder")
+@SHOTS
+@PAIRS
+def test_prompts_equal_lm_evals_on_all_of_mmlu(
+    form: str,
+    yamls: str,
+    settings: dict[str, str],
+    shots: int,
+    tmp_path: Path,
+    load_task: Callable[..., Any],
+    requests_of: Callable[[Any], list[tuple[str, str]]],
+) -> None:
+    folder = os.environ["ARCHBENCH_MMLU_DIR"]
+    rows = {s: pq.read_table(Path(folder, f"{s}.parquet")).to_pylist() for s in ("test", "dev")}
+    theirs = lm_eval_tasks(yamls, rows, tmp_path)
+    for task in theirs.values():
+        task.set_config("num_fewshot", shots)
+    mine = load_task(form, shots, data=folder, **settings)
+    assert len(theirs) == 57
+    assert len({doc["id"] for doc in mine.eval_docs}) == len(rows["test"])
+    assert {doc["category"] for doc in mine.eval_docs} == set(CATEGORIES)
+    assert requests_of(mine) == [request for task in theirs.values() for request in requests_of(task)]
+
+
 class KnowsItAll(LM):  # type: ignore[misc]
-    """Reads the last question in the prompt, looks its answer up, and prefers (or shuns) that continuation."""
+    """Reads the prompt's last question, looks its answer up, and prefers (or shuns) that continuation."""
 
     def __init__(self, answers: dict[str, dict[str, Any]], *, letters: bool, liar: bool) -> None:
         super().__init__()

@@ -66,10 +66,10 @@ def dataset(
     questions = load(data, subjects=subjects, limit=limit)
 
     def split(items: Sequence[Item]) -> datasets.Dataset:
-        return datasets.Dataset.from_list(
-            [row(item, description=description, question_prefix=question_prefix) for item in items],
-            features=_FEATURES,
-        )
+        rows = [row(item, description=description, question_prefix=question_prefix) for item in items]
+        # Column by column: from a list of rows, an empty split would have no columns.
+        columns = {name: [one[name] for one in rows] for name in _FEATURES}
+        return datasets.Dataset.from_dict(columns, features=_FEATURES)
 
     return {
         "test": split(questions.test),
