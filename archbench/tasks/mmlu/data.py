@@ -1,0 +1,220 @@
+"""A question set: rows checked and made into items with stable ids, grouped as the benchmark reports them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import groupby
+from typing import Any
+
+from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.mmlu.prompts import LETTERS
+from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
+from archbench.tasks.mmlu.tables import Row, Table, read_splits
+
+_ANSWERS: dict[int | str, int] = {
+    name: index for index, letter in enumerate(LETTERS) for name in (index, str(index), letter)
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its four options.
+
+    Attributes:
+        id: The data's own `id`, or `<subject>/<n>-<hash>`: the question's position among its subject's in
+            the file, from 0, and eight hexadecimal digits of its content. Neither `subjects` nor `limit`
+            changes it.
+        subject: As in the data, without surrounding spaces.
+        category: The data's own `category`, else MMLU's for the subject, else `unlisted`.
+        question: As in the data.
+        choices: The four options' texts, as in the data.
+        answer: Index of the right option.
+    """
+
+    id: str
+    subject: str
+    category: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a suite entry asks, and the shots it may use.
+
+    Attributes:
+        test: The items asked, in data order.
+        dev: Shots by subject, in data order.
+        source: What the shots were read from, for messages.
+    """
+
+    test: tuple[Item, ...]
+    dev: dict[str, tuple[Item, ...]]
+    source: str
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
+        shots = [shot for subject in sorted(self.dev) for shot in self.dev[subject]]
+        content = [[astuple(item) for item in items] for items in (self.test, shots)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def shots(self, subject: str, number: int) -> tuple[Item, ...]:
+        """First so many shots of a subject.
+
+        Raises:
+            RequestError: The subject has fewer.
+        """
+        have = self.dev.get(subject, ())
+        if len(have) < number:
+            raise too_few_shots(self.source, subject, len(have), number)
+        return have[:number]
+
+
+def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
+    """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
+    return RequestError(
+        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask "
+        f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
+        "subject are never borrowed from another)."
+    )
+
+
+def load(data: str, *, subjects: Sequence[str] | None = None, limit: int | None = None) -> Questions:
+    """Read a question set.
+
+    Args:
+        data: A folder or a hub data set id, see `archbench.tasks.mmlu.tables.read_splits`.
+        subjects: Only these; None for all.
+        limit: Only the first so many items of each subject; None for all.
+
+    Returns:
+        The items and the shots of their subjects.
+
+    Raises:
+        RequestError: The data cannot be read, a row is not as expected, or a subject is not in the data.
+    """
+    tables = read_splits(data)
+    test = _items(tables["test"])
+    present = {item.subject for item in test}
+    for name in subjects or ():
+        if name not in present:
+            raise RequestError(
+                f"{tables['test'].name}: `subjects` asks for '{name}', which no row has. "
+                + did_you_mean(name, present, label="Subjects")
+            )
+    wanted = present.intersection(subjects) if subjects is not None else present
+    taken: Counter[str] = Counter()
+    kept = []
+    for item in test:
+        taken[item.subject] += 1
+        if item.subject in wanted and (limit is None or taken[item.subject] <= limit):
+            kept.append(item)
+    dev = sorted(_items(tables["dev"]), key=lambda item: item.subject) if "dev" in tables else []
+    shots = {subject: tuple(group) for subject, group in groupby(dev, key=lambda item: item.subject)}
+    source = tables["dev"].name if "dev" in tables else data
+    return Questions(tuple(kept), {s: shots[s] for s in sorted(wanted) if s in shots}, source)
+
+
+def _items(table: Table) -> list[Item]:
+    seen: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    items = []
+    for where, row in table.rows:
+        at = f"{table.name}, {where}"
+        item = _item(row, at, counts)
+        if item.id in seen:
+            raise RequestError(f"{at}: id '{item.id}' was used in {seen[item.id]} too; ids must be unique.")
+        seen[item.id] = where
+        items.append(item)
+    return items
+
+
+def _item(row: Row, at: str, counts: Counter[str]) -> Item:
+    subject = _text(row, "subject", at).strip()
+    question = _text(row, "question", at)
+    choices = _choices(row, at)
+    answer = _answer(row, at)
+    category = _label(row, "category", at) or CATEGORY_OF.get(subject, UNLISTED)
+    content = hashlib.sha256(json.dumps([question, choices, answer]).encode()).hexdigest()[:8]
+    item_id = _label(row, "id", at) or f"{subject}/{counts[subject]}-{content}"
+    counts[subject] += 1
+    return Item(item_id, subject, category, question, tuple(choices), answer)
+
+
+def _cell(row: Row, column: str, at: str) -> Any:
+    if column not in row:
+        names = [str(name) for name in row]
+        raise RequestError(
+            f"{at}: there is no column '{column}'; question, choices (or A, B, C, D), answer and subject are "
+            f"expected. {did_you_mean(column, names, label='Columns')}"
+        )
+    return row[column]
+
+
+def _text(row: Row, column: str, at: str) -> str:
+    return _checked_text(_cell(row, column, at), f"{at}, column '{column}'")
+
+
+def _checked_text(value: Any, at: str) -> str:
+    if not isinstance(value, str):
+        raise RequestError(f"{at}: text is expected, but it is {_shown(value)}.")
+    if not value.strip():
+        raise RequestError(f"{at}: text is expected, but it is empty.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{at}: the text is not valid Unicode ({error.reason}).") from error
+    return value
+
+
+def _label(row: Row, column: str, at: str) -> str | None:
+    """An optional column's text; None where the column or the cell is missing. An `id` may be a number."""
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    if column == "id" and type(value) is int:
+        return str(value)
+    return _checked_text(value, f"{at}, column '{column}'").strip()
+
+
+def _choices(row: Row, at: str) -> list[str]:
+    if "choices" not in row and set(LETTERS) <= set(row):
+        return [_text(row, letter, at) for letter in LETTERS]
+    value = _cell(row, "choices", at)
+    at = f"{at}, column 'choices'"
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise RequestError(
+                f'{at}: a JSON list of four texts is expected, such as ["one", "two", "three", "four"], but '
+                f"it is {_shown(value)}. Four columns A, B, C and D will do too."
+            ) from error
+    if not isinstance(value, list) or len(value) != len(LETTERS):
+        got = f"{len(value)} options" if isinstance(value, list) else _shown(value)
+        raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
+    options = zip(LETTERS, value, strict=True)
+    return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]
+
+
+def _answer(row: Row, at: str) -> int:
+    value = _cell(row, "answer", at)
+    # By type, not by equality: True and 1.0 are equal to 1 but mean something else.
+    name = value.strip() if isinstance(value, str) else value if type(value) is int else None
+    known = _ANSWERS.get(name) if name is not None else None
+    if known is None:
+        raise RequestError(
+            f"{at}, column 'answer': an index from 0 to 3 or a letter from A to D is expected, but it is "
+            f"{_shown(value)}."
+        )
+    return known
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

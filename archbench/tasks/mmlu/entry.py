@@ -1,0 +1,120 @@
+"""The suite entry `kind: mmlu`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from archbench.tasks.entry import TaskEntry, Variant
+from archbench.tasks.mmlu import prompts
+from archbench.tasks.mmlu.data import Questions, load
+from archbench.tasks.mmlu.subjects import UNLISTED
+
+_log = logging.getLogger(__name__)
+
+_METRIC: dict[prompts.Format, str] = {"standard": "acc", "choice_text": "acc_norm", "cloze": "acc_norm"}
+
+
+class MmluEntry(TaskEntry):
+    """MMLU in up to three formats over the same items, shots and descriptions (docs/mmlu.md).
+
+    Attributes:
+        kind: `mmlu`.
+        data: A folder with `test` and `dev` as parquet, CSV or JSONL, or a hub data set id (`cais/mmlu`).
+        formats: Which formats, in the order in which tables show them.
+        shots: Numbers of shots, each the first so many `dev` questions of the item's own subject.
+        subjects: Only these subjects; None for all.
+        limit: Only the first so many items of each subject; None for all.
+        description: True for MMLU's line about the subject before the first shot, False for none, or a line
+            of one's own in which `{subject}` is replaced.
+        question_prefix: Text before every question, in shots and item alike.
+    """
+
+    kind: Literal["mmlu"] = "mmlu"
+    data: str = Field(min_length=1)
+    formats: list[prompts.Format] = Field(default=["standard", "choice_text", "cloze"], min_length=1)
+    shots: list[Annotated[int, Field(ge=0)]] = Field(default=[0, 5], min_length=1)
+    subjects: list[str] | None = Field(default=None, min_length=1)
+    description: bool | str = True
+    question_prefix: str = ""
+
+    @field_validator("formats", "shots", "subjects")
+    @classmethod
+    def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
+        for again in value or ():
+            if value is not None and value.count(again) > 1:
+                raise ValueError(f"{again!r} is listed more than once")
+        return value
+
+    def check(self) -> None:
+        """Read the data and make sure that every subject has the shots asked for.
+
+        Raises:
+            RequestError: The data cannot be read, a row is not as expected, a subject is not in the data or
+                has too few shots.
+        """
+        questions = self._questions()
+        for subject in sorted({item.subject for item in questions.test}):
+            questions.shots(subject, max(self.shots))
+        for note in notes(questions):
+            _log.warning("%s: %s", self.data, note)
+
+    def variants(self) -> list[Variant]:
+        """One variant for each format and number of shots."""
+        # Workers may run elsewhere on this machine: a folder is passed on by its full path.
+        folder = Path(self.data).expanduser()
+        metadata = {
+            "data": str(folder.resolve()) if folder.is_dir() else self.data,
+            "subjects": self.subjects,
+            "limit": self.limit,
+            "description": self.description,
+            "question_prefix": self.question_prefix,
+        }
+        return [
+            Variant(
+                name=f"{form}-{shots}shot",
+                labels={"format": form, "shots": shots},
+                tasks=[f"archbench_mmlu_{form}"],
+                num_fewshot=shots,
+                metadata=dict(metadata),
+                metric=_METRIC[form],
+                chance=0.25,
+                stock=False,
+            )
+            for form in self.formats
+            for shots in self.shots
+        ]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
+        parts = [prompts.VERSION, self._questions().digest(), self.description, self.question_prefix]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _questions(self) -> Questions:
+        return load(self.data, subjects=self.subjects, limit=self.limit)
+
+
+def notes(questions: Questions) -> list[str]:
+    """What a reader of the scores should know about the data, one sentence each."""
+    found = []
+    unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
+    if unlisted:
+        found.append(
+            f"{len(unlisted)} subjects are not among MMLU's 57 and name no category, so they are reported as "
+            f"'{UNLISTED}': {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}."
+        )
+    twins = [item for item in questions.test if len(set(item.choices)) < len(item.choices)]
+    if twins:
+        gold = sum(item.choices.count(item.choices[item.answer]) > 1 for item in twins)
+        lost = sum(item.choices.index(item.choices[item.answer]) != item.answer for item in twins)
+        found.append(
+            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one "
+            f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
+            f"of equals is the prediction, so {lost} cannot be won."
+        )
+    return found

@@ -1,0 +1,114 @@
+"""What the YAMLs in `tasks/mmlu` name: the data set builder and the task class, both for lm-eval 0.4.13.
+
+lm-eval draws shots from one pool per task and does not tell its sampler which document is asked, which is why
+its own MMLU is 57 tasks. Here one task holds all subjects of a format, so that any set of subjects works
+without writing YAMLs, and gives the sampler the pool of the document's own subject before each prompt is
+built.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+from lm_eval.api.task import ConfigurableTask
+
+from archbench.errors import RequestError
+from archbench.tasks.mmlu.data import Item, load, too_few_shots
+from archbench.tasks.mmlu.prompts import description as rendered_description
+
+_FEATURES = datasets.Features(
+    {
+        "id": datasets.Value("string"),
+        "subject": datasets.Value("string"),
+        "category": datasets.Value("string"),
+        "description": datasets.Value("string"),
+        "question_prefix": datasets.Value("string"),
+        "question": datasets.Value("string"),
+        "choices": datasets.List(datasets.Value("string")),
+        "answer": datasets.Value("int64"),
+    }
+)
+
+
+def dataset(
+    data: str | None = None,
+    subjects: Sequence[str] | None = None,
+    limit: int | None = None,
+    description: bool | str = True,
+    question_prefix: str = "",
+    **_: Any,
+) -> dict[str, datasets.Dataset]:
+    """Build the splits that the three tasks share; lm-eval calls it with the task's metadata.
+
+    Args:
+        data: A folder or a hub data set id.
+        subjects: Only these; None for all.
+        limit: Only the first so many items of each subject; None for all.
+        description: See `archbench.tasks.mmlu.prompts.description`.
+        question_prefix: Text before every question, such as `Question: `.
+        **_: What else lm-eval puts into the metadata.
+
+    Returns:
+        `test` and `dev`, the latter empty where the data have none.
+
+    Raises:
+        RequestError: The data cannot be used.
+    """
+    if data is None:
+        raise RequestError(
+            "The archbench_mmlu tasks need to know where the questions are: pass the lm-eval metadata "
+            '{"data": "<folder with test and dev, or hub data set id>"}, on the command line as '
+            '--metadata \'{"data": "..."}\'.'
+        )
+    questions = load(data, subjects=subjects, limit=limit)
+
+    def split(items: Sequence[Item]) -> datasets.Dataset:
+        rows = [row(item, description=description, question_prefix=question_prefix) for item in items]
+        # Column by column: from a list of rows, an empty split would have no columns.
+        columns = {name: [one[name] for one in rows] for name in _FEATURES}
+        return datasets.Dataset.from_dict(columns, features=_FEATURES)
+
+    return {
+        "test": split(questions.test),
+        "dev": split([shot for shots in questions.dev.values() for shot in shots]),
+    }
+
+
+def row(item: Item, *, description: bool | str, question_prefix: str) -> dict[str, Any]:
+    """An item as a document: what `archbench.tasks.mmlu.prompts` renders and item rows keep."""
+    return {
+        "id": item.id,
+        "subject": item.subject,
+        "category": item.category,
+        "description": rendered_description(item.subject, description),
+        "question_prefix": question_prefix,
+        "question": item.question,
+        "choices": list(item.choices),
+        "answer": item.answer,
+    }
+
+
+class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
+    """One format of MMLU over all subjects; shots are the first of the item's own subject."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
+        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+        self._shots: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for shot in self.dataset["dev"]:
+            self._shots[shot["subject"]].append(shot)
+
+    def fewshot_context(self, doc: dict[str, Any], num_fewshot: int, **options: Any) -> Any:
+        """The prompt of a document; see `ConfigurableTask.fewshot_context`.
+
+        Raises:
+            RequestError: The document's subject has fewer shots than asked for.
+        """
+        shots = self._shots[doc["subject"]]
+        if len(shots) < num_fewshot:
+            raise too_few_shots(str(self.config.metadata["data"]), doc["subject"], len(shots), num_fewshot)
+        self.sampler.replace_df(shots)
+        return super().fewshot_context(doc, num_fewshot=num_fewshot, **options)

@@ -1,0 +1,127 @@
+"""The suite entry `kind: lm_eval`: tasks that come with lm-eval, by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.entry import TaskEntry, Variant, path_safe
+
+_Shots = Annotated[int, Field(ge=0)]
+
+
+class StockEntry(TaskEntry):
+    """Tasks, groups and tags of lm-eval, each a variant of its own for each number of shots.
+
+    Attributes:
+        kind: `lm_eval`.
+        tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant with all its tasks.
+        limit: Only the first so many items of each lm-eval task; None for all.
+        num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
+        metric: The primary metric; None for the first that the task (of a group: its first task) declares.
+    """
+
+    kind: Literal["lm_eval"] = "lm_eval"
+    tasks: list[str] = Field(min_length=1)
+    num_fewshot: _Shots | Annotated[list[_Shots], Field(min_length=1)] | None = None
+    metric: str | None = None
+
+    @field_validator("tasks", "num_fewshot")
+    @classmethod
+    def _each_once(cls, value: Any) -> Any:
+        # By what they are called on disk, so that no two variants write the same file.
+        names = [path_safe(str(one)) for one in value] if isinstance(value, list) else []
+        for again in names:
+            if names.count(again) > 1:
+                raise ValueError(f"'{again}' is listed more than once")
+        return value
+
+    def check(self) -> None:
+        """Make sure that lm-eval knows the tasks; their data are read when they are loaded.
+
+        Raises:
+            RequestError: A name is not lm-eval's, or a task declares no metric and the entry names none.
+        """
+        self.variants()
+        for task in self.tasks:
+            _known(task)
+
+    def variants(self) -> list[Variant]:
+        """One variant for each task and number of shots.
+
+        Raises:
+            RequestError: As for `check`, where the metric has to be looked up.
+        """
+        numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot]
+        return [
+            Variant(
+                name=path_safe(task) + ("" if number is None else f"-{number}shot"),
+                labels={"task": task} if number is None else {"task": task, "shots": number},
+                tasks=[task],
+                num_fewshot=number,
+                metadata={},
+                metric=self.metric or _first_metric(task),
+                chance=None,
+                stock=True,
+            )
+            for task in self.tasks
+            for number in numbers
+        ]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the limit and lm-eval's version, which fixes prompts and the names of the data sets.
+
+        What a hub serves under those names is not covered: it is not known before the tasks are loaded.
+        """
+        parts = [self.kind, self.limit, importlib.metadata.version("lm_eval")]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@cache
+def _index() -> dict[str, Any]:
+    """lm-eval's task index (name to `Entry`); reads some 14,000 YAML files, once per process."""
+    from lm_eval.tasks import TaskManager
+
+    entries: dict[str, Any] = TaskManager().task_index
+    return entries
+
+
+def _known(name: str) -> Any:
+    entries = _index()
+    if name not in entries:
+        raise RequestError(
+            f"lm-eval {importlib.metadata.version('lm_eval')} has no task, group or tag '{name}'. "
+            + did_you_mean(name, entries, label="Names")
+        )
+    return entries[name]
+
+
+def _first_metric(name: str) -> str:
+    """The metric that a task, or the first task of a group or tag, declares first."""
+    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
+
+    entry = _known(name)
+    declared: list[dict[str, Any]] = []
+    if entry.kind.name in ("GROUP", "TAG"):
+        first = entry.cfg["task"] if entry.cfg else min(entry.tags)
+        while not isinstance(first, str):  # groups may be written out inside a group
+            first = first[0] if isinstance(first, list) else first.get("task") or first.get("group") or ""
+        if first in _index():
+            return _first_metric(first)
+    elif entry.kind.name == "PY_TASK":
+        declared = entry.cfg.get("metric_list") or []
+    else:
+        default = DEFAULT_METRIC_REGISTRY[entry.cfg.get("output_type", "generate_until")]
+        declared = entry.cfg.get("metric_list") or [{"metric": metric} for metric in default]
+    if not declared:
+        raise RequestError(
+            f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
+        )
+    metric = str(declared[0]["metric"])
+    return metric.rpartition(".")[2] if "/" in metric else metric  # !function <folder>/utils.name
