@@ -65,11 +65,12 @@ def conditions_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) ->
                 "so that the cells with outdated settings are redone."
             )
     planned = [(str(one["task"]), str(one["variant"])) for one in manifest.get("conditions", [])]
-    rest = sorted(found.keys() - set(planned), key=lambda named: [_natural(part) for part in named])
+    rest = sorted(found.keys() - set(planned), key=lambda named: [natural(part) for part in named])
     return [found[named][0] for named in dict.fromkeys([*planned, *rest]) if named in found]
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which `len-200` comes before `len-1000`."""
     return [
         (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
         for part in re.split(r"(\d+)", text)

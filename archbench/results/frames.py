@@ -91,6 +91,11 @@ class RunResults:
         """Names of all labels that any condition carries, such as `format` and `shots`."""
         return list(dict.fromkeys(name for condition in self.conditions for name, _ in condition.labels))
 
+    @cached_property
+    def item_columns(self) -> set[str]:
+        """Names of all columns that any item row has, those with one value per choice aside."""
+        return {str(name) for frame in self._rows.values() for name in frame}
+
     @property
     def cells(self) -> pd.DataFrame:
         """One row per cell: its names, labels, status, counts, tokens and times."""
@@ -231,7 +236,7 @@ class RunResults:
             As `differences`.
         """
         self._check_metric(metric)
-        seed = int(self.manifest.get("seed", 0))
+        seed = int(self.manifest.get("seed") or 0)
         rows = compare_pairs(self._rows, pairs, metric, confidence, seed)
         columns = ["task", "kind", "variant", *self.label_names, "member", "baseline", "metric", "n", "score"]
         columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm", "detectable"]
@@ -294,7 +299,7 @@ class RunResults:
 
     def _check_columns(self, keys: Sequence[str]) -> None:
         for key in keys:
-            _known("item column", key, {str(name) for frame in self._rows.values() for name in frame})
+            _known("item column", key, self.item_columns)
 
 
 def load_results(folder: Path | str) -> RunResults:
