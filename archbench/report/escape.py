@@ -45,13 +45,13 @@ _LETTERS = set("ßæÆøØœŒłŁ")
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, control and invisible formatting characters; those become spaces."""
+    """The text without line breaks, control and invisible characters; all spaces become single ones."""
     visible = (" " if unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else one for one in text)
-    return " ".join("".join(visible).split(" ")).strip()
+    return " ".join("".join(visible).split())
 
 
 def markdown(text: str) -> str:
-    """Text that GitHub-flavoured Markdown shows as it is: no markup, HTML, cell border, maths or link in it."""
+    """Text that GitHub-flavoured Markdown shows as it is: no markup, HTML, cell border, maths or link."""
     escaped = _MARKDOWN.sub(r"\\\1", one_line(text))
     escaped = "".join(_ENTITIES.get(one, one) for one in escaped)
     escaped = _LIST.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", escaped)

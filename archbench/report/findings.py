@@ -158,7 +158,7 @@ def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, 
 def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:
     """How a condition is headed: what it shares with its neighbours, and what tells it from them.
 
-    Labels `format` and `shots` are shown as `cloze` and `5-shot`, others as `name=value`.
+    Labels `format`, `name` and `shots` are shown as `cloze`, `piqa` and `5-shot`, others as `length=1024`.
 
     Args:
         condition: The condition.
@@ -176,7 +176,7 @@ def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:
 
 
 def _label(name: str, value: object) -> str:
-    if name == "format":
+    if name in ("format", "name"):
         return str(value)
     return f"{value}-shot" if name == "shots" else f"{name}={value}"
 

@@ -14,7 +14,7 @@ from archbench.report import breakdowns, charts, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
-from archbench.report.radar import radar
+from archbench.report.radar import FEWEST, MOST, radar
 from archbench.report.settings import ReportSettings
 from archbench.report.style import rendered
 from archbench.report.table import Sheet
@@ -112,12 +112,14 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     blocks = [f"# {markdown(str(results.manifest.get('name', results.folder.name)))}"]
     blocks.append(" ".join(markdown(one) for one in sentences(findings)))
     blocks.append(f"**{markdown(findings.stamp)}**")
-    blocks += ["## Figures"] if figures else []
+    blocks.append("## Figures")
     for name, formats in figures.items():
         links = ", ".join(f"[{suffix}](figures/{name}.{suffix})" for suffix in formats)
         shown = next((suffix for suffix in ("png", "svg") if suffix in formats), None)
         image = f"![{FIGURES[name][1]}](figures/{name}.{shown})\n\n" if shown else ""
         blocks.append(f"{image}{FIGURES[name][1]} Files: {links}.")
+    if "radar" not in figures:
+        blocks.append(f"No radar chart: the run gives no choice of {FEWEST} to {MOST} axes.")
     blocks.append("## Tables")
     only_mmlu = {condition.kind for condition in findings.conditions} == {"mmlu"}
     for sheet in sheets:
@@ -135,8 +137,8 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
 def _how(manifest: Mapping[str, Any]) -> list[str]:
     """Members, versions, hardware, seed and the command, as far as the manifest has them."""
     members = manifest.get("members", [])
-    facts: dict[str, Any] = {"members": [member["name"] for member in members]} if members else {}
-    facts |= {member["name"]: {k: v for k, v in member.items() if k != "name"} for member in members}
+    facts: dict[str, Any] = {"members": [one["name"] for one in members]}
+    facts |= {one["name"]: {k: one[k] for k in _TOLD if one.get(k) is not None} for one in members}
     facts |= {name: manifest[name] for name in _SHOWN if name in manifest}
     lines = [f"- {markdown(line)}" for line in _lines("", facts)]
     blocks = ["\n".join(lines)] if lines else []
@@ -145,6 +147,7 @@ def _how(manifest: Mapping[str, Any]) -> list[str]:
     return blocks or ["The manifest says nothing about it."]
 
 
+_TOLD = ("title", "family", "source", "revision", "parameters", "fingerprint", "notes")
 _SHOWN = ("seed", "versions", "hardware", "started", "finished")
 
 

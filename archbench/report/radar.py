@@ -28,7 +28,7 @@ class Axis(NamedTuple):
 
 
 def axes_of(findings: Findings) -> list[Axis]:
-    """Choose the axes, the first of these that gives 3 to 12 of them:
+    """Choose the axes: the first of these that gives 3 to 12 of them.
 
     1. one per condition, such as MMLU's format × shots;
     2. one per condition × category;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,4 +90,7 @@ def drawn(text: str, width: int = 24, lines: int = 3) -> str:
     """
     has = get_font(findfont("DejaVu Sans")).get_charmap()
     known = "".join(one if ord(one) in has else "?" for one in one_line(text))
-    return "\n".join(textwrap.wrap(known, width, max_lines=lines, placeholder=" …")) or "?"
+    # Names hang together with slashes and underscores: a break is allowed behind each of them.
+    parted = re.sub(r"(?<=[/_])(?=.)", "\v", known)
+    wrapped = textwrap.wrap(parted, width, max_lines=lines, placeholder=" …", replace_whitespace=False)
+    return "\n".join(wrapped).replace("\v", "") or "?"

@@ -108,11 +108,12 @@ def differences(findings: Findings) -> Sheet | None:
     }
     used = "; ".join(tests[method] for method in tests if method in set(data["method"]))
     caption = (
-        f"Difference from {findings.baseline} on the same items, in points ({used}). Wins: items on which the "
-        f"member scores more; losses: on which {findings.baseline} does. p (Holm) is adjusted for the {len(data)} "
-        f"comparisons of this table and decides the verdict at the {100 * findings.alpha:g} % level; the "
-        f"{findings.level} intervals are for each comparison alone. Detectable: the true difference that such a "
-        f"comparison finds with 80 % probability before adjustment. {metric_caption(findings.conditions)}"
+        f"Difference from {findings.baseline} on the same items, in points ({used}). Wins: items on which "
+        f"the member scores more; losses: on which {findings.baseline} does. p (Holm) is adjusted for the "
+        f"{len(data)} comparisons of this table and decides the verdict at the {100 * findings.alpha:g} % "
+        f"level; the {findings.level} intervals are for each comparison alone. Detectable: the true "
+        "difference that such a comparison finds with 80 % probability before adjustment. "
+        + metric_caption(findings.conditions)
     )
     heads = ["Δ", f"{findings.level} interval", "wins", "losses", "p", "p (Holm)", "detectable"]
     columns = [*_WHO, *map(Column, heads), Column("verdict", words=True)]
@@ -144,8 +145,8 @@ def cost(findings: Findings) -> Sheet:
                 ]
             )
     caption = (
-        "What every cell took. Tokens requested: as if every request were scored on its own; forwarded: fed to "
-        "the model; saved: their ratio. Seconds are wall-clock time and depend on what else the machine did."
+        "What every cell took. Tokens requested: as if every request were scored on its own; forwarded: "
+        "fed to the model; saved: their ratio. Seconds are wall-clock time."
     )
     heads = ["items", "excluded", "tokens requested", "tokens forwarded", "saved", "seconds", "items/s"]
     table = Table("Cost", caption, [*_WHO, *map(Column, heads)], rows, findings.stamp, frozenset(rules))

@@ -84,8 +84,8 @@ def _against_baseline(findings: Findings) -> list[str]:
         least, most = points(min(reach)), points(max(reach))
         span = least if least == most else f"{least} to {most}"
         said.append(
-            f"Where nothing is distinguishable, a true difference of {span} points would have been found with "
-            "80 % probability before adjustment; smaller ones may have gone unseen."
+            f"Where nothing is distinguishable, a true difference of {span} points would have been found "
+            "with 80 % probability before adjustment; smaller ones may have gone unseen."
         )
     return said
 

@@ -37,6 +37,17 @@ class Condition(NamedTuple):
         return f"{self.task} · {self.variant}"
 
 
+def cells_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[CellHeader]:
+    """Headers that belong to the run: those the manifest plans, or all if none are.
+
+    A folder keeps cells of members and settings that its suite has dropped since; they do not count.
+    """
+    if "cells" not in manifest:
+        return list(headers)
+    planned = {(cell["member"], cell["task"], cell["variant"], cell["key"]) for cell in manifest["cells"]}
+    return [header for header in headers if (*header.id, header.key) in planned]
+
+
 def members_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[str]:
     """Names of a run's members: those that the manifest plans, in its order, then any others with a cell."""
     planned = [str(member["name"]) for member in manifest.get("members", [])]
@@ -44,29 +55,36 @@ def members_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> li
 
 
 def conditions_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[Condition]:
-    """Conditions of which a run has a cell: in the manifest's order, else by name with numbers as numbers.
+    """Conditions of a run: those that the manifest describes, in its order, then any others.
+
+    Others come by name, with numbers as numbers. `metrics` holds what any member was scored by.
 
     Raises:
-        RunError: The cells of a condition differ in kind, labels, metrics or chance.
+        RunError: The cells of a condition differ in kind, labels, metric or chance.
     """
     found: dict[tuple[str, str], tuple[Condition, str]] = {}
     for header in headers:
         named = header.task, header.variant
         labels = tuple(header.labels.items())
         condition = Condition(*named, header.kind, labels, header.metric, header.metrics, header.chance)
-        known, member = found.setdefault(named, (condition, header.member))
-        if known != condition:
-            field = next(
-                name for name in Condition._fields if getattr(known, name) != getattr(condition, name)
-            )
-            raise RunError(
-                f"{condition} was not the same task for {member} and {header.member}: {field} is "
-                f"{getattr(known, field)!r} and {getattr(condition, field)!r}. Give the run command again, "
-                "so that the cells with outdated settings are redone."
-            )
-    planned = [(str(one["task"]), str(one["variant"])) for one in manifest.get("conditions", [])]
-    rest = sorted(found.keys() - set(planned), key=lambda named: [natural(part) for part in named])
-    return [found[named][0] for named in dict.fromkeys([*planned, *rest]) if named in found]
+        known, member = found.get(named, (condition, header.member))
+        for field in ("kind", "labels", "metric", "chance"):
+            if getattr(known, field) != getattr(condition, field):
+                raise RunError(
+                    f"{condition} was not the same task for {member} and {header.member}: {field} is "
+                    f"{getattr(known, field)!r} and {getattr(condition, field)!r}. Give the run command "
+                    "again, so that the cells with outdated settings are redone."
+                )
+        metrics = tuple(dict.fromkeys([*known.metrics, *condition.metrics]))
+        found[named] = known._replace(metrics=metrics), member
+    planned = {(str(one["task"]), str(one["variant"])): one for one in manifest.get("conditions", [])}
+    for named, one in planned.items():
+        if named not in found and {"kind", "labels", "metric"} <= one.keys():
+            labels, metric = tuple(one["labels"].items()), str(one["metric"])
+            condition = Condition(*named, str(one["kind"]), labels, metric, (metric,), one.get("chance"))
+            found[named] = condition, ""
+    rest = sorted(found.keys() - planned.keys(), key=lambda named: [natural(part) for part in named])
+    return [found[named][0] for named in [*planned, *rest] if named in found]
 
 
 def natural(text: str) -> list[tuple[bool, int, str]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.results.comparisons import compare_pairs, scores_of
-from archbench.results.conditions import Condition, check_pairing, conditions_of, members_of
+from archbench.results.conditions import Condition, cells_of, check_pairing, conditions_of, members_of
 from archbench.results.header import ITEM_COLUMNS, CellHeader
 from archbench.results.statistics import Estimate, macro_mean, mean_score
 from archbench.results.store import Store
@@ -32,7 +32,8 @@ class RunResults:
     Attributes:
         folder: The run's folder.
         manifest: What the runner noted down about the whole run.
-        headers: Headers of the run's cells, failed ones too.
+        headers: Headers of the run's cells, failed ones too. Cells left over from other settings
+            are not among them.
         members: Names of the members, in the suite's order.
         conditions: The conditions, in the suite's order.
     """
@@ -47,7 +48,7 @@ class RunResults:
         self._store = store
         self.folder = store.folder
         self.manifest: dict[str, Any] = store.manifest
-        self.headers: list[CellHeader] = store.headers()
+        self.headers = cells_of(self.manifest, store.headers())
         self.members = members_of(self.manifest, self.headers)
         self.conditions = conditions_of(self.manifest, self.headers)
         self._cells: dict[tuple[str, str, str], CellHeader]

@@ -8,7 +8,10 @@ Keys of the manifest that the report reads, all optional beside what else the ru
 
     name         str           the run's or suite's name
     members      list[dict]    one per member, in the suite's order, with at least `name`
-    conditions   list[dict]    `task` and `variant` of every column, in the suite's order
+    conditions   list[dict]    every column in the suite's order: `task`, `variant`, and `kind`, `labels`,
+                               `metric`, `chance`, so that one without any cell yet is shown as missing
+    cells        list[dict]    `member`, `task`, `variant`, `key` of what belongs to the run; other
+                               cells in the folder are left over and not looked at
     match        list[str]     the verdict of the match audit, stamped on every table
     seed         int
     command      str           what was typed to make the run

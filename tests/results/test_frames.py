@@ -191,3 +191,33 @@ def test_one_item_is_enough_for_a_score(tmp_path: Path) -> None:
     assert results.scores()["score"].tolist() == [1, 0]
     only = results.differences().iloc[0]
     assert (only["delta"], only["p"], only["verdict"]) == (-1, 1, "not distinguishable")
+
+
+def test_only_cells_that_the_manifest_plans_belong_to_the_run(tmp_path: Path) -> None:
+    make_run(tmp_path, {"a": share(0.6), "old": share(0.3)}, n=8)
+    labels = {"format": "cloze", "shots": 0}
+    planned = {"task": "mmlu", "variant": "cloze-0shot", "kind": "mmlu", "labels": labels, "metric": "acc"}
+    cells = [
+        {"member": "a", "task": "mmlu", "variant": "standard-5shot", "key": "k1"},
+        {"member": "old", "task": "mmlu", "variant": "standard-5shot", "key": "k2"},
+    ]
+    Store(tmp_path).write_manifest({"members": [{"name": "a"}], "conditions": [planned], "cells": cells})
+    results = load_results(tmp_path)
+    assert results.members == ["a"]
+    assert [one.variant for one in results.conditions] == ["cloze-0shot", "standard-5shot"]
+    assert results.scores()["variant"].tolist() == ["standard-5shot"]
+
+
+def test_metrics_that_one_member_lacks_are_kept_for_the_others(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({})
+    store.write_cell(header("a"), rows([1, 0, 1, 1]))
+    fewer = [
+        {k: v for k, v in row.items() if k not in ("acc_norm", "acc_token")} for row in rows([1, 0, 1, 1])
+    ]
+    store.write_cell(header("b", metrics=("acc",)), fewer)
+    store.write_cell(header("c", metrics=("acc",), status="failed", error="no", items=0), [])
+    results = load_results(tmp_path)
+    assert results.conditions[0].metrics == ("acc", "acc_norm", "acc_token")
+    assert results.scores("acc_norm")["member"].tolist() == ["a"]
+    assert results.differences("b", "acc_norm").empty
