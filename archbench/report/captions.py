@@ -1,0 +1,84 @@
+"""Sentences that tables share: what was measured, on how many items, and how the best were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from archbench.report.findings import Findings, short_name
+from archbench.results.conditions import Condition
+from archbench.results.frames import NOISE
+
+DAGGER = "†"
+"""Marks what is not distinguishable from the highest."""
+
+METRICS = {
+    "acc": "acc (summed log-likelihood)",
+    "acc_norm": "acc_norm (log-likelihood per character)",
+    "acc_token": "acc_token (log-likelihood per token)",
+}
+"""What the metrics of multiple choice compare the choices by."""
+
+
+def items_in(findings: Findings, condition: Condition) -> int:
+    """Scored items of a condition."""
+    return max(
+        (row["n"] for member in findings.members if (row := findings.score(member, condition))), default=0
+    )
+
+
+def items_caption(findings: Findings, conditions: Sequence[Condition]) -> str:
+    """How many items stand behind every column."""
+    counts = sorted({items_in(findings, one) for one in conditions})
+    if len(counts) == 1:
+        return f"n = {counts[0]:,} items in every column."
+    return f"n = {counts[0]:,} to {counts[-1]:,} items per column (last row)."
+
+
+def metric_caption(conditions: Sequence[Condition]) -> str:
+    """Which metric is shown, for which condition if they differ."""
+    metrics = list(dict.fromkeys(one.metric for one in conditions))
+    if len(metrics) == 1:
+        return f"Metric: {METRICS.get(metrics[0], metrics[0])}."
+    parts = []
+    for metric in metrics:
+        names = [short_name(one, conditions) for one in conditions if one.metric == metric]
+        parts.append(f"{METRICS.get(metric, metric)} for {', '.join(names)}")
+    return f"Metrics: {'; '.join(parts)}."
+
+
+def leaders_caption(findings: Findings) -> str:
+    """What bold and dagger mean, with a space behind it; nothing where there is one member."""
+    tests = len(findings.leader_tests)
+    if not tests:
+        return ""
+    return (
+        f"Bold: the highest of its column. {DAGGER}: not distinguishable from it (paired test on the same "
+        f"items, p ≥ {findings.alpha:g} after Holm's adjustment for {tests} comparisons with the highest). "
+    )
+
+
+def interval_methods(scores: pd.DataFrame) -> str:
+    """Whose intervals they are."""
+    names = {"wilson": "Wilson's", "t": "Student's t where scores are not just 0 or 1"}
+    return ", ".join(
+        names[method] for method in names if method in set(scores.loc[scores["n"] > 0, "method"])
+    )
+
+
+def margins_note(findings: Findings) -> list[str]:
+    """A line on answers that noise could turn, for every member; none where margins are not known."""
+    margins = findings.results.margins()
+    if margins.empty:
+        return []
+    sums = margins.groupby("member")[["n", "near", "ties"]].sum()
+    parts = [
+        f"{member} {sums['near'][member]:,} of {sums['n'][member]:,} ({sums['ties'][member]:,} exactly tied)"
+        for member in findings.members
+        if member in sums.index
+    ]
+    what = (
+        f"Answers whose two best choices lie within {NOISE:g} nats, so that numerical noise could turn them"
+    )
+    return [f"{what}: {', '.join(parts)}."]

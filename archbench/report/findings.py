@@ -1,0 +1,210 @@
+"""Everything that tables, figures and words draw on, worked out once, so that they cannot disagree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from archbench.errors import RunError
+from archbench.report.settings import ReportSettings
+from archbench.results.conditions import Condition
+from archbench.results.frames import RunResults
+from archbench.results.header import CellId
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Who scores highest in a condition.
+
+    Attributes:
+        members: The highest, more than one if level.
+        tied: Others that the paired test does not distinguish from the (first) highest.
+    """
+
+    members: tuple[str, ...]
+    tied: tuple[str, ...]
+
+
+class Findings:
+    """The statistics of one report.
+
+    Attributes:
+        results: The run.
+        settings: The report's settings.
+    """
+
+    def __init__(self, results: RunResults, settings: ReportSettings) -> None:
+        """Check that there is something to report.
+
+        Raises:
+            RunError: No cell is complete.
+        """
+        self.results, self.settings = results, settings
+        if self.scores.empty:
+            failed = [header for header in results.headers if header.status == "failed"]
+            why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
+            raise RunError(
+                f"{results.folder} has no complete cell to report on ({len(failed)} failed). "
+                f"Give the run command again.{why}"
+            )
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members, in the suite's order."""
+        return self.results.members
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """The conditions, in the suite's order."""
+        return self.results.conditions
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """`RunResults.scores` of every condition's primary metric."""
+        return self.results.scores(confidence=self.settings.confidence)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """`RunResults.differences` against the baseline."""
+        return self.results.differences(self.settings.baseline, confidence=self.settings.confidence)
+
+    @property
+    def baseline(self) -> str:
+        """The member that the others are compared with."""
+        return self.settings.baseline or self.members[0]
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+        return by_cell(self.scores)
+
+    def score(self, member: str, condition: Condition) -> dict[str, Any] | None:
+        """The member's row of `scores`, or None where it has no score in this condition."""
+        return self._by_cell.get((member, condition.task, condition.variant))
+
+    @cached_property
+    def leader_tests(self) -> pd.DataFrame:
+        """Every member against the highest in its condition: one family of comparisons."""
+        pairs = [
+            (condition, member, best[0])
+            for condition in self.conditions
+            if (best := self._highest(condition))
+            for member in self.members
+            if member != best[0]
+        ]
+        return self.results.compare(pairs, confidence=self.settings.confidence)
+
+    def _highest(self, condition: Condition) -> tuple[str, ...]:
+        found = {member: row["score"] for member in self.members if (row := self.score(member, condition))}
+        top = max(found.values(), default=math.nan)
+        return tuple(member for member, score in found.items() if math.isclose(score, top, abs_tol=1e-12))
+
+    @cached_property
+    def leaders(self) -> dict[Condition, Leader]:
+        """The highest of every condition that anyone has a score in."""
+        tests, found = self.leader_tests, {}
+        for condition in self.conditions:
+            if best := self._highest(condition):
+                here = tests[(tests["task"] == condition.task) & (tests["variant"] == condition.variant)]
+                level = here.loc[here["verdict"] == "not distinguishable", "member"]
+                found[condition] = Leader(best, tuple(one for one in level if one not in best))
+        return found
+
+    @property
+    def stamp(self) -> str:
+        """The verdict of the match audit, as every table bears it."""
+        return f"Match: {'; '.join(map(str, self.results.manifest.get('match') or ['not audited']))}."
+
+    @property
+    def level(self) -> str:
+        """The coverage of the intervals as a text, such as `95 %`."""
+        return f"{100 * self.settings.confidence:g} %"
+
+    @property
+    def alpha(self) -> float:
+        """The level of the tests."""
+        return round(1 - self.settings.confidence, 12)
+
+    def gaps(self, conditions: Sequence[Condition]) -> list[str]:
+        """One line for every cell that failed, was never run, or has items excluded or without a score."""
+        headers = {header.id: header for header in self.results.headers}
+        lines = []
+        for condition in conditions:
+            for member in self.members:
+                header = headers.get(CellId(member, condition.task, condition.variant))
+                row = self.score(member, condition)
+                if header is None:
+                    lines.append(f"{member} · {condition}: no result.")
+                elif header.status == "failed":
+                    lines.append(f"{member} · {condition}: failed ({header.error}).")
+                elif (scored := row["n"] if row else 0) < header.items or not scored:
+                    bare = f"{header.items - scored:,} of {header.items:,} items"
+                    lines.append(f"{member} · {condition}: {bare} without a score.")
+                if header is not None and header.excluded:
+                    lines.append(f"{member} · {condition}: {header.excluded:,} items excluded.")
+        return lines
+
+
+def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Rows of a frame by member, task, variant and further columns; rows without items are left out."""
+    names = ["member", "task", "variant", *keys]
+    return {tuple(row[name] for name in names): row for row in frame.to_dict("records") if row["n"]}
+
+
+def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:
+    """How a condition is headed: what it shares with its neighbours, and what tells it from them.
+
+    Labels `format`, `name` and `shots` are shown as `cloze`, `piqa` and `5-shot`, others as `length=1024`.
+
+    Args:
+        condition: The condition.
+        several_tasks: Whether conditions of other tasks stand beside it, so that its own must be named.
+
+    Returns:
+        Group and name; the name is never empty.
+    """
+    parts = [_label(name, value) for name, value in condition.labels if value is not None] or [
+        condition.variant
+    ]
+    if several_tasks:
+        return condition.task, " ".join(parts)
+    return (parts[0], " ".join(parts[1:])) if len(parts) > 1 else (condition.task, parts[0])
+
+
+def _label(name: str, value: object) -> str:
+    if name in ("format", "name"):
+        return str(value)
+    return f"{value}-shot" if name == "shots" else f"{name}={value}"
+
+
+def short_name(condition: Condition, conditions: Sequence[Condition]) -> str:
+    """The shortest name that tells a condition from the others: with its task only if there are several."""
+    several = len({one.task for one in conditions}) > 1
+    group, name = heading(condition, several)
+    return name if not several and group == condition.task else f"{group} {name}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as a sentence lists them: `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def points(fraction: float, signed: bool = False) -> str:
+    """A fraction in points with one decimal: `72.4`, or with its sign `+1.8` or `−1.8`; a dash for NaN."""
+    if math.isnan(fraction):
+        return "—"
+    text = f"{100 * fraction:+.1f}" if signed else f"{100 * fraction:.1f}"
+    # What rounds to nothing has no sign.
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def with_half_width(row: dict[str, Any] | None) -> str:
+    """A score and half the width of its interval, `72.4 ± 1.8`; a dash without a score."""
+    if row is None or not row["n"]:
+        return "—"
+    half = (row["high"] - row["low"]) / 2
+    return points(row["score"]) + ("" if math.isnan(half) else f" ± {points(half)}")

@@ -1,0 +1,48 @@
+"""The summary that a run ends with on the screen."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from archbench.report.escape import one_line
+from archbench.report.findings import Findings
+from archbench.report.settings import ReportSettings
+from archbench.report.table import Cell
+from archbench.report.tables import accuracy
+from archbench.report.words import sentences
+from archbench.results.frames import RunResults
+
+
+def summary(results: RunResults, settings: ReportSettings | None = None) -> RenderableType:
+    """The accuracy table and what the statistics say, for `rich.print`.
+
+    Args:
+        results: The run.
+        settings: The report's settings; the defaults if None.
+
+    Raises:
+        RunError: No cell of the run is complete.
+        RequestError: The baseline is no member of the run.
+    """
+    findings = Findings(results, settings or ReportSettings())
+    table = accuracy(findings).tables[0]
+    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        # Text, not strings: rich would read brackets in names as markup.
+        head = Text("\n".join(part for part in (column.group, column.name) if part))
+        shown.add_column(head, justify="left" if column.words else "right", overflow="fold")
+    for index, row in enumerate(table.rows):
+        if index in table.rules:
+            shown.add_section()
+        cells = [Cell(one) if isinstance(one, str) else one for one in row]
+        shown.add_row(
+            *(
+                Text(one_line(one.text).replace(" ± ", "±") + one.mark, style="bold" if one.bold else "")
+                for one in cells
+            )
+        )
+    words = "\n".join(f"• {one_line(sentence)}" for sentence in [*sentences(findings), findings.stamp])
+    return Group(shown, Text(), Text(words))

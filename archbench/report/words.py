@@ -1,0 +1,125 @@
+"""What the statistics say, in sentences: better or worse is only what the adjusted tests decide."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from archbench.report.captions import items_in
+from archbench.report.findings import Findings, listing, points, short_name
+from archbench.results.comparisons import VERDICTS
+
+# More comparisons than these are named with their differences alone; the table has the intervals.
+_SPELLED_OUT = 6
+
+
+def sentences(findings: Findings) -> list[str]:
+    """The summary: what was compared, who leads, what differs, who is at chance, what is missing.
+
+    Returns:
+        Sentences of plain text, for the caller to escape.
+    """
+    return [
+        *_scope(findings),
+        *_leading(findings),
+        *_against_baseline(findings),
+        *_at_chance(findings),
+        *_missing(findings),
+    ]
+
+
+def _scope(findings: Findings) -> list[str]:
+    members, conditions = findings.members, findings.conditions
+    tasks = list(dict.fromkeys(one.task for one in conditions))
+    names = [short_name(one, conditions) for one in conditions]
+    shown = f": {listing(names)}" if len(names) <= 8 else ""
+    many = f"{len(conditions)} conditions" if len(conditions) > 1 else "one condition"
+    if len(members) == 1:
+        return [
+            f"{members[0]} answered {listing(tasks)} in {many}{shown}; with one member, nothing is compared."
+        ]
+    counts = {items_in(findings, one) for one in conditions}
+    items = f"{counts.pop():,} items" if len(counts) == 1 else "items"
+    return [f"{listing(members)} answered the same {items} of {listing(tasks)} in {many}{shown}."]
+
+
+def _leading(findings: Findings) -> list[str]:
+    said = []
+    for member in findings.members:
+        parts = []
+        for condition, leader in findings.leaders.items():
+            row = findings.score(member, condition)
+            if row is None or leader.members[0] != member:
+                continue
+            level = [*leader.members[1:], *leader.tied]
+            open_to = f", not distinguishable from {listing(level)}" if level else ""
+            parts.append(f"{short_name(condition, findings.conditions)} ({points(row['score'])} %{open_to})")
+        if parts:
+            verb = "scores highest on" if len(findings.members) > 1 else "scores on"
+            said.append(f"{member} {verb} {listing(parts)}.")
+    return said
+
+
+def _against_baseline(findings: Findings) -> list[str]:
+    rows: list[dict[str, Any]] = findings.differences.to_dict("records")
+    if not rows:
+        return []
+    conditions = {(one.task, one.variant): one for one in findings.conditions}
+    spelled_out = len(rows) <= _SPELLED_OUT
+    clauses = []
+    for member in findings.members:
+        for verdict in VERDICTS:
+            here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
+            names = [short_name(conditions[row["task"], row["variant"]], findings.conditions) for row in here]
+            parts = [f"{name} ({_delta(row, spelled_out)})" for name, row in zip(names, here, strict=True)]
+            if parts:
+                clauses.append(f"{member} is {verdict} on {listing(parts)}")
+    unit = f"points with {findings.level} intervals" if spelled_out else "points"
+    tests = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
+    adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
+    how = f"{unit}; {tests} at the {100 * findings.alpha:g} % level{adjusted}"
+    said = [f"Compared with {findings.baseline} ({how}): {'; '.join(clauses)}."]
+    reach = [row["detectable"] for row in rows if row["verdict"] == VERDICTS[-1] and row["detectable"] > 0]
+    if reach:
+        least, most = points(min(reach)), points(max(reach))
+        span = least if least == most else f"{least} to {most}"
+        said.append(
+            f"Where nothing is distinguishable, a true difference of {span} points would have been found "
+            "with 80 % probability before adjustment; smaller ones may have gone unseen."
+        )
+    return said
+
+
+def _delta(row: dict[str, Any], with_interval: bool) -> str:
+    delta, low, high = (points(row[name], signed=True) for name in ("delta", "low", "high"))
+    return f"{delta}, {low} to {high}" if with_interval and not math.isnan(row["low"]) else delta
+
+
+def _at_chance(findings: Findings) -> list[str]:
+    said = []
+    for member in findings.members:
+        level, below = [], []
+        for condition in findings.conditions:
+            row = findings.score(member, condition)
+            if row is not None and condition.chance is not None:
+                name = short_name(condition, findings.conditions)
+                if row["high"] < condition.chance:
+                    below.append(name)
+                elif row["low"] <= condition.chance:
+                    level.append(name)
+        if level:
+            said.append(f"{member} cannot be told from guessing on {listing(level)}.")
+        if below:
+            said.append(f"{member} is below guessing on {listing(below)}.")
+    return said
+
+
+def _missing(findings: Findings) -> list[str]:
+    gaps = findings.gaps(findings.conditions)
+    if not gaps:
+        return []
+    return [
+        f"Incomplete: {gaps[0]}"
+        if len(gaps) == 1
+        else f"Incomplete in {len(gaps)} places, listed in the notes."
+    ]

@@ -1,0 +1,77 @@
+"""Families of paired comparisons: every pair on the same items, all p-values adjusted as one family."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from archbench.results.conditions import Condition
+from archbench.results.statistics import Scores, holm, paired_difference
+
+VERDICTS = ("better", "worse", "not distinguishable")
+"""What a comparison can end in."""
+
+
+def scores_of(column: pd.Series) -> Scores:
+    """The scores in a metric's column, items without one left out, shape (n,)."""
+    values: Scores = column.dropna().to_numpy(dtype=np.float64)
+    return values
+
+
+def compare_pairs(
+    rows: Mapping[tuple[str, str, str], pd.DataFrame],
+    pairs: Iterable[tuple[Condition, str, str]],
+    metric: str | None,
+    confidence: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Compare pairs of members, and adjust all the p-values together by Holm's method.
+
+    Args:
+        rows: Item rows by member, task and variant; within a condition all in the same order of items.
+        pairs: Condition, member, and the member it is compared with.
+        metric: The metric; each condition's primary one if None.
+        confidence: Coverage of the intervals; its complement is the level of the verdicts.
+        seed: Seeds the resampling of scores that are not 0 or 1.
+
+    Returns:
+        One record per pair of which both members have scores.
+    """
+    records = []
+    for condition, member, baseline in pairs:
+        name = metric or condition.metric
+        first = rows.get((member, condition.task, condition.variant))
+        second = rows.get((baseline, condition.task, condition.variant))
+        if first is None or second is None or name not in first or name not in second:
+            continue
+        both = (first[name].notna() & second[name].notna()).to_numpy()
+        a, b = scores_of(first[name][both]), scores_of(second[name][both])
+        if not len(a):
+            continue
+        rng = _generator(seed, condition.task, condition.variant, member, baseline, name)
+        names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
+        means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
+        found = paired_difference(a, b, rng, confidence)._asdict()
+        records.append(
+            dict(condition.labels)
+            | names
+            | {"member": member, "baseline": baseline, "metric": name}
+            | means
+            | found
+        )
+    for record, p_holm in zip(records, holm([record["p"] for record in records]), strict=True):
+        record["p_holm"] = float(p_holm)
+        better, worse, undecided = VERDICTS
+        decided = better if record["delta"] > 0 else worse
+        record["verdict"] = decided if p_holm < 1 - confidence else undecided
+    return records
+
+
+def _generator(seed: int, *names: str) -> np.random.Generator:
+    """A stream of its own for every comparison, whatever the order they are made in."""
+    digest = hashlib.sha256("\0".join([str(seed), *names]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16]))

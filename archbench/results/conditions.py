@@ -1,0 +1,134 @@
+"""Conditions: what every member of a run was put through, in which order, and whether all got the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from archbench.errors import RunError
+from archbench.results.header import CellHeader
+
+
+class Condition(NamedTuple):
+    """One task in one variant: the same items, in the same words, put to every member; a column of a table.
+
+    Attributes:
+        task: Name of the suite's entry.
+        variant: Name of the variant.
+        kind: The task's kind.
+        labels: What the variant stands for, as pairs of name and value.
+        metric: The primary metric.
+        metrics: All metrics.
+        chance: Expected primary score of guessing, if that means anything.
+    """
+
+    task: str
+    variant: str
+    kind: str
+    labels: tuple[tuple[str, Any], ...]
+    metric: str
+    metrics: tuple[str, ...]
+    chance: float | None
+
+    def __str__(self) -> str:
+        return f"{self.task} · {self.variant}"
+
+
+def cells_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[CellHeader]:
+    """Headers that belong to the run: those the manifest plans, or all if none are.
+
+    A folder keeps cells of members and settings that its suite has dropped since; they do not count.
+    """
+    if "cells" not in manifest:
+        return list(headers)
+    planned = {(cell["member"], cell["task"], cell["variant"], cell["key"]) for cell in manifest["cells"]}
+    return [header for header in headers if (*header.id, header.key) in planned]
+
+
+def members_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[str]:
+    """Names of a run's members: those that the manifest plans, in its order, then any others with a cell."""
+    planned = [str(member["name"]) for member in manifest.get("members", [])]
+    return list(dict.fromkeys([*planned, *(header.member for header in headers)]))
+
+
+def conditions_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[Condition]:
+    """Conditions of a run: those that the manifest describes, in its order, then any others.
+
+    Others come by name, with numbers as numbers. `metrics` holds what any member was scored by.
+
+    Raises:
+        RunError: The cells of a condition differ in kind, labels, metric or chance.
+    """
+    found: dict[tuple[str, str], tuple[Condition, str]] = {}
+    for header in headers:
+        named = header.task, header.variant
+        labels = tuple(header.labels.items())
+        condition = Condition(*named, header.kind, labels, header.metric, header.metrics, header.chance)
+        known, member = found.get(named, (condition, header.member))
+        for field in ("kind", "labels", "metric", "chance"):
+            if getattr(known, field) != getattr(condition, field):
+                raise RunError(
+                    f"{condition} was not the same task for {member} and {header.member}: {field} is "
+                    f"{getattr(known, field)!r} and {getattr(condition, field)!r}. Give the run command "
+                    "again, so that the cells with outdated settings are redone."
+                )
+        metrics = tuple(dict.fromkeys([*known.metrics, *condition.metrics]))
+        found[named] = known._replace(metrics=metrics), member
+    planned = {(str(one["task"]), str(one["variant"])): one for one in manifest.get("conditions", [])}
+    for named, one in planned.items():
+        if named not in found and {"kind", "labels", "metric"} <= one.keys():
+            labels, metric = tuple(one["labels"].items()), str(one["metric"])
+            condition = Condition(*named, str(one["kind"]), labels, metric, (metric,), one.get("chance"))
+            found[named] = condition, ""
+    rest = sorted(found.keys() - planned.keys(), key=lambda named: [natural(part) for part in named])
+    return [found[named][0] for named in [*planned, *rest] if named in found]
+
+
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which `len-200` comes before `len-1000`."""
+    return [
+        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+        for part in re.split(r"(\d+)", text)
+    ]
+
+
+def check_pairing(condition: Condition, rows: Mapping[str, pd.DataFrame]) -> None:
+    """Check that every member answered the same items, put in the same words, against the same gold answers.
+
+    Args:
+        condition: What the rows answer; for the message.
+        rows: Item rows of every member, in any order.
+
+    Raises:
+        RunError: An item occurs twice, is missing for one member, or differs; the message names member and
+            item.
+    """
+    first: str | None = None
+    for member, frame in rows.items():
+        again = "Remove that member's cell and give the run command again."
+        if (twice := frame["item"].duplicated()).any():
+            raise RunError(
+                f"{condition}: item '{frame['item'][twice].iloc[0]}' occurs twice for {member}. {again}"
+            )
+        here = frame.set_index("item")[["prompt_hash", "target"]].sort_index()
+        if first is None:
+            first, expected = member, here
+            continue
+        if lone := sorted(set(expected.index) ^ set(here.index)):
+            who, other = (first, member) if lone[0] in expected.index else (member, first)
+            raise RunError(
+                f"{condition}: members cannot be compared, since {len(lone)} items were answered by only one "
+                f"of {first} and {member}; the first is '{lone[0]}', which {who} has and {other} lacks. "
+                f"{again}"
+            )
+        for column, what in (("prompt_hash", "prompt"), ("target", "gold answer")):
+            differs = (expected[column] != here[column]).to_numpy()
+            if differs.any():
+                raise RunError(
+                    f"{condition}: members cannot be compared, since the {what} of {int(differs.sum())} "
+                    f"items differs between {first} and {member}; the first is '{here.index[differs][0]}'. "
+                    f"{again}"
+                )

@@ -1,0 +1,335 @@
+"""Results of a run as tidy data frames: scores with intervals, averages over subjects, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from archbench.errors import RequestError, did_you_mean
+from archbench.results.comparisons import compare_pairs, scores_of
+from archbench.results.conditions import Condition, cells_of, check_pairing, conditions_of, members_of
+from archbench.results.header import ITEM_COLUMNS, CellHeader
+from archbench.results.statistics import Estimate, macro_mean, mean_score
+from archbench.results.store import Store
+
+NOISE = 1e-3
+"""Margin in nats under which an answer could turn with the kernel, the batch or the precision."""
+
+_CELL = ("member", "family", "task", "kind", "variant")
+
+
+class RunResults:
+    """What one run found.
+
+    Made by `load_results`. All frames are new: change them as you like. Scores, differences and intervals are
+    fractions (0.25, not 25 %).
+
+    Attributes:
+        folder: The run's folder.
+        manifest: What the runner noted down about the whole run.
+        headers: Headers of the run's cells, failed ones too. Cells left over from other settings
+            are not among them.
+        members: Names of the members, in the suite's order.
+        conditions: The conditions, in the suite's order.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read a run and check that its cells may be compared.
+
+        Raises:
+            RequestError: The folder holds no run.
+            RunError: A cell is damaged, or members were not put the same items.
+        """
+        self._store = store
+        self.folder = store.folder
+        self.manifest: dict[str, Any] = store.manifest
+        self.headers = cells_of(self.manifest, store.headers())
+        self.members = members_of(self.manifest, self.headers)
+        self.conditions = conditions_of(self.manifest, self.headers)
+        self._cells: dict[tuple[str, str, str], CellHeader]
+        self._cells = {header.id: header for header in self.headers if header.status == "complete"}
+        self._rows: dict[tuple[str, str, str], pd.DataFrame] = {}
+        for condition in self.conditions:
+            for member, rows in self._read(condition):
+                self._rows[member, condition.task, condition.variant] = rows
+
+    def _read(self, condition: Condition) -> Iterable[tuple[str, pd.DataFrame]]:
+        read: dict[str, pd.DataFrame] = {}
+        for member in self.members:
+            header = self._cells.get((member, condition.task, condition.variant))
+            if header is not None:
+                read[member] = self._store.items(header, lists=False)
+        check_pairing(condition, read)
+        # Rows in one order, so that pairing is position.
+        return [(member, rows.sort_values("item", ignore_index=True)) for member, rows in read.items()]
+
+    def __repr__(self) -> str:
+        name = self.manifest.get("name", self.folder.name)
+        return (
+            f"RunResults({name!r}: {len(self.members)} members × {len(self.conditions)} conditions, "
+            f"{len(self._cells)} cells complete)"
+        )
+
+    def _repr_html_(self) -> str:
+        scores = self.scores()
+        if scores.empty:
+            return "<p>No cell is complete.</p>"
+        columns = pd.MultiIndex.from_frame(scores[["task", "variant"]].drop_duplicates())
+        wide = scores.pivot(index="member", columns=["task", "variant"], values="score")
+        shown = wide.reindex(index=[m for m in self.members if m in wide.index], columns=columns) * 100
+        html: str = shown.to_html(float_format="{:.1f}".format, na_rep="—", escape=True)
+        return html
+
+    # -- frames --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def label_names(self) -> list[str]:
+        """Names of all labels that any condition carries, such as `format` and `shots`."""
+        return list(dict.fromkeys(name for condition in self.conditions for name, _ in condition.labels))
+
+    @cached_property
+    def item_columns(self) -> set[str]:
+        """Names of all columns that any item row has, those with one value per choice aside."""
+        return {str(name) for frame in self._rows.values() for name in frame}
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row per cell: its names, labels, status, counts, tokens and times."""
+        rows = []
+        for header in sorted(self.headers, key=self._place):
+            fields = header.model_dump(
+                mode="json", exclude={"labels", "lm_eval", "metrics", "schema_version"}
+            )
+            rows.append(
+                {**{name: fields.pop(name) for name in _CELL}, **self._labels(header.labels), **fields}
+            )
+        return _tidy(rows, self.label_names, [*_CELL, *self.label_names, "metric", "status", "items"])
+
+    def items(self, task: str | None = None, member: str | None = None) -> pd.DataFrame:
+        """All item rows, each with its cell's names and labels in front.
+
+        Args:
+            task: Only this entry of the suite.
+            member: Only this member.
+
+        Raises:
+            RequestError: There is no such task or member.
+        """
+        _known("task", task, {condition.task for condition in self.conditions})
+        _known("member", member, self.members)
+        frames = []
+        for condition in self.conditions:
+            for name in self.members:
+                header = self._cells.get((name, condition.task, condition.variant))
+                if header is None or task not in (None, condition.task) or member not in (None, name):
+                    continue
+                rows = self._store.items(header)
+                names = {key: getattr(header, key) for key in _CELL} | self._labels(header.labels)
+                front = pd.DataFrame({key: [value] * len(rows) for key, value in names.items()})
+                frames.append(pd.concat([front, rows], axis=1))
+        if not frames:
+            return pd.DataFrame(columns=[*_CELL, *self.label_names, *ITEM_COLUMNS])
+        return _whole_labels(pd.concat(frames, ignore_index=True), self.label_names)
+
+    def scores(
+        self, metric: str | None = None, by: str | Sequence[str] | None = None, confidence: float = 0.95
+    ) -> pd.DataFrame:
+        """Mean score of every cell, or of every group of items in it.
+
+        Args:
+            metric: The metric; each condition's primary one if None. Conditions without it are left out.
+            by: Item columns to group by, such as `subject` or `category`. Items without one are left out.
+            confidence: Coverage of the intervals.
+
+        Returns:
+            Columns member, family, task, kind, variant, one per label, those of `by`, metric, n, score,
+            stderr, low, high, method (`wilson` or `t`), chance. `n` counts the items with a score; `chance`
+            is known for the primary metric only.
+
+        Raises:
+            RequestError: No cell has such a metric, or no item such a column.
+        """
+        keys = [by] if isinstance(by, str) else list(by or [])
+        self._check_metric(metric)
+        self._check_columns(keys)
+        rows = []
+        for header, condition, frame, name in self._scored(metric, keys):
+            for values, group in frame.groupby(keys, sort=True) if keys else [((), frame)]:
+                found = mean_score(scores_of(group[name]), confidence)
+                rows.append(
+                    self._row(header, condition, name)
+                    | dict(zip(keys, values, strict=True))
+                    | found._asdict()
+                )
+        return self._estimates(rows, keys)
+
+    def macro(self, by: str = "subject", metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Average over groups beside the average over items.
+
+        Args:
+            by: Item column that names the groups.
+            metric: The metric; each condition's primary one if None.
+            confidence: Coverage of the intervals.
+
+        Returns:
+            As `scores`, for the average over groups (method `stratified`), and beside it `groups`, how many
+            there are, and `micro`, the average over the same items.
+
+        Raises:
+            RequestError: No cell has such a metric, or no item such a column.
+        """
+        self._check_metric(metric)
+        self._check_columns([by])
+        rows = []
+        for header, condition, frame, name in self._scored(metric, [by]):
+            scored = frame[frame[name].notna() & frame[by].notna()]
+            strata = scored[by].astype(str).to_numpy(dtype=np.str_)
+            found: Estimate = macro_mean(scores_of(scored[name]), strata, confidence)
+            extra = {"groups": len(set(strata)), "micro": mean_score(scores_of(scored[name])).score}
+            rows.append(self._row(header, condition, name) | found._asdict() | extra)
+        return self._estimates(rows, [], ["groups", "micro"])
+
+    def differences(
+        self, baseline: str | None = None, metric: str | None = None, confidence: float = 0.95
+    ) -> pd.DataFrame:
+        """Paired differences of every member against one, on the same items, in every condition.
+
+        Args:
+            baseline: The member compared with; the first if None.
+            metric: The metric; each condition's primary one if None.
+            confidence: Coverage of the intervals; its complement is the level of the verdicts.
+
+        Returns:
+            Columns task, kind, variant, one per label, member, baseline, metric, n, score, baseline_score,
+            delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for all rows of
+            this frame), detectable, method, verdict (`better`, `worse` or `not distinguishable`, by p_holm).
+
+        Raises:
+            RequestError: There is no such member or metric.
+        """
+        _known("member", baseline, self.members)
+        chosen = baseline or (self.members[0] if self.members else None)
+        pairs = [
+            (condition, member, chosen)
+            for condition in self.conditions
+            for member in self.members
+            if chosen is not None and member != chosen
+        ]
+        return self.compare(pairs, metric, confidence)
+
+    def compare(
+        self, pairs: Iterable[tuple[Condition, str, str]], metric: str | None = None, confidence: float = 0.95
+    ) -> pd.DataFrame:
+        """Any family of paired comparisons; `differences` is the one against a baseline.
+
+        Args:
+            pairs: Condition, member, and the member it is compared with. Pairs of which one has no complete
+                cell are left out.
+            metric: The metric; each condition's primary one if None.
+            confidence: As in `differences`.
+
+        Returns:
+            As `differences`.
+        """
+        self._check_metric(metric)
+        seed = int(self.manifest.get("seed") or 0)
+        rows = compare_pairs(self._rows, pairs, metric, confidence, seed)
+        columns = ["task", "kind", "variant", *self.label_names, "member", "baseline", "metric", "n", "score"]
+        columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm", "detectable"]
+        return _tidy(rows, self.label_names, [*columns, "method", "verdict"])
+
+    def margins(self, noise: float = NOISE) -> pd.DataFrame:
+        """How many answers hang by a thread: the two best choices within `noise` nats, or exactly equal.
+
+        Returns:
+            Columns member, family, task, kind, variant, one per label, n (items with a margin), near (margin
+            below `noise`, ties included), ties (margin zero). Cells without margins are left out.
+        """
+        rows = []
+        for header, _, frame, _ in self._scored(None, ["margin"]):
+            margin = frame["margin"].dropna().to_numpy(dtype=np.float64)
+            counts = {"n": len(margin), "near": int(np.sum(margin < noise)), "ties": int(np.sum(margin == 0))}
+            rows.append(
+                {name: getattr(header, name) for name in _CELL} | self._labels(header.labels) | counts
+            )
+        return _tidy(rows, self.label_names, [*_CELL, *self.label_names, "n", "near", "ties"])
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _scored(
+        self, metric: str | None, keys: Sequence[str]
+    ) -> Iterable[tuple[CellHeader, Condition, pd.DataFrame, str]]:
+        """Complete cells that have the metric and, in some item, every one of the columns."""
+        for condition in self.conditions:
+            name = metric or condition.metric
+            for member in self.members:
+                frame = self._rows.get((member, condition.task, condition.variant))
+                if (
+                    frame is not None
+                    and name in frame
+                    and all(k in frame and frame[k].notna().any() for k in keys)
+                ):
+                    header = self._cells[member, condition.task, condition.variant]
+                    yield header, condition, frame, name
+
+    def _place(self, header: CellHeader) -> tuple[int, int]:
+        places = [(condition.task, condition.variant) for condition in self.conditions]
+        return places.index((header.task, header.variant)), self.members.index(header.member)
+
+    def _labels(self, labels: dict[str, Any]) -> dict[str, Any]:
+        return {name: labels.get(name) for name in self.label_names}
+
+    def _row(self, header: CellHeader, condition: Condition, metric: str) -> dict[str, Any]:
+        names = {name: getattr(header, name) for name in _CELL} | self._labels(header.labels)
+        chance = condition.chance if metric == condition.metric else None
+        return names | {"metric": metric, "chance": np.nan if chance is None else chance}
+
+    def _estimates(
+        self, rows: list[dict[str, Any]], keys: list[str], more: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        columns = [*_CELL, *self.label_names, *keys, "metric", *more, "n", "score", "stderr", "low", "high"]
+        return _tidy(rows, self.label_names, [*columns, "method", "chance"])
+
+    def _check_metric(self, metric: str | None) -> None:
+        _known("metric", metric, {name for condition in self.conditions for name in condition.metrics})
+
+    def _check_columns(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            _known("item column", key, self.item_columns)
+
+
+def load_results(folder: Path | str) -> RunResults:
+    """Read the results of an earlier run.
+
+    Args:
+        folder: The folder that `archbench run` wrote.
+
+    Raises:
+        RequestError: It holds no run, or one that a newer archbench has written.
+        RunError: A cell is damaged, or members were not put the same items.
+    """
+    return RunResults(Store(folder))
+
+
+def _known(what: str, name: str | None, known: Iterable[str]) -> None:
+    known = set(known)
+    if name is not None and name not in known:
+        raise RequestError(f"The run has no {what} '{name}'. {did_you_mean(name, known)}")
+
+
+def _tidy(rows: list[dict[str, Any]], labels: list[str], columns: list[str]) -> pd.DataFrame:
+    rest = [name for name in rows[0] if name not in columns] if rows else []
+    return _whole_labels(pd.DataFrame(rows, columns=[*columns, *rest]), labels)
+
+
+def _whole_labels(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    for label in labels:
+        frame[label] = frame[
+            label
+        ].convert_dtypes()  # a missing number of shots leaves the others whole numbers
+    return frame

@@ -1,0 +1,135 @@
+"""The header of a cell: what was asked, what came of it, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from archbench.results.files import plain
+
+SCHEMA_VERSION = 1
+"""Version of the manifest, the headers and the item rows; raised when an older archbench cannot read them."""
+
+ITEM_COLUMNS = (
+    "item",
+    "doc",
+    "subject",
+    "category",
+    "prompt_hash",
+    "target",
+    "choices",
+    "loglikelihoods",
+    "choice_tokens",
+    "choice_chars",
+    "prompt_tokens",
+    "prediction",
+    "margin",
+)
+"""Columns of an item row that every task has (docs/architecture.md); a task's metrics come after them."""
+
+_CELL_COLUMNS = {"member", "family", "task", "kind", "variant"}
+_FRAME_COLUMNS = {
+    "metric",
+    "metrics",
+    "groups",
+    "n",
+    "score",
+    "stderr",
+    "low",
+    "high",
+    "chance",
+    "method",
+    "baseline",
+}
+
+
+class CellId(NamedTuple):
+    """Names one cell of a run: member × suite entry × variant."""
+
+    member: str
+    task: str
+    variant: str
+
+    def __str__(self) -> str:
+        return f"{self.member} · {self.task} · {self.variant}"
+
+
+class CellHeader(BaseModel):
+    """What is known about a cell besides its items.
+
+    Attributes:
+        schema_version: Version of this layout.
+        member: The member's name.
+        family: Name of the family the member belongs to, if any.
+        task: Name of the suite's entry.
+        kind: The task's kind, such as `mmlu`.
+        variant: Name of the variant within the entry, such as `standard-5shot`.
+        labels: What the variant stands for, such as `{"format": "standard", "shots": 5}`; columns of every
+            frame.
+        metric: The primary metric: the column of the item rows that tables show.
+        metrics: All metric columns of the item rows. A metric is a score from 0 to 1, more is better.
+        chance: Expected primary score of guessing, if guessing means anything.
+        key: Digest of everything that could change an answer.
+        status: `complete`, or `failed` where the cell could not be run.
+        error: Why it failed.
+        items: Item rows stored.
+        excluded: Items counted out by the task's declared rule, such as those too long for a member.
+        seconds: Wall-clock time of the cell.
+        tokens_requested: Tokens that scoring each request on its own would have fed to the model.
+        tokens_forwarded: Tokens that were fed to the model.
+        started: When the cell was begun, with its time zone.
+        finished: When it was done, with its time zone.
+        lm_eval: The task's metrics as lm-eval aggregated them.
+        rows_sha256: SHA-256 of the parquet file with the item rows; set by the store.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    member: str = Field(min_length=1)
+    family: str | None = None
+    task: str = Field(min_length=1)
+    kind: str = Field(min_length=1)
+    variant: str = Field(min_length=1)
+    labels: dict[str, str | int | float | bool | None] = {}
+    metric: str
+    metrics: tuple[str, ...]
+    chance: float | None = Field(default=None, ge=0, le=1)
+    key: str
+    status: Literal["complete", "failed"] = "complete"
+    error: str | None = None
+    items: int = Field(ge=0)
+    excluded: int = Field(default=0, ge=0)
+    seconds: float = Field(ge=0)
+    tokens_requested: int | None = None
+    tokens_forwarded: int | None = None
+    started: AwareDatetime
+    finished: AwareDatetime
+    lm_eval: dict[str, Any] = {}
+    rows_sha256: str | None = None
+
+    @field_validator("lm_eval", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        return plain(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CellHeader:
+        if self.metric not in self.metrics:
+            raise ValueError(f"metric '{self.metric}' is not among metrics {list(self.metrics)}")
+        taken = {*ITEM_COLUMNS, *_CELL_COLUMNS}
+        if clash := sorted(
+            (set(self.metrics) & taken) | (set(self.labels) & (taken | _FRAME_COLUMNS | {*self.metrics}))
+        ):
+            raise ValueError(
+                f"labels and metrics must not be called {clash}: frames have other columns of these names"
+            )
+        if (self.status == "failed") != (self.error is not None):
+            raise ValueError("a failed cell has an error, a complete one has none")
+        return self
+
+    @property
+    def id(self) -> CellId:
+        """The cell's name."""
+        return CellId(self.member, self.task, self.variant)

@@ -1,0 +1,335 @@
+"""The statistics behind every table: intervals for scores, and paired comparisons of two members.
+
+All functions are pure; whatever is random takes its generator. `docs/statistics.md` says in words what is
+used where and why. Sources:
+
+    Wilson (1927), Probable inference, JASA 22; recommended by Brown, Cai & DasGupta (2001), Stat. Sci. 16
+    McNemar (1947), Psychometrika 12, in its exact form: a binomial test on the discordant pairs
+    Tango (1998), Equivalence test and confidence interval … paired-sample design, Stat. Med. 17, 891-908
+    Fagerland, Lydersen & Laake (2014), Recommended tests and confidence intervals for paired binomial
+        proportions, Stat. Med. 33, 2850-2875
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6
+    Connor (1987), Sample size for testing differences in proportions for the paired-sample design,
+    Biometrics 43 Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 (percentiles) and
+    15 (permutations) Cochran (1977), Sampling Techniques, 3rd ed., chapter 5 (stratified means)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+Scores: TypeAlias = npt.NDArray[np.float64]
+RESAMPLES = 10_000
+"""Bootstrap resamples and sign flips; the smallest p-value that flips can give is 1 / (RESAMPLES + 1)."""
+_CHUNK = 4_000_000
+
+
+class Interval(NamedTuple):
+    """A confidence interval; NaN at both ends where none can be given."""
+
+    low: float
+    high: float
+
+
+class Estimate(NamedTuple):
+    """A mean score with its uncertainty.
+
+    Attributes:
+        n: Items.
+        score: The mean; NaN without items.
+        stderr: Its standard error.
+        low, high: Confidence interval.
+        method: `wilson`, `t` or `stratified`: how the interval was made.
+    """
+
+    n: int
+    score: float
+    stderr: float
+    low: float
+    high: float
+    method: Literal["wilson", "t", "stratified"]
+
+
+class Difference(NamedTuple):
+    """How two members compare on the same items, as first minus second.
+
+    Attributes:
+        n: Items that both were scored on.
+        delta: Difference of the mean scores.
+        low, high: Confidence interval of the difference.
+        wins: Items on which the first scored more.
+        losses: Items on which the second scored more.
+        p: Two-sided p-value of "no difference".
+        detectable: Smallest true difference that this comparison finds with 80 % probability; NaN if none.
+        method: `mcnemar` (exact test, Tango's interval) or `bootstrap` (sign flips, percentile interval).
+    """
+
+    n: int
+    delta: float
+    low: float
+    high: float
+    wins: int
+    losses: int
+    p: float
+    detectable: float
+    method: Literal["mcnemar", "bootstrap"]
+
+
+def is_binary(values: Scores) -> bool:
+    """Whether every value is 0 or 1, so that the mean is a proportion."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def _z(confidence: float) -> float:
+    return float(stats.norm.ppf((1 + confidence) / 2))
+
+
+# -- scores --------------------------------------------------------------------------------------------------
+
+
+def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for a proportion.
+
+    Unlike the textbook p ± z·se it stays within 0 and 1, is never empty, and keeps its coverage for small n
+    and for proportions near the ends.
+
+    Args:
+        successes: Number of successes, from 0 to n.
+        n: Number of trials.
+        confidence: Coverage aimed at.
+    """
+    if n == 0:
+        return Interval(math.nan, math.nan)
+    z = _z(confidence)
+    p, z2n = successes / n, z * z / n
+    centre = (p + z2n / 2) / (1 + z2n)
+    half = z / (1 + z2n) * math.sqrt(p * (1 - p) / n + z2n / (4 * n))
+    return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
+
+
+def mean_score(values: Scores, confidence: float = 0.95) -> Estimate:
+    """Mean of item scores between 0 and 1: Wilson's interval if all are 0 or 1, else Student's t.
+
+    Args:
+        values: One score per item, shape (n,), without NaN.
+        confidence: Coverage aimed at.
+    """
+    n = len(values)
+    if n == 0:
+        return Estimate(0, math.nan, math.nan, math.nan, math.nan, "wilson")
+    mean = float(np.mean(values))
+    if is_binary(values):
+        low, high = wilson(float(np.sum(values)), n, confidence)
+        return Estimate(n, mean, math.sqrt(mean * (1 - mean) / n), low, high, "wilson")
+    if n == 1:
+        return Estimate(n, mean, math.nan, math.nan, math.nan, "t")
+    stderr = float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stderr
+    return Estimate(n, mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "t")
+
+
+def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float = 0.95) -> Estimate:
+    """Average over strata (subjects) of the average over each one's items; every stratum weighs the same.
+
+    The strata are taken as fixed (these subjects, not a sample of subjects), so the variance is the
+    stratified estimator's: sum of s_k² / n_k over the K strata, divided by K² (Cochran 1977, section 5.3
+    with equal weights).
+
+    Args:
+        values: One score per item, shape (n,), without NaN.
+        strata: The stratum each item belongs to, shape (n,).
+        confidence: Coverage aimed at.
+
+    Returns:
+        The estimate. Its standard error and interval are NaN where a stratum has a single item, since such a
+        stratum says nothing of its own spread.
+    """
+    if len(values) == 0:
+        return Estimate(0, math.nan, math.nan, math.nan, math.nan, "stratified")
+    groups = [values[strata == stratum] for stratum in np.unique(strata)]
+    mean = float(np.mean([np.mean(group) for group in groups]))
+    if min(len(group) for group in groups) < 2:
+        return Estimate(len(values), mean, math.nan, math.nan, math.nan, "stratified")
+    variance = sum(float(np.var(group, ddof=1)) / len(group) for group in groups)
+    stderr = math.sqrt(variance) / len(groups)
+    half = _z(confidence) * stderr
+    return Estimate(len(values), mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "stratified")
+
+
+# -- paired comparisons --------------------------------------------------------------------------------------
+
+
+def mcnemar_exact(wins: int, losses: int) -> float:
+    """Exact two-sided McNemar test: are the discordant pairs split like fair coin tosses?
+
+    Args:
+        wins: Pairs in which only the first was right.
+        losses: Pairs in which only the second was right.
+    """
+    if wins + losses == 0:
+        return 1.0
+    return float(min(1.0, 2 * stats.binom.cdf(min(wins, losses), wins + losses, 0.5)))
+
+
+def tango(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval:
+    """Tango's score interval for the difference of two paired proportions, (wins - losses) / n.
+
+    The limits are the differences at which the score statistic
+
+        T(d) = (wins - losses - n·d) / sqrt(n · (2·q + d·(1 - d)))
+
+    equals ±z, where q is the maximum-likelihood estimate of the probability of a loss given d (Tango 1998).
+    At d = 0 it is McNemar's statistic, so the interval and McNemar's asymptotic test agree.
+    Chosen among the three that Fagerland et al. (2014) recommend because it respects the range, needs no
+    correction when there are no discordant pairs, and uses the discordant counts alone, as the test does.
+
+    Args:
+        wins: Pairs in which only the first was right.
+        losses: Pairs in which only the second was right.
+        n: All pairs.
+        confidence: Coverage aimed at.
+    """
+    if n == 0:
+        return Interval(math.nan, math.nan)
+    z, delta = _z(confidence), (wins - losses) / n
+
+    def excess(d: float, side: int) -> float:
+        # T(d) = side·z, multiplied by the denominator: no division by zero at the ends.
+        b = -wins - losses + (2 * n - wins + losses) * d
+        c = -losses * d * (1 - d)
+        q = (math.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        return wins - losses - n * d - side * z * math.sqrt(n * max(0.0, 2 * q + d * (1 - d)))
+
+    def limit(end: float, side: int) -> float:
+        if abs(end - delta) < 1e-12:
+            return end
+        inside = delta + (end - delta) * 1e-12  # at delta itself the root of an all-concordant table lies too
+        if excess(inside, side) * excess(end, side) >= 0:
+            return end
+        return float(optimize.brentq(excess, inside, end, args=(side,), xtol=1e-12))
+
+    return Interval(limit(-1.0, 1), limit(1.0, -1))
+
+
+def paired_difference(
+    first: Scores, second: Scores, rng: np.random.Generator, confidence: float = 0.95
+) -> Difference:
+    """Compare two members on the same items.
+
+    Scores that are all 0 or 1 get the exact McNemar test and Tango's interval. Others get a sign-flip
+    permutation test and a bootstrap percentile interval over items.
+
+    Args:
+        first: Scores of the one member, shape (n,), without NaN.
+        second: Scores of the other on the same items in the same order, shape (n,).
+        rng: Drawn from only where the scores are not binary.
+        confidence: Coverage aimed at; its complement is the test level that `detectable` assumes.
+
+    Raises:
+        ValueError: The two have different shapes.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"paired scores have shapes {first.shape} and {second.shape}")
+    n, differences, alpha = len(first), first - second, 1 - confidence
+    wins, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
+    delta = float(np.mean(differences)) if n else math.nan
+    if is_binary(first) and is_binary(second):
+        low, high = tango(wins, losses, n, confidence)
+        p = mcnemar_exact(wins, losses)
+        detectable = minimum_detectable(n, (wins + losses) / n, alpha) if n else math.nan
+        return Difference(n, delta, low, high, wins, losses, p, detectable, "mcnemar")
+    low, high = bootstrap_interval(differences, rng, confidence)
+    p = sign_flip_test(differences, rng)
+    detectable = math.nan
+    if wins + losses and n > 1:
+        stderr = float(np.std(differences, ddof=1)) / math.sqrt(n)
+        detectable = (_z(confidence) + float(stats.norm.ppf(0.8))) * stderr
+    return Difference(n, delta, low, high, wins, losses, p, detectable, "bootstrap")
+
+
+def bootstrap_interval(
+    differences: Scores, rng: np.random.Generator, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> Interval:
+    """Percentile interval of the mean over items drawn with replacement (Efron & Tibshirani 1993).
+
+    Args:
+        differences: Paired differences, shape (n,).
+        rng: Source of the resamples.
+        confidence: Coverage aimed at.
+        resamples: How many times the items are drawn.
+    """
+    n = len(differences)
+    if n < 2:
+        return Interval(math.nan, math.nan)
+    chunk = max(1, _CHUNK // n)
+    means = [
+        differences[rng.integers(0, n, size=(min(chunk, resamples - start), n))].mean(axis=1)
+        for start in range(0, resamples, chunk)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
+
+
+def sign_flip_test(differences: Scores, rng: np.random.Generator, resamples: int = RESAMPLES) -> float:
+    """Two-sided permutation test of a mean of zero: under it, which member is which is a coin toss per item.
+
+    Args:
+        differences: Paired differences, shape (n,).
+        rng: Source of the coin tosses.
+        resamples: How many assignments are tried beside the real one, which counts too, so that p is never 0
+            and the test never rejects more often than its level.
+    """
+    moved = differences[differences != 0]
+    if len(moved) == 0:
+        return 1.0
+    observed, extreme = abs(float(np.sum(moved))), 1
+    chunk = max(1, _CHUNK // len(moved))
+    for start in range(0, resamples, chunk):
+        heads = rng.integers(0, 2, size=(min(chunk, resamples - start), len(moved)), dtype=np.int8)
+        sums = np.abs((2.0 * heads - 1.0) @ moved)
+        extreme += int(np.sum(sums >= observed * (1 - 1e-9)))  # equal sums may differ in their last digit
+    return extreme / (resamples + 1)
+
+
+def holm(p_values: npt.ArrayLike) -> Scores:
+    """Adjust p-values for their number, so that any false alarm in the family is as rare as the level says.
+
+    Args:
+        p_values: The family, shape (m,).
+
+    Returns:
+        Adjusted p-values in the same order, shape (m,), at most 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def minimum_detectable(n: int, discordance: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Smallest difference of two paired proportions that McNemar's test finds with the given power.
+
+    Solves Connor's (1987) sample-size formula, sqrt(n)·d = z_a·sqrt(psi) + z_b·sqrt(psi - d²), for d.
+
+    Args:
+        n: Number of pairs.
+        discordance: Share psi of pairs in which exactly one is right.
+        alpha: Two-sided test level.
+        power: Probability of finding the difference.
+
+    Returns:
+        The difference, or NaN where even the largest that this discordance allows would be missed.
+    """
+    za, zb = _z(1 - alpha), float(stats.norm.ppf(power))
+    inner = n - za * za + zb * zb
+    if discordance <= 0 or inner < 0:
+        return math.nan
+    d = math.sqrt(discordance) * (za * math.sqrt(n) + zb * math.sqrt(inner)) / (n + zb * zb)
+    return d if d <= discordance else math.nan

@@ -1,0 +1,118 @@
+"""Figures: the axes of the radar, runs at the edges, and text that fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archbench.report.charts import differences, mmlu_formats
+from archbench.report.findings import Findings
+from archbench.report.radar import axes_of, radar
+from archbench.report.settings import ReportSettings
+from archbench.report.style import drawn, drawn_line, rendered, style_of
+from archbench.results.store import Store
+from tests.results.synthetic import header, make_run, rows, share
+
+SHOTS = {f"standard-{shots}shot": {"format": "standard", "shots": shots} for shots in range(13)}
+
+
+def findings(folder: Path, members: int = 2, *, conditions: int = 1, **options: Any) -> Findings:
+    chosen = dict(list(SHOTS.items())[:conditions])
+    made = {f"member {at}": share(0.3 + 0.05 * at) for at in range(members)}
+    return Findings(make_run(folder, made, conditions=chosen, **{"n": 48, **options}), ReportSettings())
+
+
+@pytest.mark.parametrize(
+    ("conditions", "subjects", "count", "first"),
+    [
+        (6, {"a": "x", "b": "y"}, 6, "standard 0-shot"),
+        (12, {"a": "x", "b": "y"}, 12, "standard 0-shot"),
+        (1, {"a": "x", "b": "y", "c": "z"}, 3, "x"),
+        (2, {"a": "x", "b": "y"}, 4, "standard 0-shot x"),
+        (1, {"a": None, "b": None, "c": None, "d": None}, 4, "a"),
+        (1, {f"s{n}": "x" if n % 2 else "y" for n in range(12)}, 12, "s0"),
+        (1, {"a": "x", "b": "y"}, 0, None),
+        (13, {"a": "x", "b": "y"}, 0, None),
+    ],
+)
+def test_the_radar_takes_the_first_choice_of_3_to_12_axes(
+    tmp_path: Path, conditions: int, subjects: dict[str, str | None], count: int, first: str | None
+) -> None:
+    axes = axes_of(findings(tmp_path, conditions=conditions, subjects=subjects))
+    assert len(axes) == count
+    assert (axes[0].label if axes else None) == first
+    assert (radar(findings(tmp_path, conditions=conditions, subjects=subjects)) is None) == (count == 0)
+
+
+def test_many_conditions_are_averaged_by_task(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({})
+    for task in ("x", "y", "z"):
+        for shots in range(5):
+            labels = {"shots": shots}
+            store.write_cell(header("a", task, f"{shots}", labels=labels), rows([1, 0, 1, shots % 2]))
+    made = Findings(make_results(tmp_path), ReportSettings())
+    axes = axes_of(made)
+    assert [axis.label for axis in axes] == ["x", "y", "z"]
+    score, low, _ = axes[0].scores["a"] or (0, 0, 0)
+    assert score == pytest.approx((3 * 0.5 + 2 * 0.75) / 5)
+    assert low != low
+    assert radar(made) is not None
+
+
+def make_results(folder: Path) -> Any:
+    from archbench.results.frames import load_results
+
+    return load_results(folder)
+
+
+@pytest.mark.parametrize("members", [1, 2, 5, 11])
+def test_all_figures_draw_for_any_number_of_members(tmp_path: Path, members: int) -> None:
+    made = findings(tmp_path, members, conditions=4)
+    for draw in (radar, mmlu_formats, differences):
+        figure = draw(made)
+        assert (figure is None) == (members == 1 and draw is differences)
+        if figure is not None:
+            image = rendered(figure, ["png"])["png"]
+            assert image.startswith(b"\x89PNG")
+
+
+def test_labels_of_the_radar_do_not_overlap(tmp_path: Path) -> None:
+    subjects = {f"a rather long subject name {n}": f"quite a long category name {n}" for n in range(12)}
+    figure = radar(findings(tmp_path, 3, subjects=subjects, n=120))
+    assert figure is not None
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().startswith("quite")]
+    boxes += [figure.legends[0].get_window_extent()]
+    assert len(boxes) == 13
+    for at, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[:at])
+
+
+def test_a_missing_cell_breaks_the_line_only(tmp_path: Path) -> None:
+    findings(tmp_path, 3, conditions=4)
+    next((tmp_path / "cells").rglob("standard-2shot.json"), None)
+    next(path for path in tmp_path.rglob("*standard-2shot.json")).unlink()
+    made = Findings(make_results(tmp_path), ReportSettings())
+    for draw in (radar, mmlu_formats, differences):
+        figure = draw(made)
+        assert figure is not None
+        rendered(figure, ["png"])
+
+
+def test_text_is_wrapped_cut_and_drawable() -> None:
+    assert drawn("state-spaces/mamba-2.8b", 14) == "state-spaces/\nmamba-2.8b"
+    assert drawn("high_school_computer_science", 18) == "high_school_\ncomputer_science"
+    assert drawn("中文 $x$") == "?? $x$"
+    assert drawn("\n\u202e") == "?"
+    assert len(drawn("word " * 50, 10, 2).splitlines()) == 2
+    assert drawn_line("nvidia/nemotron-h-8b-base-8k", 15) == "nvidia/…base-8k"
+    assert drawn_line("short", 15) == "short"
+
+
+def test_members_are_told_apart_without_colour_too() -> None:
+    styles = [style_of(at) for at in range(24)]
+    assert len({(one.marker, str(one.line)) for one in styles}) == 24
+    assert len(set(styles[:8])) == 8
