@@ -1,8 +1,8 @@
 """The errors that users see, and the nearest-name hint they carry.
 
-    ArchbenchError          anything archbench refuses or fails at; one paragraph, no traceback
-    ├── RequestError        the request is wrong (suite, name, data, option): exit code 2
-    └── RunError            the request was fine, doing it failed: exit code 1
+ArchbenchError          anything archbench refuses or fails at; one paragraph, no traceback
+├── RequestError        the request is wrong (suite, name, data, option): exit code 2
+└── RunError            the request was fine, doing it failed: exit code 1
 """
 
 from __future__ import annotations
