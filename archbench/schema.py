@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -58,7 +59,12 @@ class YamlModel(BaseModel):
 
     def where(self, *path: str | int) -> str:
         """File and line of the value at `path`, for an error that is found after reading."""
-        return str(self._document.where(path)) if self._document else dotted(path)
+        return str(self._document.where(path)) if self._document else f"'{dotted(path)}'"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file, which the relative paths in it start from; the current one without a file."""
+        return self._document.folder if self._document and self._document.folder else Path()
 
 
 Model = TypeVar("Model", bound=YamlModel)

@@ -169,7 +169,7 @@ def _record(
             if key_node.tag == _MERGE:
                 _record(child, path, origins, source, above)
                 continue
-            key = str(key_node.value)
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "of several parts"
             if key_node.tag != _TEXT:
                 read_as = key_node.tag.rsplit(":", 1)[-1]
                 raise RequestError(f'{at}: the key {key} is read as {read_as}, not as text; write "{key}".')
