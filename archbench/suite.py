@@ -146,7 +146,9 @@ def _override(document: Document, text: str) -> None:
     if path[0] not in Suite.model_fields:
         if path[0] not in entries:
             hint = did_you_mean(path[0], [*Suite.model_fields, *entries], label="Keys and task entries")
-            raise RequestError(f"{origin}: '{path[0]}' is neither a key of a suite nor one of its tasks. {hint}")
+            raise RequestError(
+                f"{origin}: '{path[0]}' is neither a key of a suite nor one of its tasks. {hint}"
+            )
         path = ("tasks", *path)
     try:
         document.set(path, parse_value(value), origin)

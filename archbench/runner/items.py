@@ -7,6 +7,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from archbench.errors import RunError
+from archbench.results.header import ITEM_COLUMNS
+
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
 
@@ -30,8 +33,8 @@ def item_rows(
         token_counts: Lengths in tokens of a (context, continuation) pair.
 
     Returns:
-        Rows with every metric of the task under its own name. Where a task has several filters, the first one's
-        metrics have the plain names and the others are called `metric,filter`, as lm-eval writes them.
+        Rows with every metric of the task under its own name. Where a task has several filters, the first
+        one's metrics have the plain names and the others are called `metric,filter`, as lm-eval writes them.
     """
     rows: dict[int, Row] = {}
     first_filter = samples[0]["filter"] if samples else ""
@@ -48,10 +51,10 @@ def item_rows(
 def scores(rows: Sequence[Row]) -> list[str]:
     """Names of the metric columns that are scores: 0 to 1 (or null) in every row, in order of appearance.
 
-    lm-eval also has per-document values that are no scores by themselves (a log-likelihood for a perplexity, a
-    pair for an F1); their aggregates are kept in the cell's header.
+    lm-eval also has per-document values that are no scores by themselves (a log-likelihood for a perplexity,
+    a pair for an F1); their aggregates are kept in the cell's header.
     """
-    names = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
+    names = dict.fromkeys(name for row in rows for name in row if name not in ITEM_COLUMNS)
     kept = []
     for name in names:
         values = [row.get(name) for row in rows]
@@ -59,12 +62,6 @@ def scores(rows: Sequence[Row]) -> list[str]:
         if known and all(isinstance(value, float) and 0 <= value <= 1 for value in known):
             kept.append(name)
     return kept
-
-
-_COLUMNS = frozenset(
-    "item doc subject category prompt_hash target choices loglikelihoods choice_tokens choice_chars prompt_tokens "
-    "prediction margin".split()
-)
 
 
 def _row(sample: Mapping[str, Any], task: Any, prefix: str | None, token_counts: TokenCounts) -> Row:
@@ -103,6 +100,12 @@ def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCou
     asked = len(sample["arguments"]) // (2 if "acc_mutual_info" in sample["metrics"] else 1)
     arguments = sample["arguments"][:asked]
     lls = [float(responses[0][0]) for responses in sample["resps"][:asked]]
+    if any(math.isnan(ll) for ll in lls):
+        raise RunError(
+            f"The model gave log-likelihoods that are not numbers (NaN), first for document "
+            f"{sample['doc_id']}: its weights are damaged or diverged, or its activations overflow in this "
+            "dtype (try --set engine.dtype=float32)."
+        )
     counts = [token_counts(str(context), str(continuation)) for context, continuation in arguments]
     tokens = [count[1] for count in counts if count is not None]
     gold = _gold(sample, task)
