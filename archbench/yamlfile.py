@@ -44,12 +44,17 @@ class Document:
     Attributes:
         value: Plain data: mappings, lists and scalars.
         origins: Where each value was written, by its path of keys and indices; the root is `()`.
-        folder: Folder of the file; None for data that came from no file.
+        file: The file; None for data that came from none.
     """
 
     value: Any
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
-    folder: Path | None = None
+    file: Path | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the file, which relative paths in it may start from."""
+        return None if self.file is None else self.file.resolve().parent
 
     def where(self, path: KeyPath) -> Origin:
         """Where the value at `path` was written, or else the nearest value around it."""
@@ -113,15 +118,15 @@ def read_yaml(path: Path) -> Document:
         raise RequestError(f"{path}: not a text file in UTF-8.") from None
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}).") from None
-    return parse_yaml(text, source=str(path), folder=path.resolve().parent)
+    return parse_yaml(text, source=str(path), file=path)
 
 
-def parse_yaml(text: str, *, source: str, folder: Path | None = None) -> Document:
+def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
     """Parse the text of a YAML file whose top level is a mapping; see `read_yaml` for what it raises."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        document = Document(value={}, origins={(): Origin(source, 1)}, folder=folder)
+        document = Document(value={}, origins={(): Origin(source, 1)}, file=file)
         if node is None:
             raise RequestError(f"{source}: the file is empty.")
         _record(node, (), document.origins, source, ())

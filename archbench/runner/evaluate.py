@@ -101,7 +101,7 @@ def _set_shots(name: str, task: Any, shots: int | None, seed: int) -> None:
     own = task.get_config("num_fewshot")
     if shots is not None and own == 0 and shots > 0:
         raise RunError(
-            f"lm-eval's task '{name}' fixes its number of shots to 0 (they are part of its prompt, or make no "
+            f"lm-eval's task '{name}' fixes its number of shots to 0 (its prompt has them, or they make no "
             f"sense there), so {shots} shots cannot be given. Take num_fewshot out of the entry."
         )
     task.set_config(key="num_fewshot", value=own or 0 if shots is None else shots)

@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def _run_member(
     """Load a member and run its cells, writing each."""
     started = datetime.now(UTC)
     try:
-        lm = load_member(member, suite.engine, display.answered)
+        lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered)
         loaded[member.resolved.name] = _told(lm)
     except Exception as error:
         for cell in cells:
@@ -99,8 +100,8 @@ def _run_member(
             display.finished(_write_failed(store, cell, started, error), None)
         return
     for cell in cells:
-        display.begin(str(cell.id))
         started, before = datetime.now(UTC), lm.usage
+        display.begin(str(cell.id), partial(_tokens_since, lm, before.tokens_requested))
         try:
             # Our own tasks count their limit themselves, by subject; lm-eval's leave it to the evaluator.
             limit = cell.entry.limit if cell.variant.stock else None
@@ -129,16 +130,21 @@ def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception)
 
 
 def load_member(
-    member: PlannedMember, engine: EngineSettings, progress: Callable[[int, int], object] | bool = False
+    member: PlannedMember,
+    engine: EngineSettings,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], object] | bool = False,
 ) -> Any:
     """The engine with a member's model in it.
 
     Args:
         member: The member, its files at hand.
         engine: The suite's engine settings.
-        progress: Passed on to `archbench.engine.load_lm`.
+        seed: Seed of sampled generations.
+        progress: Called with (requests done, requests in all).
     """
-    settings: dict[str, Any] = engine.model_dump() | {"progress": progress}
+    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress}
     declared = member.resolved.member
     if member.weights is not None:
         return load_lm(str(member.weights), str(member.tokenizer), **settings)
@@ -182,6 +188,10 @@ def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
         "finished": finished,
     }
     return CellHeader.model_validate(known | found)
+
+
+def _tokens_since(lm: Any, before: int) -> int:
+    return int(lm.usage.tokens_requested) - before
 
 
 def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:

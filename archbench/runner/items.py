@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from archbench.errors import RunError
 from archbench.results.header import ITEM_COLUMNS
 
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
@@ -81,14 +80,20 @@ def _row(sample: Mapping[str, Any], task: Any, prefix: str | None, token_counts:
     }
     if task.OUTPUT_TYPE == "multiple_choice":
         return row | _choice_columns(sample, task, token_counts)
-    counts = token_counts(str(arguments[0][0]), "")
     response = sample["filtered_resps"][0]
     if task.OUTPUT_TYPE == "generate_until":
-        text = response if isinstance(response, str) else str(response)
-        return row | {"prediction": text, "prompt_tokens": counts[0] if counts else None}
-    # loglikelihood and loglikelihood_rolling: one number per document, nothing to choose from.
+        return row | {"prediction": response if isinstance(response, str) else str(response)}
+    # One number per document, nothing to choose from. A rolling request has no context: (text,).
     value = response[0] if isinstance(response, Sequence) else response
-    return row | {"loglikelihoods": [float(value)], "prediction": ""}
+    context, continuation = ("", *arguments[0])[-2:]
+    counts = token_counts(str(context), str(continuation))
+    return row | {
+        "loglikelihoods": [float(value)],
+        "choice_tokens": [counts[1]] if counts else None,
+        "choice_chars": [len(str(continuation))],
+        "prompt_tokens": counts[0] if counts else None,
+        "prediction": "",
+    }
 
 
 def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCounts) -> Row:
@@ -100,12 +105,6 @@ def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCou
     asked = len(sample["arguments"]) // (2 if "acc_mutual_info" in sample["metrics"] else 1)
     arguments = sample["arguments"][:asked]
     lls = [float(responses[0][0]) for responses in sample["resps"][:asked]]
-    if any(math.isnan(ll) for ll in lls):
-        raise RunError(
-            f"The model gave log-likelihoods that are not numbers (NaN), first for document "
-            f"{sample['doc_id']}: its weights are damaged or diverged, or its activations overflow in this "
-            "dtype (try --set engine.dtype=float32)."
-        )
     counts = [token_counts(str(context), str(continuation)) for context, continuation in arguments]
     tokens = [count[1] for count in counts if count is not None]
     gold = _gold(sample, task)

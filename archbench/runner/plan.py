@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
@@ -16,7 +17,7 @@ from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import Variant
 
 SCORER_VERSION = 1
-"""Part of every cell's key: raised when the same answers of a model would give other item rows."""
+"""Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def make_plan(
     known = families(families_dirs)
     if not suite.families and not suite.members:
         raise RequestError(
-            f"The suite '{suite.name}' names no models to evaluate. Name your own with --set members.NAME=FOLDER"
+            f"The suite '{suite.name}' names no models to evaluate. Name yours with --set members.NAME=FOLDER"
             " (or a hub id; once per model), or a family with --set families=[FAMILY]; families: "
             f"{', '.join(known) or 'none yet'}."
         )
@@ -143,6 +144,7 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
             "max_length": suite.engine.max_length,
             "seed": suite.seed,
             "scorer": SCORER_VERSION,
+            "engine": ENGINE_VERSION,
             "lm_eval": version("lm_eval"),
             "transformers": version("transformers"),
         }

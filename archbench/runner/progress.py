@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -23,8 +24,7 @@ class Display:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._total = total
         self._number = 0
-        self._name = ""
-        self._tokens = 0
+        self._tokens: Callable[[], int] = int
         self._began = time.monotonic()
         self._task: TaskID | None = None
         self._progress = Progress(
@@ -51,10 +51,10 @@ class Display:
         """One line for the reader; markup in it is shown, not obeyed."""
         self._console.print(escape(text), soft_wrap=True)
 
-    def begin(self, name: str) -> None:
-        """A cell begins."""
+    def begin(self, name: str, tokens: Callable[[], int] = int) -> None:
+        """A cell begins; `tokens` tells how many tokens have been answered for it so far."""
         self._number += 1
-        self._name, self._tokens, self._began = name, 0, time.monotonic()
+        self._tokens, self._began = tokens, time.monotonic()
         if self._task is not None:
             self._progress.remove_task(self._task)
         label = escape(f"[{self._number}/{self._total}] {name}")
@@ -64,7 +64,8 @@ class Display:
         """The engine has answered `done` of `total` requests of the cell."""
         if self._task is not None:
             seconds = max(time.monotonic() - self._began, 1e-3)
-            self._progress.update(self._task, completed=done, total=total, speed=f"{done / seconds:,.0f}/s")
+            speed = f"{self._tokens() / seconds:,.0f} tokens/s"
+            self._progress.update(self._task, completed=done, total=total, speed=speed)
 
     def finished(self, header: CellHeader, score: float | None) -> None:
         """A cell has been written."""
