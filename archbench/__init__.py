@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from archbench.engine import load_lm
     from archbench.results.frames import RunResults, load_results
     from archbench.suite import Suite
+
+    __version__: str
 
 __all__ = ["__version__", "load_lm", "load_results", "run"]
 
@@ -69,7 +71,10 @@ def run(
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name == "__version__":
-        return version("archbench")
+        try:
+            return version("archbench")
+        except PackageNotFoundError:  # a checkout on the path that was never installed
+            return "0+checkout"
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'archbench' has no attribute '{name}'")

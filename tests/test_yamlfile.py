@@ -91,7 +91,9 @@ def test_merged_keys_keep_their_own_lines() -> None:
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("abcé ", max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1), inner, max_size=3)
+    ),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,33 +30,29 @@ Examples:
 Row = dict[str, Any]
 
 
-class What(StrEnum):
-    """What can be listed."""
-
-    families = "families"
-    members = "members"
-    tasks = "tasks"
-    suites = "suites"
-
-
 def list_(
     what: Annotated[
-        What | None, typer.Argument(help="Which kind of thing; everything where left out.")
+        str | None,
+        typer.Argument(
+            metavar="[families|members|tasks|suites]", help="Which kind of thing; all where left out."
+        ),
     ] = None,
     families: Families = None,
     as_json: AsJson = False,
 ) -> None:
     """List families of models, their members, kinds of tasks, or suites."""
     dirs = families or ()
-    sources: dict[What, Callable[[], list[Row]]] = {
-        What.families: lambda: _families(dirs),
-        What.members: lambda: _members(dirs),
-        What.tasks: _tasks,
-        What.suites: _suites,
+    sources: dict[str, Callable[[], list[Row]]] = {
+        "families": lambda: _families(dirs),
+        "members": lambda: _members(dirs),
+        "tasks": _tasks,
+        "suites": _suites,
     }
-    lists = {kind.value: sources[kind]() for kind in ([what] if what else list(What))}
+    if what is not None and what not in sources:
+        raise RequestError(f"'{what}' cannot be listed. {did_you_mean(what, sources, label='What can')}")
+    lists = {kind: sources[kind]() for kind in ([what] if what else sources)}
     if as_json:
-        print_json(lists[what.value] if what else lists)
+        print_json(lists[what] if what else lists)
         return
     for kind, rows in lists.items():
         if len(lists) > 1:
@@ -109,7 +104,7 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
         found["suite"] = {"file": str(shipped[name]), **read_yaml(shipped[name]).value}
     if not found:
         members = [f"{one}:{member}" for one, family in known.items() for member in family.members]
-        names = [*known, *members, *ENTRY_KINDS, *own, *shipped]
+        names = {*known, *members, *ENTRY_KINDS, *own, *shipped}
         raise RequestError(f"There is nothing called '{name}'. {did_you_mean(name, names, label='Names')}")
     return found
 
@@ -160,8 +155,10 @@ def _tasks() -> list[Row]:
         {"name": kind, "what": "kind of task entry", "about": (inspect.getdoc(entry) or "").splitlines()[0]}
         for kind, entry in ENTRY_KINDS.items()
     ]
+    folder = paths.shared("tasks").parent
     return kinds + [
-        {"name": name, "what": "lm-eval task", "about": str(file)} for name, file in _lm_eval_tasks().items()
+        {"name": name, "what": "lm-eval task", "about": str(file.relative_to(folder))}
+        for name, file in _lm_eval_tasks().items()
     ]
 
 

@@ -106,7 +106,7 @@ def report(
 
 
 def _typed() -> list[str]:
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return ["archbench", *sys.argv[1:]]
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.build import build_config
 from archbench.registry.family import Family, FamilyChoice, Member
-from archbench.registry.sources import check_model_folder, check_model_type, has_tokenizer, looks_local
+from archbench.registry.sources import check_model_folder, has_tokenizer, looks_local
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,11 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
     base = family.folder if family else Path()
     source = member.hub
     if member.architecture is not None:
-        written = family.where("members", name, "architecture", "model_type") if family else at
-        check_model_type(member.architecture["model_type"], written)
+        written = family.where("members", name, "architecture") if family else at
+        try:
+            build_config(member.architecture)
+        except RequestError as error:
+            raise RequestError(f"{written}: {error}") from None
     if member.path is not None:
         folder = (base / Path(member.path).expanduser()).resolve()
         train = f"Train it first: archbench train {family.name}" if family and family.recipe else ""

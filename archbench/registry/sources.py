@@ -41,21 +41,14 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
         raise RequestError(f"{at}: {config} is not a model configuration in JSON ({error}).") from None
-    check_model_type(model_type, str(config))
-
-
-def check_model_type(model_type: object, at: str) -> None:
-    """Make sure that transformers knows an architecture.
-
-    Raises:
-        RequestError: If it does not; names the nearest.
-    """
     # Imported here: this is the one place of the registry that needs transformers (about a second).
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    if model_type not in CONFIG_MAPPING_NAMES:
-        hint = did_you_mean(str(model_type), CONFIG_MAPPING_NAMES, label="transformers knows")
-        raise RequestError(f"{at}: transformers has no model_type '{model_type}'. {hint}")
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        hint = did_you_mean(str(model_type), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, label="Among those it has")
+        raise RequestError(
+            f"{at}: {config}: transformers has no causal language model of model_type '{model_type}'. {hint}"
+        )
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -118,17 +118,24 @@ def _seed_all(seed: int) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep lm-eval's narration and everybody's bars off the terminal; warnings still come through."""
-    logger = logging.getLogger("lm_eval")
+    logger, tasks = logging.getLogger("lm_eval"), logging.getLogger(lm_eval.api.task.__name__)
     level = logger.level
     had_bars = datasets.are_progress_bars_disabled()
     bar: Callable[..., Any] = lm_eval.api.task.tqdm
     logger.setLevel(logging.WARNING)
+    tasks.addFilter(_is_news)
     datasets.disable_progress_bars()
     lm_eval.api.task.tqdm = partial(bar, disable=True)
     try:
         yield
     finally:
         logger.setLevel(level)
+        tasks.removeFilter(_is_news)
         lm_eval.api.task.tqdm = bar
         if not had_bars:
             datasets.enable_progress_bars()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """lm-eval announces every task that builds its own data with a hint about its command line."""
+    return "Custom kwargs can be passed" not in record.getMessage()

@@ -9,10 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from archbench import __version__
+from archbench.engine import ENGINE_VERSION
 from archbench.registry import Family
 from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
 
-_PACKAGES = ("archbench", "torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
+_PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
 
 
 def manifest(
@@ -108,10 +110,9 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of what computes and prompts, and of the scorer."""
-    return {"python": platform.python_version(), "scorer": str(SCORER_VERSION)} | {
-        package: version(package) for package in _PACKAGES
-    }
+    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
+    ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
+    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
 
 
 def hardware() -> dict[str, Any]:
