@@ -102,6 +102,8 @@ def explain(error: ValidationError, model: type[BaseModel], document: Document) 
     told: dict[KeyPath, tuple[Origin, str]] = {}
     for detail in error.errors(include_url=False):
         path, annotation = _locate(model, detail["loc"])
+        if detail["type"].startswith("union_tag_"):
+            path = (*path, detail["ctx"]["discriminator"].strip("'"))
         # A union reports one error per alternative: the first one stands for the value.
         told.setdefault(path, (document.where(path), _say(detail, path, annotation)))
     wrong = sorted(told.values(), key=lambda one: (one[0].source, one[0].line or 0))
@@ -124,12 +126,11 @@ def _say(detail: ErrorDetails, path: KeyPath, annotation: Any) -> str:
         hint = did_you_mean(str(path[-1]), _fields(annotation), label="Its keys")
         return f"'{key}' is not a key of {of}. {hint}"
     if kind == "union_tag_not_found":
-        name = context["discriminator"].strip("'")
-        return f"'{key}.{name}' is missing. {did_you_mean('', _tags(annotation, name), label='It may be')}"
+        hint = did_you_mean("", _tags(annotation, str(path[-1])), label="It may be")
+        return f"'{key}' is missing. {hint}"
     if kind == "union_tag_invalid":
-        name = context["discriminator"].strip("'")
-        hint = did_you_mean(str(context["tag"]), _tags(annotation, name), label="It may be")
-        return f"'{key}.{name}' is {found(context['tag'])}, which there is not. {hint}"
+        hint = did_you_mean(str(context["tag"]), _tags(annotation, str(path[-1])), label="It may be")
+        return f"'{key}' is {found(context['tag'])}, which there is not. {hint}"
     if kind in ("literal_error", "enum"):
         near = get_close_matches(str(given), re.findall(r"'([^']*)'", context["expected"]), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -132,7 +132,9 @@ def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
         _record(node, (), document.origins, source, ())
         document.value = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # An unclosed bracket is noticed at the end of the file, but it is its beginning that helps.
+        at_end = "<stream end>" in (error.problem or "")
+        mark = (error.context_mark if at_end else error.problem_mark) or error.problem_mark
         at = Origin(source, mark.line + 1 if mark else None)
         told = ", ".join(part for part in (error.context, error.problem) if part)
         raise RequestError(f"{at}: this is not valid YAML: {told}.") from None
