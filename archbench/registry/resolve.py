@@ -80,7 +80,9 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
             raise RequestError(f"{written}: {error}") from None
     if member.path is not None:
         folder = (base / Path(member.path).expanduser()).resolve()
-        train = f"Train it first: archbench train {family.name}" if family and family.recipe else ""
+        train = ""
+        if family and family.recipe:
+            train = f"Train it first: archbench train {family.name} --out DIR, and then add --families DIR."
         check_model_folder(folder, at, how=train)
         source = str(folder)
     return ResolvedMember(

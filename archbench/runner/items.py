@@ -43,22 +43,25 @@ def item_rows(
             rows[doc_id] = _row(sample, task, prefix, token_counts)
         for metric in sample["metrics"]:
             name = metric if sample["filter"] == first_filter else f"{metric},{sample['filter']}"
-            rows[doc_id][name] = _number(sample[metric])
+            number = _number(sample[metric])
+            if number is not None:
+                rows[doc_id][name] = number
     return [rows[doc_id] for doc_id in sorted(rows)]
 
 
 def scores(rows: Sequence[Row]) -> list[str]:
-    """Names of the metric columns that are scores: 0 to 1 (or null) in every row, in order of appearance.
+    """Names of the metric columns that are scores: 0 to 1 (or null) in every row, in alphabetical order.
 
     lm-eval also has per-document values that are no scores by themselves (a log-likelihood for a perplexity,
-    a pair for an F1); their aggregates are kept in the cell's header.
+    a pair for an F1); their aggregates are kept in the cell's header. A column may be null throughout, as
+    `acc_token` is where token counts are unknown: which metrics a task has must not depend on the member.
     """
-    names = dict.fromkeys(name for row in rows for name in row if name not in ITEM_COLUMNS)
+    names = {name for row in rows for name in row if name not in ITEM_COLUMNS}
     kept = []
-    for name in names:
+    for name in sorted(names):
         values = [row.get(name) for row in rows]
         known = [value for value in values if value is not None]
-        if known and all(isinstance(value, float) and 0 <= value <= 1 for value in known):
+        if all(isinstance(value, float) and 0 <= value <= 1 for value in known):
             kept.append(name)
     return kept
 
@@ -119,6 +122,7 @@ def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCou
         "prediction": str(best),
         "margin": _margin(lls),
     }
+    row["acc_token"] = None
     if row["choice_tokens"] is not None and all(tokens):
         per_token = [ll / count for ll, count in zip(lls, tokens, strict=True)]
         row["acc_token"] = float(_argmax(per_token) in gold)

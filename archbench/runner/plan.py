@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from archbench.engine import ENGINE_VERSION
-from archbench.errors import RequestError
+from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.store import Store
@@ -107,6 +107,12 @@ def make_plan(
             f"{', '.join(known) or 'none yet'}."
         )
     resolved = resolve_members(suite.families, suite.members, known, where=suite.where)
+    baseline = suite.report.baseline
+    if baseline is not None and baseline not in (names := [one.name for one in resolved]):
+        hint = did_you_mean(baseline, names, label="Members")
+        raise RequestError(
+            f"{suite.where('report', 'baseline')}: no member of this run is called '{baseline}'. {hint}"
+        )
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     digests, variants = {}, {}
     for name, entry in entries.items():
