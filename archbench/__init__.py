@@ -6,3 +6,79 @@ Three verbs cover most use from Python (heavy imports happen when a verb is firs
     archbench.load_results(folder)   results of an earlier run
     archbench.load_lm(model, ...)    archbench's engine as an lm-eval `LM`
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archbench.engine import load_lm
+    from archbench.results.frames import RunResults, load_results
+    from archbench.suite import Suite
+
+    __version__: str
+
+__all__ = ["__version__", "load_lm", "load_results", "run"]
+
+_LAZY = {"load_lm": "archbench.engine", "load_results": "archbench.results.frames"}
+
+
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    families: Sequence[str | Path] = (),
+    quiet: bool = False,
+) -> RunResults:
+    """Run a suite; cells that the results folder already holds are not run again.
+
+    Args:
+        suite: A suite file, the name of a shipped suite, its content as a mapping, or a `Suite`.
+        out: The results folder; `results/<suite name>` where absent.
+        overrides: `KEY=VALUE` as after `--set` on the command line; not with a `Suite`.
+        families: Folders of family files of one's own.
+        quiet: Whether nothing is shown while running.
+
+    Returns:
+        The results. Cells that failed are among `results.headers`, with the reason.
+
+    Raises:
+        RequestError: The suite is wrong or cannot be run as it is.
+    """
+    from archbench.errors import RequestError
+    from archbench.runner.execute import run_suite
+    from archbench.suite import Suite, load_suite
+
+    if isinstance(suite, Suite):
+        if overrides:
+            raise RequestError(
+                "Overrides go with a suite file, name or mapping; a Suite is changed with model_copy."
+            )
+        loaded = suite
+    else:
+        loaded = load_suite(suite, overrides)
+    folder = Path(out) if out is not None else Path("results") / loaded.name
+    return run_suite(
+        loaded, folder, families_dirs=[Path(one) for one in families], command="archbench.run", quiet=quiet
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name == "__version__":
+        try:
+            return version("archbench")
+        except PackageNotFoundError:  # a checkout on the path that was never installed
+            return "0+checkout"
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'archbench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

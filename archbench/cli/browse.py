@@ -1,0 +1,203 @@
+"""`archbench list` and `archbench show`: what there is to run, and what each thing is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from archbench import paths
+from archbench.cli.output import print_json
+from archbench.cli.run import AsJson, Families
+from archbench.errors import RequestError, did_you_mean
+
+LIST_EPILOG = "Next: archbench show NAME, for any name in a list."
+SHOW_EPILOG = """\
+Examples:
+
+  archbench show microworld
+
+  archbench show microworld:mamba2
+
+  archbench show mmlu
+"""
+
+Row = dict[str, Any]
+
+
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[families|members|tasks|suites]", help="Which kind of thing; all where left out."
+        ),
+    ] = None,
+    families: Families = None,
+    as_json: AsJson = False,
+) -> None:
+    """List families of models, their members, kinds of tasks, or suites."""
+    dirs = families or ()
+    sources: dict[str, Callable[[], list[Row]]] = {
+        "families": lambda: _families(dirs),
+        "members": lambda: _members(dirs),
+        "tasks": _tasks,
+        "suites": _suites,
+    }
+    if what is not None and what not in sources:
+        raise RequestError(f"'{what}' cannot be listed. {did_you_mean(what, sources, label='What can')}")
+    lists = {kind: sources[kind]() for kind in ([what] if what else sources)}
+    if as_json:
+        print_json(lists[what] if what else lists)
+        return
+    for kind, rows in lists.items():
+        if len(lists) > 1:
+            typer.secho(kind, bold=True)
+        _print_table(rows)
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(help="A family, FAMILY:MEMBER, a kind of task, an lm-eval task, or a suite.")
+    ],
+    families: Families = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all there is to know about one thing; where several bear the name, each of them."""
+    found = _find(name, families or ())
+    if as_json:
+        print_json(found)
+        return
+    for kind, content in found.items():
+        typer.secho(f"{kind} {name}", bold=True)
+        about = content.pop("about", None)
+        if about:
+            typer.echo(f"{about}\n")
+        typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
+    """Everything of that name, by what it is."""
+    from archbench.registry import families
+    from archbench.suite import ENTRY_KINDS, suites
+    from archbench.yamlfile import read_yaml
+
+    known, own, shipped = families(dirs), _lm_eval_tasks(), suites()
+    found: dict[str, Row] = {}
+    if name in known:
+        found["family"] = known[name].model_dump(mode="json", exclude_defaults=True)
+    family, _, member = name.partition(":")
+    if member and family in known and member in known[family].members:
+        found["member"] = known[family].members[member].model_dump(mode="json", exclude_defaults=True)
+    if name in ENTRY_KINDS:
+        found["task kind"] = {"about": inspect.getdoc(ENTRY_KINDS[name]), **_fields(ENTRY_KINDS[name])}
+    if name in own:
+        found["lm-eval task"] = {
+            "about": own[name].read_text(encoding="utf-8").strip(),
+            "file": str(own[name]),
+        }
+    if name in shipped:
+        found["suite"] = {"file": str(shipped[name]), **read_yaml(shipped[name]).value}
+    if not found:
+        members = [f"{one}:{member}" for one, family in known.items() for member in family.members]
+        names = {*known, *members, *ENTRY_KINDS, *own, *shipped}
+        raise RequestError(f"There is nothing called '{name}'. {did_you_mean(name, names, label='Names')}")
+    return found
+
+
+def _fields(entry: Any) -> Row:
+    """Settings of a task kind, with their defaults."""
+    settings = {}
+    for key, info in entry.model_fields.items():
+        settings[key] = "(required)" if info.is_required() else info.get_default(call_default_factory=True)
+    return {"settings": settings}
+
+
+def _families(dirs: Sequence[Path]) -> list[Row]:
+    from archbench.registry import families
+
+    return [
+        {"name": family.name, "title": family.title, "members": ", ".join(family.members)}
+        for family in families(dirs).values()
+    ]
+
+
+def _members(dirs: Sequence[Path]) -> list[Row]:
+    from archbench.registry import families
+
+    rows = []
+    for family in families(dirs).values():
+        for name, member in family.members.items():
+            folder = (family.folder / member.path) if member.path else None
+            state = "untrained control" if member.init == "random" else f"hub {member.hub}"
+            if folder is not None:
+                state = "ready" if any(folder.glob("*.safetensors")) else f"archbench train {family.name}"
+            kind = (member.architecture or {}).get("model_type", "")
+            rows.append(
+                {
+                    "name": f"{family.name}:{name}",
+                    "title": member.title or name,
+                    "type": kind,
+                    "weights": state,
+                }
+            )
+    return rows
+
+
+def _tasks() -> list[Row]:
+    from archbench.suite import ENTRY_KINDS
+
+    kinds = [
+        {"name": kind, "what": "kind of task entry", "about": (inspect.getdoc(entry) or "").splitlines()[0]}
+        for kind, entry in ENTRY_KINDS.items()
+    ]
+    folder = paths.shared("tasks").parent
+    return kinds + [
+        {"name": name, "what": "lm-eval task", "about": str(file.relative_to(folder))}
+        for name, file in _lm_eval_tasks().items()
+    ]
+
+
+def _suites() -> list[Row]:
+    from archbench.suite import suites
+    from archbench.yamlfile import read_yaml
+
+    return [
+        {"name": name, "description": read_yaml(file).value.get("description", ""), "file": str(file)}
+        for name, file in suites().items()
+    ]
+
+
+def _lm_eval_tasks() -> dict[str, Path]:
+    """Our own lm-eval tasks and groups, by name.
+
+    Their YAMLs are not parsed: `!function` would import code, and lm-eval itself takes seconds.
+    """
+    found = {}
+    for file in sorted(paths.shared("tasks").rglob("*.yaml")):
+        named = re.search(r"^(?:task|group): *(\S+) *$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if named:
+            found[named[1]] = file
+    return found
+
+
+def _print_table(rows: list[Row]) -> None:
+    """Columns under their names; text from files is shown as it is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        typer.echo("  none\n")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    Console(highlight=False).print(table)
+    typer.echo("")

@@ -1,0 +1,62 @@
+"""What commands print: results on stdout, everything else on stderr; errors as one paragraph."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from archbench.errors import ArchbenchError
+
+DEBUG = "ARCHBENCH_DEBUG"
+"""Set to 1 to see where an error comes from."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, the only thing on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """A line for the reader that is no result."""
+    typer.echo(text, err=True)
+
+
+class Commands(TyperGroup):
+    """A group of commands whose errors come out as one paragraph and an exit code.
+
+    2: the request was wrong. 1: it failed while it was carried out. 130: stopped with Ctrl-C.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except ArchbenchError as error:
+            _reraise_where_asked()
+            note(f"Error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except Exception as error:
+            # Usage errors, exits and broken pipes are click's to handle.
+            if type(error).__module__.startswith(("click", "typer")) or isinstance(error, BrokenPipeError):
+                raise
+            _reraise_where_asked()
+            text = " ".join(str(error).split())
+            note(
+                f"Error: something unexpected went wrong ({type(error).__name__}: {text}). Run the command "
+                f"again with {DEBUG}=1 in the environment to see where, and please report it."
+            )
+            raise typer.Exit(1) from None
+
+
+def _reraise_where_asked() -> None:
+    """Let an error through with its traceback where the user wants to see it."""
+    error = sys.exc_info()[1]
+    if os.environ.get(DEBUG) == "1" and error is not None:
+        raise error

@@ -1,0 +1,143 @@
+"""`archbench run` and `archbench report`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from archbench.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from archbench.results.frames import RunResults
+    from archbench.runner.plan import Plan
+
+RUN_EPILOG = """\
+Examples:
+
+  archbench run quick
+
+  archbench run suites/mmlu.yaml --set mmlu.data=DIR --set members.mine=./checkpoint
+
+  archbench run mmlu --set "mmlu.shots=[0]" --set engine.dtype=bfloat16 --out runs/zero-shot
+
+The same command continues a run that was stopped and evaluates what is missing. Next: archbench report OUT
+"""
+REPORT_EPILOG = "Example: archbench report results/quick"
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the suite: a dotted key and a YAML value. A task entry's name is short for tasks.NAME. "
+        "May be given several times.",
+    ),
+]
+Families = Annotated[
+    list[Path] | None,
+    typer.Option("--families", metavar="DIR", help="A folder of family files of your own; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="A suite file, or the name of a shipped suite (archbench list suites).")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Results folder. [default: results/<suite name>]"),
+    ] = None,
+    overrides: Overrides = None,
+    families: Families = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
+    from archbench.results.store import Store
+    from archbench.suite import load_suite
+
+    loaded = load_suite(suite, overrides or ())
+    out = out or Path("results") / loaded.name
+    if dry_run:
+        from archbench.runner.plan import make_plan
+
+        _print_plan(make_plan(loaded, Store(out), families_dirs=families or (), download=False), out, as_json)
+        return
+    from archbench.runner.execute import run_suite
+
+    results = run_suite(loaded, out, families_dirs=families or (), command=shlex.join(_typed()))
+    _print_results(results, as_json)
+    failed = [header for header in results.headers if header.status == "failed"]
+    if failed:
+        lines = "".join(f"\n  - {header.id}: {header.error}" for header in failed[:5])
+        more = f"\n  - and {len(failed) - 5} more" if len(failed) > 5 else ""
+        note(f"Error: {len(failed)} cells failed; the same command tries them again:{lines}{more}")
+        raise typer.Exit(1)
+
+
+def report(
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A results folder that archbench run made.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes. [default: RUN/report]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
+    from archbench.report import ReportSettings, build_report
+    from archbench.results.frames import load_results
+
+    results = load_results(run_folder)
+    settings = ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
+    page = build_report(results, out or run_folder / "report", settings)
+    if as_json:
+        print_json({"run": str(run_folder), "report": str(page)})
+    else:
+        typer.echo(f"{page}")
+
+
+def _typed() -> list[str]:
+    return ["archbench", *sys.argv[1:]]
+
+
+def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
+    cells = [
+        {**cell.id._asdict(), "state": "done" if cell.done else "missing", "key": cell.key}
+        for cell in plan.cells
+    ]
+    if as_json:
+        print_json({"suite": plan.suite.name, "out": str(out), "cells": cells})
+        return
+    typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
+    for cell in cells:
+        typer.echo(f"  {cell['state']:8}{cell['member']} · {cell['task']} · {cell['variant']}")
+
+
+def _print_results(results: RunResults, as_json: bool) -> None:
+    if as_json:
+        cells: list[dict[str, Any]] = [header.model_dump(mode="json") for header in results.headers]
+        scores = results.scores().to_json(orient="records")
+        print_json({"run": str(results.folder), "scores": _parsed(scores), "cells": cells})
+        return
+    from archbench.report import summary
+
+    typer.echo(summary(results))
+    typer.echo(
+        f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
+    )
+
+
+def _parsed(text: str) -> Any:
+    """Plain data from the JSON of pandas, which turns NaN into null where the standard library does not."""
+    import json
+
+    return json.loads(text)

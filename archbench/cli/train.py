@@ -1,0 +1,92 @@
+"""`archbench train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import typer
+
+from archbench.cli.output import note, print_json
+from archbench.cli.run import AsJson, Families
+
+EPILOG = """\
+Examples:
+
+  archbench train microworld
+
+  archbench train microworld --members mamba2,transformer --out my-families
+
+All members see the same batches in the same order. A training that was stopped continues; --restart begins
+anew. OUT is then a families folder: archbench run SUITE --families OUT
+"""
+
+
+def train(
+    family: Annotated[str, typer.Argument(help="A family with a recipe (archbench list families).")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where the family with its checkpoints goes.")
+    ] = Path("runs/families"),
+    members: Annotated[
+        str | None, typer.Option("--members", metavar="A,B", help="Only these members. [default: all]")
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option("--tokens", min=1, help="Train on so many tokens instead of the recipe's number."),
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of continuing.")] = False,
+    families: Families = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the members of a family, matched: one token stream, one recipe, many architectures."""
+    from archbench.registry import find_family
+    from archbench.training import train_family
+
+    found = find_family(family, families or ())
+    chosen = [name.strip() for name in members.split(",")] if members else None
+    with _Bar() as bar:
+        results = train_family(
+            found, out=out, members=chosen, tokens=tokens, restart=restart, report=bar.report
+        )
+    told = [result.model_dump(mode="json", exclude={"curve"}) for result in results]
+    if as_json:
+        print_json(told)
+        return
+    for one in told:
+        loss = one["validation_loss"]
+        ends = one["outcome"] if loss is None else f"validation loss {loss:.3f} nats per token"
+        typer.echo(
+            f"{one['member']}: {ends}, {one['tokens']:,} tokens, {one['seconds']:.0f} s, {one['folder']}"
+        )
+    typer.echo(f"\nTo evaluate these checkpoints: archbench run SUITE --families {out}")
+
+
+class _Bar:
+    """One bar per member on a terminal, a line at every tenth of the way elsewhere; both on stderr."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._is_terminal = console.is_terminal
+        self._progress = Progress(console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def report(self, member: str, step: int, steps: int, loss: float) -> None:
+        """A member has done `step` of `steps` steps."""
+        text = f"{member}  loss {loss:.3f}"
+        if not self._is_terminal:
+            if step * 10 // steps > (step - 1) * 10 // steps:
+                note(f"{text}  step {step:,} of {steps:,}")
+            return
+        if member not in self._tasks:
+            self._tasks[member] = self._progress.add_task(text, total=steps)
+        self._progress.update(self._tasks[member], completed=step, description=text)

@@ -1,0 +1,140 @@
+"""What a family of models is: members, what they share, and what they differ in."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from archbench.schema import Name, YamlModel
+
+
+class Member(BaseModel):
+    """One model of a comparison, and where its weights come from.
+
+    Attributes:
+        title: Name for tables and figures; the member's key where absent.
+        architecture: transformers config: `model_type` and its fields. What `archbench train` builds; for a
+            member of `init: random`, the whole definition.
+        path: Local folder with config.json and safetensors weights, relative to the file that names it.
+        hub: Hub id of a published model.
+        revision: Commit, tag or branch of the hub model.
+        tokenizer: Folder or hub id of the tokenizer, where the model or family does not bring one.
+        init: `trained` reads weights; `random` builds the architecture untrained, as a control.
+        seed: Seed of the weights of a `random` member.
+        notes: Anything a reader of a report should know about this member.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str | None = None
+    architecture: dict[str, Any] | None = None
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    init: Literal["trained", "random"] = "trained"
+    seed: int = 0
+    notes: str | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _has_model_type(cls, architecture: dict[str, Any] | None) -> dict[str, Any] | None:
+        if architecture is not None and not isinstance(architecture.get("model_type"), str):
+            raise ValueError(
+                "an architecture needs a model_type, a name that transformers knows, like 'llama'"
+            )
+        return architecture
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Member:
+        if self.init == "random":
+            if self.architecture is None or self.path or self.hub:
+                raise ValueError(
+                    "a member with init: random is built from its architecture, without path or hub"
+                )
+        elif bool(self.path) == bool(self.hub):
+            raise ValueError("a member needs either path (a folder) or hub (a hub id); or init: random")
+        if self.revision and not self.hub:
+            raise ValueError("a revision belongs to a hub id; this member has none")
+        return self
+
+
+class Data(BaseModel):
+    """What a family was trained on.
+
+    Attributes:
+        name: Short name.
+        description: What it is, where it came from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str = ""
+
+
+class Budget(BaseModel):
+    """What was spent on training each member; further keys (batch size, hardware, ...) are free.
+
+    Attributes:
+        tokens: Training tokens.
+        sequence_length: Training context, in tokens.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, int | float | str | bool] = Field(init=False)
+
+    tokens: int | None = None
+    sequence_length: int | None = None
+
+
+class Family(YamlModel):
+    """Models that are declared comparable, and the declaration itself.
+
+    Attributes:
+        name: What suites call it.
+        title: One line for lists.
+        description: What the family is for.
+        url: Paper or model card.
+        tokenizer: Folder (relative to the file) or hub id, shared by the members.
+        data: Training data, shared by the members.
+        budget: Training budget of each member.
+        controlled: What was held equal.
+        varies: What the members differ in.
+        recipe: How `archbench train` makes the members; its keys belong to the training room.
+        items: Evaluation data that come with the family: task kind -> folder relative to the file.
+        members: The models.
+    """
+
+    name: Name
+    title: str
+    description: str = ""
+    url: str | None = None
+    tokenizer: str | None = None
+    data: Data | None = None
+    budget: Budget = Budget()
+    controlled: list[str] = Field(default_factory=list)
+    varies: list[str] = Field(default_factory=list)
+    recipe: dict[str, Any] | None = None
+    items: dict[str, str] = Field(default_factory=dict)
+    members: dict[Name, Member] = Field(min_length=1)
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _bare_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+
+class FamilyChoice(BaseModel):
+    """A family that a suite asks for.
+
+    Attributes:
+        name: The family.
+        members: Which of its members; all where absent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    members: list[str] | None = Field(default=None, min_length=1)

@@ -1,0 +1,1 @@
+"""From a suite to finished cells: what has to be run, and running it."""

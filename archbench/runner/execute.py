@@ -1,0 +1,230 @@
+"""Running what a suite still misses: a member is loaded once, every cell is written as soon as it is done."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from archbench.engine import load_lm
+from archbench.errors import ArchbenchError
+from archbench.models.build import build_model
+from archbench.models.load import load_tokenizer
+from archbench.results.frames import RunResults, load_results
+from archbench.results.header import CellHeader
+from archbench.results.store import Store
+from archbench.runner.evaluate import evaluate_variant
+from archbench.runner.manifest import manifest
+from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
+from archbench.runner.progress import Display
+from archbench.suite import EngineSettings, Suite
+
+log = logging.getLogger(__name__)
+
+
+def run_suite(
+    suite: Suite,
+    out: Path,
+    *,
+    families_dirs: Sequence[Path] = (),
+    command: str = "",
+    quiet: bool = False,
+) -> RunResults:
+    """Evaluate the cells of a suite that a results folder does not hold yet.
+
+    A cell that fails is recorded with its reason, the others go on, and the next run tries it again. Stopping
+    the process at any moment loses at most the cell in progress.
+
+    Args:
+        suite: The suite.
+        out: The results folder; made where missing.
+        families_dirs: The user's own folders of families.
+        command: What was typed, for the manifest.
+        quiet: Whether nothing is shown while running.
+
+    Returns:
+        All results of the run, those of earlier runs of the same suite included.
+
+    Raises:
+        RequestError: If the suite cannot be run as it is; nothing has been written then.
+    """
+    store = Store(out)
+    plan = make_plan(suite, store, families_dirs=families_dirs)
+    store.check_writable()
+    started = datetime.now(UTC).isoformat()
+    loaded = _known_from_before(store, plan)
+
+    def note(finished: str | None) -> None:
+        content = manifest(plan, loaded, command=command, started=started)
+        store.write_manifest(content | {"finished": finished})
+
+    note(None)
+    missing = plan.missing
+    with Display(len(missing), quiet=quiet) as display:
+        if len(missing) < len(plan.cells):
+            display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+        try:
+            for member, cells in groupby(missing, key=lambda cell: cell.member):
+                _run_member(member, list(cells), plan.suite, store, loaded, display)
+                # Two members need not fit into memory together.
+                _free_memory()
+                note(None)
+        except KeyboardInterrupt:
+            display.say(f"Stopped. Finished cells are kept in {out}; the same command goes on from there.")
+            raise
+    note(datetime.now(UTC).isoformat())
+    return load_results(out)
+
+
+def _run_member(
+    member: PlannedMember,
+    cells: list[Cell],
+    suite: Suite,
+    store: Store,
+    loaded: dict[str, dict[str, Any]],
+    display: Display,
+) -> None:
+    """Load a member and run its cells, writing each."""
+    started = datetime.now(UTC)
+    try:
+        lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered)
+        loaded[member.resolved.name] = _told(lm)
+    except Exception as error:
+        for cell in cells:
+            display.begin(str(cell.id))
+            display.finished(_write_failed(store, cell, started, error), None)
+        return
+    for cell in cells:
+        started, before = datetime.now(UTC), lm.usage
+        display.begin(str(cell.id), partial(_tokens_since, lm, before.tokens_requested))
+        try:
+            # Our own tasks count their limit themselves, by subject; lm-eval's leave it to the evaluator.
+            limit = cell.entry.limit if cell.variant.stock else None
+            found = evaluate_variant(lm, cell.variant, limit=limit, seed=suite.seed)
+            used = lm.usage.since(before)
+            header = _header(
+                cell,
+                started,
+                metrics=found.metrics,
+                items=len(found.rows),
+                tokens_requested=int(used.tokens_requested),
+                tokens_forwarded=int(used.tokens_forwarded),
+                lm_eval=found.aggregates,
+            )
+            store.write_cell(header, found.rows)
+        except Exception as error:
+            display.finished(_write_failed(store, cell, started, error), None)
+        else:
+            display.finished(header, _mean(found.rows, header.metric))
+
+
+def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception) -> CellHeader:
+    """Record why a cell could not be run; the next run tries it again."""
+    log.debug("%s failed", cell.id, exc_info=error)
+    return store.write_cell(_header(cell, started, status="failed", error=reason(error)), [])
+
+
+def load_member(
+    member: PlannedMember,
+    engine: EngineSettings,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], object] | bool = False,
+) -> Any:
+    """The engine with a member's model in it.
+
+    Args:
+        member: The member, its files at hand.
+        engine: The suite's engine settings.
+        seed: Seed of sampled generations.
+        progress: Called with (requests done, requests in all).
+    """
+    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress}
+    declared = member.resolved.member
+    if member.weights is not None:
+        return load_lm(str(member.weights), str(member.tokenizer), **settings)
+    import torch
+
+    tokenizer = load_tokenizer(str(member.tokenizer))
+    model = build_model(declared.architecture or {}, seed=declared.seed, vocab_size=len(tokenizer))
+    device = engine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if engine.dtype != "auto":
+        model = model.to(getattr(torch, engine.dtype))
+    return load_lm(model.to(device).eval(), tokenizer, **settings | {"dtype": "auto", "device": "auto"})
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in one paragraph."""
+    if isinstance(error, ArchbenchError):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:1000] if text else type(error).__name__
+
+
+def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
+    """Header of a cell that has just ended, with what was found."""
+    finished = datetime.now(UTC)
+    known: dict[str, Any] = {
+        "member": cell.id.member,
+        "family": cell.member.resolved.family,
+        "task": cell.task,
+        "kind": cell.entry.kind,
+        "variant": cell.variant.name,
+        "labels": cell.variant.labels,
+        "metric": cell.variant.metric,
+        "metrics": (cell.variant.metric,),
+        "chance": cell.variant.chance,
+        "key": cell.key,
+        "items": 0,
+        "seconds": (finished - started).total_seconds(),
+        "started": started,
+        "finished": finished,
+    }
+    return CellHeader.model_validate(known | found)
+
+
+def _tokens_since(lm: Any, before: int) -> int:
+    return int(lm.usage.tokens_requested) - before
+
+
+def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
+    values = [row[metric] for row in rows if row.get(metric) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _told(lm: Any) -> dict[str, Any]:
+    """What a loaded model says about itself, for the manifest."""
+    return {
+        "fingerprint": lm.fingerprint,
+        "parameters": sum(parameter.numel() for parameter in lm.model.parameters()),
+        "dtype": str(lm.model.dtype).removeprefix("torch."),
+        "device": str(lm.model.device),
+    }
+
+
+def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
+    """What an earlier run told about members that are still the same, which need not be loaded for it."""
+    if not (store.folder / "manifest.json").is_file():
+        return {}
+    identities = {one.resolved.name: one.identity for one in plan.members}
+    keys = ("fingerprint", "parameters", "dtype", "device")
+    return {
+        one["name"]: {key: one[key] for key in keys if key in one}
+        for one in store.manifest.get("members", [])
+        if identities.get(one["name"]) == one.get("identity")
+    }
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,132 @@
+"""What a member is, told from its files: nothing is loaded to learn that its cells are already there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from archbench.errors import RequestError
+from archbench.registry import ResolvedMember
+from archbench.registry.sources import check_model_folder, has_tokenizer
+
+_WEIGHTS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain data in canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | None, Path | None]:
+    """Folders of a member's weights and tokenizer, fetched from the hub where they are named by id.
+
+    Args:
+        member: The member.
+        download: Whether to fetch what is not in the local hub cache.
+
+    Returns:
+        Folder of the weights (None for a `random` member) and of the tokenizer. None for both where a hub
+        model is not in the cache and `download` is off.
+
+    Raises:
+        RequestError: If the hub does not give a model or tokenizer.
+    """
+    weights = None
+    if member.source is not None:
+        weights = (
+            Path(member.source) if member.member.hub is None else _snapshot(member, download, weights=True)
+        )
+        if weights is None:
+            return None, None
+        if member.member.hub is not None:
+            check_model_folder(weights, f"Member '{member.name}' ({member.member.hub})")
+    if member.tokenizer is None:
+        tokenizer = weights
+    elif Path(member.tokenizer).is_dir():
+        tokenizer = Path(member.tokenizer)
+    else:
+        tokenizer = _snapshot(member, download, weights=False)
+    if tokenizer is None:
+        return None, None
+    if not has_tokenizer(tokenizer):
+        raise RequestError(
+            f"The hub model {member.source} of member '{member.name}' brings no tokenizer. Name one: "
+            f"--set members.{member.name}.tokenizer=FOLDER_OR_HUB_ID."
+        )
+    return weights, tokenizer
+
+
+def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path) -> str:
+    """Digest of everything that a member's answers depend on: config, weights and tokenizer, byte by byte.
+
+    A `random` member is a function of its architecture and seed, and of the code that draws its weights.
+    """
+    if weights is not None:
+        model: Any = _files(weights, _WEIGHTS)
+    else:
+        model = [member.member.architecture, member.member.seed, version("torch")]
+    return digest([model, _files(tokenizer, _TOKENIZER)])
+
+
+def _files(folder: Path, patterns: tuple[str, ...]) -> list[list[str]]:
+    """Name and digest of each file."""
+    names = sorted({file.name for pattern in patterns for file in folder.glob(pattern)})
+    stats = [(folder / name).stat() for name in names]
+    return [
+        [name, _file(folder / name, stat.st_size, stat.st_mtime_ns)]
+        for name, stat in zip(names, stats, strict=True)
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _file(path: Path, size: int, mtime: int) -> str:
+    """SHA-256 of a file; size and time are there so that a file changed within the process is read again."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path | None:
+    """Local folder of a hub repository at one commit."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repository = member.source if weights else member.tokenizer
+    wanted = [*_TOKENIZER, "generation_config.json", *(_WEIGHTS if weights else ())]
+    try:
+        folder = snapshot_download(
+            str(repository),
+            revision=member.member.revision if weights else None,
+            allow_patterns=wanted,
+            # Some repositories hold a second copy of the weights in their authors' own layout.
+            ignore_patterns=["consolidated*", "*/*"],
+            local_files_only=not download,
+        )
+    except LocalEntryNotFoundError as error:
+        if not download:
+            return None
+        raise _not_given(member, repository, error) from None
+    except Exception as error:
+        raise _not_given(member, repository, error) from None
+    return Path(folder)
+
+
+def _not_given(member: ResolvedMember, repository: str | None, error: Exception) -> RequestError:
+    told = " ".join(str(error).split())[:300]
+    return RequestError(
+        f"Member '{member.name}': there is no folder {repository} here, so it was taken for a hub id, and "
+        f"the hub did not give it ({type(error).__name__}: {told}). For a local model, write its folder."
+    )

@@ -1,0 +1,144 @@
+"""What a run writes down about itself: enough to know what was compared, where, and with what."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from archbench import __version__
+from archbench.engine import ENGINE_VERSION
+from archbench.registry import Family
+from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
+
+_PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
+
+
+def manifest(
+    plan: Plan, loaded: Mapping[str, Mapping[str, Any]], *, command: str, started: str
+) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Args:
+        plan: What is run.
+        loaded: What loading a member told, by its name: `fingerprint`, `parameters`.
+        command: What was typed.
+        started: When the run began, ISO 8601.
+
+    Returns:
+        Plain data; `finished` is None until the caller says otherwise. `cells` holds the key of every cell
+        that belongs to the run: a cell with another key is left over from other settings.
+    """
+    suite = plan.suite
+    return {
+        "name": suite.name,
+        "description": suite.description,
+        "command": command,
+        "seed": suite.seed,
+        "started": started,
+        "finished": None,
+        "match": match_statement(plan),
+        "members": [_member(one) | dict(loaded.get(one.resolved.name, {})) for one in plan.members],
+        "conditions": _conditions(plan),
+        "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
+        "versions": versions(),
+        "hardware": hardware(),
+        "suite": suite.model_dump(mode="json"),
+    }
+
+
+def match_statement(plan: Plan) -> list[str]:
+    """What is declared about how comparable the members are, one sentence per group of them.
+
+    Nothing is audited here: a family's word is passed on as its word.
+    """
+    told = []
+    for name, family in plan.families.items():
+        told.append(f"{name}: {_declared(family)}")
+    free = [one.resolved.name for one in plan.members if one.resolved.family is None]
+    if free:
+        who = ", ".join(free)
+        told.append(f"{who}: no family declares {'them' if len(free) > 1 else 'it'} matched with anything")
+    if len(plan.families) > 1:
+        told.append(f"nothing declares the families {', '.join(plan.families)} matched with one another")
+    return told
+
+
+def _declared(family: Family) -> str:
+    parts = []
+    if family.controlled:
+        parts.append("controlled: " + ", ".join(family.controlled))
+    if family.varies:
+        parts.append("varies: " + ", ".join(family.varies))
+    if not parts:
+        return "the family file does not say what was held equal"
+    return f"declared matched by the family file ({'; '.join(parts)}); not audited"
+
+
+def _member(member: PlannedMember) -> dict[str, Any]:
+    one = member.resolved
+    return {
+        "name": one.name,
+        "title": one.title,
+        "family": one.family,
+        "source": one.source or "random weights",
+        "revision": one.member.revision,
+        "weights": str(member.weights) if member.weights else None,
+        "tokenizer": str(member.tokenizer),
+        "identity": member.identity,
+        "architecture": one.member.architecture,
+        "notes": one.member.notes,
+    }
+
+
+def _conditions(plan: Plan) -> list[dict[str, Any]]:
+    conditions = {
+        (cell.task, cell.variant.name): {
+            "task": cell.task,
+            "variant": cell.variant.name,
+            "kind": cell.entry.kind,
+            "labels": cell.variant.labels,
+            "metric": cell.variant.metric,
+            "chance": cell.variant.chance,
+        }
+        for cell in plan.cells
+    }
+    return list(conditions.values())
+
+
+def versions() -> dict[str, str]:
+    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
+    ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
+    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine: processor, cores that this process may use, memory in bytes, accelerators."""
+    import torch
+
+    try:
+        cores = len(os.sched_getaffinity(0))
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Linux
+        cores, memory = os.cpu_count() or 1, None
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": cores,
+        "threads": torch.get_num_threads(),
+        "memory": memory,
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }
+
+
+def _cpu() -> str:
+    """Name of the processor; `platform.processor` is empty on most Linux systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

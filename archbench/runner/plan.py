@@ -1,0 +1,180 @@
+"""What a suite amounts to: which cells there are, and which of them are still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from archbench.engine import ENGINE_VERSION
+from archbench.errors import RequestError, did_you_mean
+from archbench.registry import Family, ResolvedMember, families, resolve_members
+from archbench.results.header import CellId
+from archbench.results.store import Store
+from archbench.runner.identity import digest, identity, localize
+from archbench.suite import AnyEntry, Suite
+from archbench.tasks.entry import Variant
+
+SCORER_VERSION = 1
+"""Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """A member with its files at hand.
+
+    Attributes:
+        resolved: The member.
+        weights: Folder of its weights; None for a `random` member.
+        tokenizer: Folder of its tokenizer.
+        identity: Digest of both; None where a hub model has not been fetched (only when showing a plan).
+    """
+
+    resolved: ResolvedMember
+    weights: Path | None
+    tokenizer: Path | None
+    identity: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One member × one task entry × one variant.
+
+    Attributes:
+        member: Who answers.
+        task: Name of the entry in the suite.
+        entry: The entry.
+        variant: How its items are put.
+        key: Digest of everything that could change an answer.
+        done: Whether the results folder already holds it, under this key.
+    """
+
+    member: PlannedMember
+    task: str
+    entry: AnyEntry
+    variant: Variant
+    key: str
+    done: bool
+
+    @property
+    def id(self) -> CellId:
+        """Name of the cell in the results folder."""
+        return CellId(self.member.resolved.name, self.task, self.variant.name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A suite, resolved.
+
+    Attributes:
+        suite: The suite, its data folders written out.
+        members: In the suite's order.
+        cells: Member by member, in the order they are run.
+        families: The families that members come from.
+    """
+
+    suite: Suite
+    members: list[PlannedMember]
+    cells: list[Cell]
+    families: dict[str, Family]
+
+    @property
+    def missing(self) -> list[Cell]:
+        """Cells that have to be run."""
+        return [cell for cell in self.cells if not cell.done]
+
+
+def make_plan(
+    suite: Suite, store: Store, *, families_dirs: Sequence[Path] = (), download: bool = True
+) -> Plan:
+    """Resolve a suite and compare it with what a results folder already holds; evaluates and writes nothing.
+
+    Args:
+        suite: The suite.
+        store: The results folder, which need not exist.
+        families_dirs: The user's own folders of families.
+        download: Whether hub models that are not in the local cache are fetched.
+
+    Raises:
+        RequestError: If the suite cannot be run as it is: no models, an unknown name, unusable data.
+    """
+    known = families(families_dirs)
+    if not suite.families and not suite.members:
+        raise RequestError(
+            f"The suite '{suite.name}' names no models to evaluate. Name yours with --set members.NAME=FOLDER"
+            " (or a hub id; once per model), or a family with --set families=[FAMILY]; families: "
+            f"{', '.join(known) or 'none yet'}."
+        )
+    resolved = resolve_members(suite.families, suite.members, known, where=suite.where)
+    baseline = suite.report.baseline
+    if baseline is not None and baseline not in (names := [one.name for one in resolved]):
+        hint = did_you_mean(baseline, names, label="Members")
+        raise RequestError(
+            f"{suite.where('report', 'baseline')}: no member of this run is called '{baseline}'. {hint}"
+        )
+    entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
+    digests, variants = {}, {}
+    for name, entry in entries.items():
+        entry.check()
+        digests[name], variants[name] = entry.digest(), entry.variants()
+    members = []
+    for one in resolved:
+        weights, tokenizer = localize(one, download=download)
+        members.append(
+            PlannedMember(one, weights, tokenizer, identity(one, weights, tokenizer) if tokenizer else None)
+        )
+    cells = []
+    for member in members:
+        for name, entry in entries.items():
+            for variant in variants[name]:
+                key = _key(member, digests[name], variant, suite)
+                done = store.has(CellId(member.resolved.name, name, variant.name), key)
+                cells.append(Cell(member, name, entry, variant, key, done))
+    used = {one.family: known[one.family] for one in resolved if one.family is not None}
+    return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used)
+
+
+def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suite) -> str:
+    """Key of a cell.
+
+    How the work is cut up (batch_tokens, device) stays out: it does not change answers. The versions of
+    lm-eval and transformers are in, since they make the prompts and the models.
+    """
+    return digest(
+        {
+            "member": member.identity,
+            "entry": entry_digest,
+            "variant": [variant.name, variant.tasks, variant.num_fewshot, variant.metric],
+            "dtype": suite.engine.dtype,
+            "max_length": suite.engine.max_length,
+            "seed": suite.seed,
+            "scorer": SCORER_VERSION,
+            "engine": ENGINE_VERSION,
+            "lm_eval": version("lm_eval"),
+            "transformers": version("transformers"),
+        }
+    )
+
+
+def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Family]) -> AnyEntry:
+    """The entry with its data folder written out: a family's own items, or a folder that the suite names.
+
+    A family's name comes before a folder of that name, so that a folder which happens to lie in the current
+    directory cannot stand in for a shipped family's items; `./NAME` always means the folder.
+    """
+    data = getattr(entry, "data", None)
+    if not isinstance(data, str):
+        return entry
+    if data in known:
+        family = known[data]
+        if entry.kind not in family.items:
+            has = ", ".join(family.items) or "none"
+            raise RequestError(
+                f"{suite.where('tasks', name, 'data')}: the family '{data}' brings no items for kind "
+                f"'{entry.kind}' (it has: {has}). Name a folder or a hub id."
+            )
+        folder: Path | None = (family.folder / family.items[entry.kind]).resolve()
+    else:
+        folder = suite.find(data)
+    return entry if folder is None else entry.model_copy(update={"data": str(folder)})

@@ -1,0 +1,82 @@
+"""What is shown while a suite runs: one bar per cell on a terminal, one line per finished cell anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from archbench.results.header import CellHeader
+
+
+class Display:
+    """Shows cells as they run, on stderr so that stdout stays free for results.
+
+    `answered` is handed to the engine, which calls it with (requests done, requests in all).
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        """Show `total` cells; nothing at all where `quiet`."""
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._total = total
+        self._number = 0
+        self._tokens: Callable[[], int] = int
+        self._began = time.monotonic()
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=quiet or not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line for the reader; markup in it is shown, not obeyed."""
+        self._console.print(escape(text), soft_wrap=True)
+
+    def begin(self, name: str, tokens: Callable[[], int] = int) -> None:
+        """A cell begins; `tokens` tells how many tokens have been answered for it so far."""
+        self._number += 1
+        self._tokens, self._began = tokens, time.monotonic()
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        label = escape(f"[{self._number}/{self._total}] {name}")
+        self._task = self._progress.add_task(label, total=None, speed="")
+
+    def answered(self, done: int, total: int) -> None:
+        """The engine has answered `done` of `total` requests of the cell."""
+        if self._task is not None:
+            seconds = max(time.monotonic() - self._began, 1e-3)
+            speed = f"{self._tokens() / seconds:,.0f} tokens/s"
+            self._progress.update(self._task, completed=done, total=total, speed=speed)
+
+    def finished(self, header: CellHeader, score: float | None) -> None:
+        """A cell has been written."""
+        if header.status == "failed":
+            self.say(f"[{self._number}/{self._total}] {header.id}: failed: {header.error}")
+            return
+        speed = ""
+        if header.tokens_requested and header.seconds > 0:
+            speed = f", {header.tokens_requested / header.seconds:,.0f} tokens/s"
+        shown = "" if score is None else f"{header.metric} {score:.3f}, "
+        self.say(
+            f"[{self._number}/{self._total}] {header.id}: {shown}{header.items} items, "
+            f"{header.seconds:.1f} s{speed}"
+        )

@@ -1,0 +1,190 @@
+"""The suite: one YAML file that says which models answer which tasks, and how.
+
+    name: quick
+    families: [microworld]            # or {name: microworld, members: [mamba2]}
+    members: {mine: ./checkpoints/a}  # a folder, a hub id, or a mapping (path, hub, revision, tokenizer, ...)
+    tasks:
+      mmlu: {kind: mmlu, data: microworld, shots: [0, 5]}
+    engine: {dtype: float32}
+    seed: 0
+
+Relative folders in a suite are looked for in the current directory first, then beside the suite file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+
+from archbench import paths
+from archbench.errors import RequestError, did_you_mean
+from archbench.registry.family import FamilyChoice, Member
+from archbench.registry.sources import looks_local
+from archbench.report.settings import ReportSettings
+from archbench.schema import Name, YamlModel, validate
+from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.stock import StockEntry
+from archbench.yamlfile import Document, Origin, parse_value, read_yaml
+
+# Every kind of task entry; a new kind is added here and nowhere else.
+AnyEntry = MmluEntry | StockEntry
+ENTRY_KINDS: dict[str, type[AnyEntry]] = {
+    kind: entry for entry in get_args(AnyEntry) for kind in get_args(entry.model_fields["kind"].annotation)
+}
+
+
+class EngineSettings(BaseModel):
+    """How models are run.
+
+    Attributes:
+        dtype: Weights and activations; `auto` takes the checkpoint's. Log-probabilities are always float32.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
+        max_length: Longest input in tokens; the model's own limit where absent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    batch_tokens: PositiveInt = 8192
+    max_length: PositiveInt | None = None
+
+
+class Suite(YamlModel):
+    """What to evaluate, on what, and how.
+
+    Attributes:
+        name: Names the results folder.
+        description: What the suite is for.
+        families: Families from the registry, whole or in part.
+        members: Further models by name: a folder, a hub id, or a mapping as in a family file.
+        tasks: Task entries by name; `kind` says which settings an entry takes.
+        engine: How models are run.
+        report: What the report shows.
+        seed: Seed of everything random.
+    """
+
+    name: Name
+    description: str = ""
+    families: list[FamilyChoice] = Field(default_factory=list)
+    members: dict[Name, Member] = Field(default_factory=dict)
+    tasks: dict[Name, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
+    engine: EngineSettings = EngineSettings()
+    report: ReportSettings = ReportSettings()
+    seed: int = 0
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _bare_names(cls, families: Any) -> Any:
+        if not isinstance(families, list):
+            return families
+        return [{"name": one} if isinstance(one, str) else one for one in families]
+
+    def find(self, name: str) -> Path | None:
+        """The folder or file that a relative path in this suite means; None where there is none."""
+        return _find(name, self.folder)
+
+
+def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Suite:
+    """Read a suite and lay `--set` overrides over it.
+
+    Args:
+        suite: A file, the name of a shipped suite or of one in `$ARCHBENCH_HOME/suites`, or the suite's
+            content as a mapping.
+        overrides: `KEY=VALUE` each: the key dotted, the value YAML. A key that begins with the name of a
+            task entry is short for `tasks.<entry>`: `mmlu.shots=[0]`.
+
+    Raises:
+        RequestError: If there is no such suite, or it is wrong; the message says where.
+    """
+    if isinstance(suite, Mapping):
+        document = Document(value=_copy(suite), origins={(): Origin("suite")})
+    else:
+        document = read_yaml(find_suite(suite))
+    _name_sources(document)
+    for text in overrides:
+        _override(document, text)
+        _name_sources(document)
+    return validate(Suite, document)
+
+
+def suites() -> dict[str, Path]:
+    """Suites that can be run by name: shipped ones, and the user's own, which come first."""
+    home = paths.home()
+    folders = [paths.shared("suites"), *([home / "suites"] if home else [])]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def find_suite(suite: str | Path) -> Path:
+    """File of a suite given as a path or a name; `suites/quick.yaml` means the shipped one where absent.
+
+    Raises:
+        RequestError: If there is none; names the nearest.
+    """
+    path = Path(suite).expanduser()
+    if path.is_file():
+        return path
+    known = suites()
+    if path.parent in (Path(), Path("suites")) and path.suffix in ("", ".yaml") and path.stem in known:
+        return known[path.stem]
+    raise RequestError(f"There is no suite '{suite}'. {did_you_mean(path.stem, known, label='Suites')}")
+
+
+def _override(document: Document, text: str) -> None:
+    """Lay one `KEY=VALUE` over a suite."""
+    key, equals, value = text.partition("=")
+    origin = Origin(f"--set {text}")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
+    tasks = document.value.get("tasks")
+    entries = list(tasks) if isinstance(tasks, dict) else []
+    if path[0] not in Suite.model_fields:
+        if path[0] not in entries:
+            hint = did_you_mean(path[0], [*Suite.model_fields, *entries], label="Keys and task entries")
+            raise RequestError(
+                f"{origin}: '{path[0]}' is neither a key of a suite nor one of its tasks. {hint}"
+            )
+        path = ("tasks", *path)
+    try:
+        document.set(path, parse_value(value), origin)
+    except ValueError as error:
+        raise RequestError(f"{origin}: the value is not valid YAML: {error}.") from None
+
+
+def _name_sources(document: Document) -> None:
+    """Write members out in full: a bare name as `path` or `hub`, folders that exist with their whole path."""
+    members = document.value.get("members")
+    for name, member in members.items() if isinstance(members, dict) else ():
+        if isinstance(member, str):
+            folder = _find(member, document.folder)
+            if folder is None and looks_local(member):
+                raise RequestError(f"{document.where(('members', name))}: there is no model folder {member}.")
+            members[name] = {"path": str(folder)} if folder else {"hub": member}
+        elif isinstance(member, dict):
+            for key in ("path", "tokenizer"):
+                folder = _find(member[key], document.folder) if isinstance(member.get(key), str) else None
+                if folder is not None:
+                    member[key] = str(folder)
+
+
+def _find(name: str, folder: Path | None) -> Path | None:
+    """A path relative to the current directory or else to the suite's folder, whichever exists."""
+    asked = Path(name).expanduser()
+    for base in (Path.cwd(), *([folder] if folder else [])):
+        if (base / asked).exists():
+            return (base / asked).resolve()
+    return None
+
+
+def _copy(value: Any) -> Any:
+    """Plain data of a mapping given from Python, so that overrides do not reach into the caller's."""
+    if isinstance(value, Mapping):
+        return {str(key): _copy(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

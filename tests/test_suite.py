@@ -1,0 +1,240 @@
+"""Suites: what is read, where it is looked for, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archbench.errors import RequestError
+from archbench.suite import Suite, find_suite, load_suite, suites
+
+GOOD = """\
+name: mine
+description: two models, one task
+families:
+  - world
+  - {name: other, members: [a]}
+members:
+  local: ./model
+  hub: owner/model
+  full:
+    hub: owner/other
+    revision: main
+    tokenizer: owner/tokens
+tasks:
+  quiz:
+    kind: mmlu
+    data: questions
+    shots: [0]
+  stock:
+    kind: lm_eval
+    tasks: [piqa]
+engine:
+  dtype: float32
+seed: 7
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    return tmp_path / "cwd"
+
+
+def write(folder: Path, text: str, name: str = "suite.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_suite_is_read(here: Path) -> None:
+    (here / "model").mkdir()
+    suite = load_suite(write(here, GOOD))
+    assert [(one.name, one.members) for one in suite.families] == [("world", None), ("other", ["a"])]
+    assert suite.members["local"].path == str(here / "model")
+    assert suite.members["hub"].hub == "owner/model"
+    assert suite.members["full"].tokenizer == "owner/tokens"
+    assert [type(entry).__name__ for entry in suite.tasks.values()] == ["MmluEntry", "StockEntry"]
+    assert (suite.engine.dtype, suite.engine.batch_tokens, suite.seed) == ("float32", 8192, 7)
+
+
+def test_a_suite_from_python(here: Path) -> None:
+    (here / "model").mkdir()
+    content = {"name": "p", "members": {"m": here / "model"}, "tasks": {"q": {"kind": "mmlu", "data": "d"}}}
+    suite = load_suite(content, ["seed=3"])
+    assert (suite.seed, suite.members["m"].path) == (3, str(here / "model"))
+    assert content["members"] == {"m": here / "model"}, "the caller's own mapping is left alone"
+    with pytest.raises(RequestError, match=r"^suite: 'tasks' is missing"):
+        load_suite({"name": "p"})
+
+
+def test_relative_folders_are_those_of_the_current_directory_then_of_the_file(here: Path) -> None:
+    beside = here.parent / "elsewhere"
+    (beside / "model").mkdir(parents=True)
+    (beside / "questions").mkdir()
+    suite = load_suite(write(beside, GOOD))
+    assert suite.members["local"].path == str(beside / "model")
+    assert suite.find("questions") == beside / "questions"
+    (here / "model").mkdir()
+    assert load_suite(beside / "suite.yaml").members["local"].path == str(here / "model")
+    assert suite.find("nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("seed=3", ("seed",), 3),
+        ("quiz.shots=[0, 5]", ("tasks", "quiz", "shots"), [0, 5]),
+        ("tasks.quiz.shots=[1]", ("tasks", "quiz", "shots"), [1]),
+        ("quiz.limit=", ("tasks", "quiz", "limit"), None),
+        ("engine.max_length=128", ("engine", "max_length"), 128),
+        ("quiz.data=a=b", ("tasks", "quiz", "data"), "a=b"),
+        ("description=x: y", None, None),
+        ("families=[]", ("families",), []),
+    ],
+)
+def test_overrides(here: Path, override: str, path: tuple[str, ...] | None, value: object) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD)
+    if path is None:
+        with pytest.raises(RequestError, match="expected text"):
+            load_suite(file, [override])
+        return
+    found: object = load_suite(file, [override]).model_dump()
+    for key in path:
+        assert isinstance(found, dict)
+        found = found[key]
+    assert found == value
+
+
+def test_a_member_given_by_name_alone_can_be_completed(here: Path) -> None:
+    (here / "model").mkdir()
+    suite = load_suite(write(here, GOOD), ["members.local.tokenizer=owner/t", "members.new=./model"])
+    assert (suite.members["local"].path, suite.members["local"].tokenizer) == (str(here / "model"), "owner/t")
+    assert suite.members["new"].path == str(here / "model")
+
+
+def test_entries_can_be_added_and_taken_away(here: Path) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD)
+    suite = load_suite(file, ["tasks.more.kind=mmlu", "more.data=x"])
+    assert list(suite.tasks) == ["quiz", "stock", "more"]
+    assert list(load_suite(file, ["tasks={q: {kind: mmlu, data: d}}"]).tasks) == ["q"]
+
+
+def test_shipped_suites_are_whole(here: Path) -> None:
+    known = suites()
+    assert "mmlu" in known
+    for name, path in known.items():
+        suite = load_suite(name)
+        assert suite.name == name == path.stem
+        assert suite.description
+
+
+def test_suites_are_found_by_name_and_by_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = suites()["mmlu"]
+    for asked in ("mmlu", "mmlu.yaml", "suites/mmlu.yaml", "suites/mmlu", Path("suites/mmlu.yaml")):
+        assert find_suite(asked) == shipped
+    (here / "suites").mkdir()
+    own = write(here / "suites", GOOD, "mmlu.yaml")
+    assert find_suite("suites/mmlu.yaml") == Path("suites/mmlu.yaml")
+    assert find_suite("mmlu") == shipped
+    home = here / "home"
+    (home / "suites").mkdir(parents=True)
+    theirs = write(home / "suites", GOOD, "mmlu.yaml")
+    monkeypatch.setenv("ARCHBENCH_HOME", str(home))
+    assert find_suite("mmlu") == theirs
+    assert own.is_file()
+    with pytest.raises(RequestError, match=r"no suite 'mmlu2'\. Did you mean 'mmlu'"):
+        find_suite("mmlu2")
+    with pytest.raises(RequestError, match="no suite"):
+        find_suite("other/mmlu.yaml")
+
+
+WRONG = [
+    # (what is replaced, by what, line, parts of the message)
+    ("seed: 7", "sed: 7", 23, ["'sed' is not a key", "Did you mean 'seed'?"]),
+    ("seed: 7", "seed: seven", 23, ["'seed' is 'seven'", "expected a whole number"]),
+    ("    shots: [0]", "    shotz: [0]", 17, ["'tasks.quiz.shotz'", "Did you mean 'shots'?"]),
+    ("    shots: [0]", "    shots: [0, many]", 17, ["'tasks.quiz.shots[1]' is 'many'", "a whole number"]),
+    ("    shots: [0]", "    shots: 5", 17, ["'tasks.quiz.shots' is 5", "expected a list"]),
+    ("    shots: [0]", "    formats: [clozee]", 17, ["'clozee'", "Did you mean 'cloze'?"]),
+    ("kind: mmlu", "kind: mmul", 15, ["'tasks.quiz.kind' is 'mmul'", "Did you mean 'mmlu'?"]),
+    ("    kind: mmlu\n", "", 14, ["'tasks.quiz.kind' is missing", "lm_eval, mmlu"]),
+    ("    data: questions\n", "", 14, ["'tasks.quiz.data' is missing"]),
+    ("dtype: float32", "dtype: fp32", 22, ["'engine.dtype' is 'fp32'", "'float32'"]),
+    ("dtype: float32", "dtyp: float32", 22, ["'engine.dtyp'", "Did you mean 'dtype'?"]),
+    ("engine:", "engine: [1]\nreport:", 21, ["'engine' is the list [1]", "a mapping"]),
+    ("    revision: main", "    path: ./model", 9, ["either path (a folder) or hub"]),
+    ("  full:", "  fu/ll:", 9, ["'members.fu/ll'", "letters, digits"]),
+    ("  - world", "  - 3", 4, ["'families[0]"]),
+    ("name: mine", "name: ../mine", 1, ["'name'", "letters, digits"]),
+    ("name: mine\n", "", 1, ["'name' is missing"]),
+    ("  local: ./model", "  local: ./modl", 7, ["no model folder ./modl"]),
+    ("  local: ./model", "  local: ./model\n  local: ./model", 8, ["'members.local' is there twice"]),
+    ("seed: 7", "seed: [7", 23, ["not valid YAML"]),
+    ("seed: 7", "report: {confidense: 0.9}", 23, ["'report.confidense'", "Did you mean 'confidence'?"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "parts"), WRONG)
+def test_a_wrong_suite_is_told_by_line_key_and_nearest_name(
+    here: Path, old: str, new: str, line: int, parts: list[str]
+) -> None:
+    (here / "model").mkdir()
+    assert old in GOOD
+    file = write(here, GOOD.replace(old, new, 1))
+    with pytest.raises(RequestError) as error:
+        load_suite(file)
+    message = str(error.value)
+    assert f"{file}, line {line}: " in message
+    assert "\n\n" not in message
+    for part in parts:
+        assert part in message
+    assert error.value.exit_code == 2
+
+
+def test_several_wrong_keys_are_listed_but_not_without_end(here: Path) -> None:
+    keys = "".join(f"wrong{index}: 1\n" for index in range(9))
+    with pytest.raises(RequestError) as error:
+        load_suite(write(here, "name: x\ntasks: {q: {kind: mmlu, data: d}}\n" + keys))
+    lines = str(error.value).splitlines()
+    assert "9 things are wrong" in lines[0]
+    assert len([line for line in lines if line.startswith("  - ")]) == 6
+    assert lines[-1] == "  - and 4 more"
+
+
+WRONG_SETS = [
+    ("seed", "expected KEY=VALUE"),
+    ("=3", "expected KEY=VALUE"),
+    ("quiz..shots=1", "expected KEY=VALUE"),
+    ("sed=3", "Did you mean 'seed'?"),
+    ("quizz.shots=[0]", "Did you mean 'quiz'?"),
+    ("quiz.shotz=[0]", "Did you mean 'shots'?"),
+    ("quiz.shots=[0", "not valid YAML"),
+    ("quiz.shots.more=1", "has no keys to set"),
+    ("engine.dtype=float23", "Did you mean 'float32'?"),
+    ("members.x=./nowhere", "no model folder ./nowhere"),
+    ("members=3", "a mapping"),
+    ("tasks={}", "at least 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "part"), WRONG_SETS)
+def test_a_wrong_set_is_told_by_the_option(here: Path, text: str, part: str) -> None:
+    (here / "model").mkdir()
+    with pytest.raises(RequestError) as error:
+        load_suite(write(here, GOOD), [text])
+    assert f"--set {text}: " in str(error.value)
+    assert part in str(error.value)
+
+
+def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
+    schema = Suite.model_json_schema()
+    assert set(schema["properties"]["tasks"]["additionalProperties"]["discriminator"]["mapping"]) == {
+        "mmlu",
+        "lm_eval",
+    }

@@ -1,0 +1,109 @@
+"""YAML with line numbers: positions, double keys, circles, and that nothing but plain data comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archbench.errors import RequestError
+from archbench.yamlfile import Origin, dotted, parse_yaml, read_yaml
+
+TEXT = """\
+name: a
+tasks:
+  mmlu:
+    shots:
+      - 0
+      - 5
+engine: {dtype: float32,
+         device: cpu}
+"""
+
+
+def test_every_value_knows_its_line() -> None:
+    document = parse_yaml(TEXT, source="s.yaml")
+    expected = {
+        ("name",): 1,
+        ("tasks", "mmlu", "shots"): 4,
+        ("tasks", "mmlu", "shots", 1): 6,
+        ("engine", "device"): 8,
+        ("tasks", "mmlu", "no", "such"): 3,
+    }
+    assert {path: document.where(path).line for path in expected} == expected
+
+
+def test_override_replaces_what_was_below_it() -> None:
+    document = parse_yaml(TEXT, source="s.yaml")
+    document.set(("tasks", "mmlu", "shots"), [1], Origin("--set mmlu.shots=[1]"))
+    document.set(("report", "style", "font"), "serif", Origin("--set x"))
+    assert document.value["tasks"]["mmlu"]["shots"] == [1]
+    assert document.value["report"] == {"style": {"font": "serif"}}
+    assert str(document.where(("tasks", "mmlu", "shots", 0))) == "--set mmlu.shots=[1]"
+    assert str(document.where(("name",))) == "s.yaml, line 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", 4, "'b.c' is there twice"),
+        ("a: [1\nb: 2\n", 2, "not valid YAML"),
+        ("a: b: c\n", 1, "not valid YAML"),
+        ("\ta: b\n", 1, "not valid YAML"),
+        ("a: &x\n  - *x\n", 1, "part of"),
+        ("1: 2\n", 1, 'write "1"'),
+        ("ok: 1\nno: 2\n", 2, 'write "no"'),
+        ("? [a, b]\n: 2\n", 1, "the key of several parts"),
+        ("a: !!python/object/apply:os.system [id]\n", 1, "could not determine a constructor"),
+    ],
+)
+def test_wrong_yaml_names_the_line(text: str, line: int, told: str) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_yaml(text, source="s.yaml")
+    assert str(error.value).startswith(f"s.yaml, line {line}: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "just text", "a: \x00", "a: 2024-99-99"])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match=r"^s\.yaml"):
+        parse_yaml(text, source="s.yaml")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    with pytest.raises(RequestError, match="UTF-8"):
+        read_yaml(tmp_path / "latin.yaml")
+    with pytest.raises(RequestError, match="cannot be read"):
+        read_yaml(tmp_path)
+
+
+def test_merged_keys_keep_their_own_lines() -> None:
+    document = parse_yaml("base: &base\n  a: 1\nmine:\n  <<: *base\n  b: 2\n", source="s.yaml")
+    assert document.value["mine"] == {"a": 1, "b": 2}
+    assert document.where(("mine", "a")).line == 2
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text("abcé ", max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1), inner, max_size=3)
+    ),
+)
+
+
+@given(st.dictionaries(st.text("abcxyz", min_size=1), plain, min_size=1))
+def test_values_are_those_of_safe_load(value: dict[str, Any]) -> None:
+    text = yaml.safe_dump(value)
+    document = parse_yaml(text, source="s.yaml")
+    assert document.value == yaml.safe_load(text)
+    assert all(1 <= (origin.line or 0) <= text.count("\n") + 1 for origin in document.origins.values())
+
+
+def test_dotted_paths_read_as_users_write_them() -> None:
+    assert dotted(("tasks", "mmlu", "shots", 1)) == "tasks.mmlu.shots[1]"
