@@ -62,6 +62,11 @@ class YamlModel(BaseModel):
         return str(self._document.where(path)) if self._document else f"'{dotted(path)}'"
 
     @property
+    def file(self) -> Path | None:
+        """The file; None for data that came from none."""
+        return self._document.file if self._document else None
+
+    @property
     def folder(self) -> Path:
         """Folder of the file, which the relative paths in it start from; the current one without a file."""
         return (self._document and self._document.folder) or Path()

@@ -1,1 +1,7 @@
 """Training of controlled families: one token stream, one recipe, many members."""
+
+from archbench.training.family import train_family
+from archbench.training.recipe import Recipe
+from archbench.training.train import TrainResult
+
+__all__ = ["Recipe", "TrainResult", "train_family"]

@@ -17,7 +17,7 @@ from archbench.data.stream import TokenStream
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.ssd import use_fast_scan
-from archbench.registry import Family  # type: ignore
+from archbench.registry import Family
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.train import Report, TrainResult, finished_result, train_member
 
@@ -63,7 +63,7 @@ def train_family(
         RequestError: the family has no recipe, a member is unknown or has no architecture.
         RunError: `out` cannot be written.
     """
-    where = str(family.path)
+    where = family.where("recipe")
     if family.recipe is None:
         raise RequestError(
             f"{where}: the family '{family.name}' has no recipe, so it cannot be trained here."
@@ -85,7 +85,8 @@ def train_family(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         material = _prepare(recipe, folder)
-        _copy_if_elsewhere(Path(family.path), out / f"{family.name}.yaml")
+        if family.file is not None:
+            _copy_if_elsewhere(family.file, out / f"{family.name}.yaml")
         return [_train(family, name, recipe, material, folder, restart, report) for name in chosen]
     except OSError as error:
         raise RunError(

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from archbench.data.stream import Tokens, TokenStream
 from archbench.models.build import build_model
@@ -184,7 +185,7 @@ def _run(
         if not math.isfinite(value):
             progress.losses.append((progress.step, value))
             return False
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         optimizer.zero_grad()
@@ -215,6 +216,7 @@ def validation_loss(model: PreTrainedModel, recipe: Recipe, validation: TokenStr
 def _publish(model: PreTrainedModel, folder: Path, result: TrainResult) -> None:
     """Write configuration, weights (with the recipe's digest in their header) and the record, record last."""
     part = folder / ".state" / "published"
+    disable_progress_bar()
     model.save_pretrained(part, safe_serialization=True)
     weights = part / "model.safetensors"
     with safe_open(weights, "pt") as file:
