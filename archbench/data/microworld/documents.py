@@ -13,7 +13,6 @@ from collections.abc import Callable
 from archbench.data.microworld.quiz import (
     FORMATS,
     GROUPS,
-    RECALL_SIZES,
     description,
     render,
     training_question,
@@ -61,6 +60,7 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 _WORDS = (*OBJECTS, *(value for values in RELATIONS.values() for value in values))
+_LIST_SIZES = (2, 3, 4, 6, 8, 12)
 _READINGS = 4
 _LABELLED = 3
 
@@ -85,7 +85,7 @@ def _quiz(world: World, draw: Draw) -> str:
 
 
 def _list(world: World, draw: Draw) -> str:
-    size = draw.pick(RECALL_SIZES)
+    size = draw.pick(_LIST_SIZES)
     pairs = list(zip(draw.sample(world.names, size), draw.sample(OBJECTS, size), strict=True))
     readings = (draw.shuffled(pairs) for _ in range(_READINGS))
     return "\n".join(
@@ -116,9 +116,9 @@ def document(world: World, seed: int, *index: int) -> str:
 
 
 _KINDS: tuple[tuple[Callable[[World, Draw], str], float], ...] = (
-    (_prose, 0.35),
+    (_prose, 0.3),
     (_quiz, 0.35),
-    (_list, 0.15),
+    (_list, 0.2),
     (_labels, 0.15),
 )
 """Kinds of documents and their shares (of the documents, not of the tokens)."""

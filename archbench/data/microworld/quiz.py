@@ -30,7 +30,7 @@ from archbench.data.microworld.world import OBJECTS, RELATIONS, Fact, World
 from archbench.draw import Draw
 
 FORMATS = ("standard", "choice_text", "cloze")
-RECALL_SIZES = (4, 8, 16)
+RECALL_SIZES = (4, 8)
 GROUPS: dict[str, str] = (
     dict.fromkeys(RELATIONS, "facts")
     | {"kinds": "kinds"}
@@ -75,7 +75,10 @@ def kind_question(draw: Draw) -> Question:
     """Ask which of four words names a value of a relation; the others name values of other relations."""
     kind, *others = draw.sample(list(RELATIONS), _OPTIONS)
     wrong = [draw.pick(RELATIONS[other]) for other in others]
-    return _with_options("kinds", f"Which of these is a {kind}?", draw.pick(RELATIONS[kind]), wrong, draw)
+    article = "an" if kind[0] in "aeiou" else "a"
+    return _with_options(
+        "kinds", f"Which of these is {article} {kind}?", draw.pick(RELATIONS[kind]), wrong, draw
+    )
 
 
 def recall_question(world: World, size: int, draw: Draw) -> Question:
@@ -124,7 +127,7 @@ def description(subject: str) -> str:
 
 
 def evaluation_set(
-    world: World, *, shots: int = 5, kinds: int = 60, recall: int = 60
+    world: World, *, shots: int = 5, kinds: int = 60, recall: int = 80
 ) -> tuple[list[Question], list[Question]]:
     """The questions that ship with the family.
 

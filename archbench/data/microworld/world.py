@@ -2,7 +2,7 @@
 
 A closed world in plain English, a function of its seed. Every person has one value for each relation:
 
-    Mira ── trade: baker · town: Elmford · pet: otter · instrument: flute · dish: stew · colour: amber
+    Mira ── trade: baker · town: Elmford · pet: badger · instrument: flute · dish: stew · colour: amber
 
 Each fact (person, relation) is *asked* or *held out*. All facts are stated in training prose; only asked
 ones occur in training quizzes. The evaluation asks the held-out ones, so that a right answer shows
@@ -46,7 +46,7 @@ RELATIONS: dict[str, tuple[str, ...]] = {
         "Lynport",
     ),
     "pet": (
-        "otter",
+        "badger",
         "goat",
         "parrot",
         "cat",
@@ -57,7 +57,7 @@ RELATIONS: dict[str, tuple[str, ...]] = {
         "turtle",
         "goose",
         "lizard",
-        "owl",
+        "hawk",
     ),
     "instrument": (
         "flute",
@@ -108,6 +108,8 @@ OBJECTS = (
     "rope", "coin", "lamp", "key", "book", "ring", "map", "cup",
     "knife", "box", "sack", "wheel", "brush", "candle", "basket", "mirror",
     "ladder", "hammer", "button", "ribbon", "bottle", "hook", "cloak", "stone",
+    "needle", "barrel", "saddle", "pillow", "shovel", "kettle", "feather", "blanket",
+    "chain", "shell", "spoon", "plate", "scarf", "glove", "torch", "anchor",
 )  # fmt: skip
 """Things that people hold for the length of one passage; no fact of the world is about them."""
 
