@@ -267,13 +267,18 @@ def test_csv_row_with_too_many_cells(tmp_path: Path) -> None:
     fails(tmp_path, "test.csv, line 2", "8 cells", "7 columns", "quoted")
 
 
+def test_csv_quote_that_never_closes(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text('subject,question,A,B,C,D,answer\nanatomy,Why?,a,b,c,d,"A\n')
+    fails(tmp_path, "test.csv cannot be read as csv", "unexpected end")
+
+
 def test_unknown_subject(plain_set: Path) -> None:
     fails(plain_set, "test.jsonl", "'anatmy'", "Did you mean 'anatomy'?", subjects=["anatmy"])
 
 
 def test_too_few_shots_names_the_subject(plain_set: Path) -> None:
     with pytest.raises(RequestError, match=r"6 shots .* subject 'anatomy' has 5 in the dev split"):
-        load(str(plain_set)).shots("anatomy", 6)
+        load(str(plain_set)).require_shots(6)
 
 
 @pytest.fixture

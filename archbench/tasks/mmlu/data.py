@@ -63,16 +63,16 @@ class Questions:
         content = [[astuple(item) for item in items] for items in (self.test, shots)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def shots(self, subject: str, number: int) -> tuple[Item, ...]:
-        """First so many shots of a subject.
+    def require_shots(self, number: int) -> None:
+        """Make sure that every subject asked about has so many shots.
 
         Raises:
-            RequestError: The subject has fewer.
+            RequestError: One has fewer.
         """
-        have = self.dev.get(subject, ())
-        if len(have) < number:
-            raise too_few_shots(self.source, subject, len(have), number)
-        return have[:number]
+        for subject in sorted({item.subject for item in self.test}):
+            have = len(self.dev.get(subject, ()))
+            if have < number:
+                raise too_few_shots(self.source, subject, have, number)
 
 
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:

@@ -59,8 +59,7 @@ class MmluEntry(TaskEntry):
                 has too few shots.
         """
         questions = self._questions()
-        for subject in sorted({item.subject for item in questions.test}):
-            questions.shots(subject, max(self.shots))
+        questions.require_shots(max(self.shots))
         for note in notes(questions):
             _log.warning("%s: %s", self.data, note)
 
