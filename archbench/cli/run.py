@@ -13,6 +13,7 @@ from archbench.cli.output import note, print_json
 
 if TYPE_CHECKING:
     from archbench.results.frames import RunResults
+    from archbench.results.header import CellHeader
     from archbench.runner.plan import Plan
 
 RUN_EPILOG = """\
@@ -76,9 +77,7 @@ def run(
     _print_results(results, as_json)
     failed = [header for header in results.headers if header.status == "failed"]
     if failed:
-        lines = "".join(f"\n  - {header.id}: {header.error}" for header in failed[:5])
-        more = f"\n  - and {len(failed) - 5} more" if len(failed) > 5 else ""
-        note(f"Error: {len(failed)} cells failed; the same command tries them again:{lines}{more}")
+        note(_failures(failed))
         raise typer.Exit(1)
 
 
@@ -134,6 +133,18 @@ def _print_results(results: RunResults, as_json: bool) -> None:
     typer.echo(
         f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
     )
+
+
+def _failures(failed: list[CellHeader]) -> str:
+    """Say which cells failed and why."""
+    if len(failed) == 1:
+        what = "1 cell failed; the same command tries it again"
+    else:
+        what = f"{len(failed)} cells failed; the same command tries them again"
+    lines = [f"\n  - {header.id}: {header.error}" for header in failed[:5]]
+    if len(failed) > len(lines):
+        lines.append(f"\n  - and {len(failed) - len(lines)} more")
+    return f"Error: {what}:{''.join(lines)}"
 
 
 def _parsed(text: str) -> Any:
