@@ -92,10 +92,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
-    from archbench.report import ReportSettings, build_report
+    from archbench.report.settings import ReportSettings
     from archbench.results.frames import load_results
 
     results = load_results(run_folder)
+    from archbench.report import build_report
+
     settings = ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
     page = build_report(results, out or run_folder / "report", settings)
     if as_json:
