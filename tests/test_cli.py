@@ -250,7 +250,7 @@ def test_help_answers_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     took = time.monotonic() - began
     assert "archbench run quick" in done.stdout
-    # A second on an idle machine; loaded ones get some slack. What must not be imported: tests/test_public.py.
+    # A second on an idle machine, and slack for a busy one; what is not imported: tests/test_public.py.
     assert took < 3
 
 
