@@ -13,6 +13,7 @@ from archbench.cli.output import note, print_json
 
 if TYPE_CHECKING:
     from archbench.results.frames import RunResults
+    from archbench.results.header import CellHeader
     from archbench.runner.plan import Plan
 
 RUN_EPILOG = """\
@@ -76,9 +77,7 @@ def run(
     _print_results(results, as_json)
     failed = [header for header in results.headers if header.status == "failed"]
     if failed:
-        lines = "".join(f"\n  - {header.id}: {header.error}" for header in failed[:5])
-        more = f"\n  - and {len(failed) - 5} more" if len(failed) > 5 else ""
-        note(f"Error: {len(failed)} cells failed; the same command tries them again:{lines}{more}")
+        note(_failures(failed))
         raise typer.Exit(1)
 
 
@@ -93,10 +92,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
-    from archbench.report import ReportSettings, build_report
+    from archbench.report.settings import ReportSettings
     from archbench.results.frames import load_results
 
     results = load_results(run_folder)
+    from archbench.report import build_report
+
     settings = ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
     page = build_report(results, out or run_folder / "report", settings)
     if as_json:
@@ -134,6 +135,18 @@ def _print_results(results: RunResults, as_json: bool) -> None:
     typer.echo(
         f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
     )
+
+
+def _failures(failed: list[CellHeader]) -> str:
+    """Say which cells failed and why."""
+    if len(failed) == 1:
+        what = "1 cell failed; the same command tries it again"
+    else:
+        what = f"{len(failed)} cells failed; the same command tries them again"
+    lines = [f"\n  - {header.id}: {header.error}" for header in failed[:5]]
+    if len(failed) > len(lines):
+        lines.append(f"\n  - and {len(failed) - len(lines)} more")
+    return f"Error: {what}:{''.join(lines)}"
 
 
 def _parsed(text: str) -> Any:

@@ -1,0 +1,261 @@
+"""The command line: what it prints where, its exit codes, and one paragraph for every wrong request."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from archbench.cli import app
+from archbench.runner import execute
+from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models, questions, a family of the models, and a suite."""
+    base = tmp_path_factory.mktemp("shelf")
+    save_model(base / "llama", LLAMA)
+    save_model(base / "mamba", MAMBA)
+    save_questions(base / "mmlu")
+    (base / "world.yaml").write_text(
+        "name: world\ntitle: Two\nmembers:\n  a: {path: llama}\n  b: {path: mamba}\nitems: {mmlu: mmlu}\n",
+        encoding="utf-8",
+    )
+    (base / "bare.yaml").write_text(
+        "name: bare\ntitle: No items\nmembers: {a: {path: llama}}\n", encoding="utf-8"
+    )
+    return base
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
+    monkeypatch.delenv("ARCHBENCH_DEBUG", raising=False)
+    return tmp_path
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def quick(shelf: Path, *more: str) -> list[str]:
+    """Arguments of a run of one member in one variant."""
+    sets = [f"mmlu.data={shelf}/mmlu", "mmlu.formats=[cloze]", "mmlu.shots=[0]", "engine.device=cpu", *more]
+    return ["run", "mmlu", *(part for text in sets for part in ("--set", text))]
+
+
+def test_run_and_report_on_it(shelf: Path, here: Path) -> None:
+    done = call(*quick(shelf, f"members.mine={shelf}/llama"))
+    assert done.exit_code == 0, done.output
+    assert "mine" in done.stdout
+    assert done.stdout.rstrip().endswith("archbench report results/mmlu")
+    assert "[1/1] mine · mmlu · cloze-0shot: acc_norm" in done.stderr
+    assert (here / "results/mmlu/manifest.json").is_file()
+    page = call("report", "results/mmlu", "--json")
+    assert page.exit_code == 0, page.output
+    assert Path(json.loads(page.stdout)["report"]).exists()
+
+
+def test_json_is_all_there_is_on_stdout(shelf: Path, here: Path) -> None:
+    done = call(*quick(shelf, f"members.mine={shelf}/llama"), "--json", "--out", "here")
+    document = json.loads(done.stdout)
+    assert document["run"] == "here"
+    assert [(cell["member"], cell["status"], cell["items"]) for cell in document["cells"]] == [
+        ("mine", "complete", 12)
+    ]
+    assert 0 <= document["scores"][0]["score"] <= 1
+
+
+def test_a_plan_is_shown_and_nothing_is_written(shelf: Path, here: Path) -> None:
+    done = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "2 cells, 2 to be run, into results/mmlu" in done.stdout
+    assert "missing a · mmlu · cloze-0shot" in done.stdout
+    as_json = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run", "--json")
+    assert [cell["state"] for cell in json.loads(as_json.stdout)["cells"]] == ["missing", "missing"]
+    assert list(here.iterdir()) == []
+
+
+def test_failed_cells_are_told_and_the_exit_code_says_so(
+    shelf: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: Any, **more: Any) -> None:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(execute, "evaluate_variant", failing)
+    done = call(*quick(shelf, f"members.mine={shelf}/llama"))
+    assert done.exit_code == 1
+    assert "1 cell failed; the same command tries it again" in done.stderr
+    assert "ValueError: no luck" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_ctrl_c_says_how_to_go_on(shelf: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*args: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "evaluate_variant", stopped)
+    done = call(*quick(shelf, f"members.mine={shelf}/llama"))
+    assert done.exit_code == 130
+    assert "the same command goes on from there" in done.stderr
+
+
+def test_unexpected_errors_ask_to_be_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import archbench.suite
+
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(archbench.suite, "load_suite", broken)
+    done = call("run", "mmlu")
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: a bug" in done.stderr
+    assert "ARCHBENCH_DEBUG=1" in done.stderr
+    monkeypatch.setenv("ARCHBENCH_DEBUG", "1")
+    assert isinstance(call("run", "mmlu").exception, ZeroDivisionError)
+
+
+def test_lists(shelf: Path, here: Path) -> None:
+    everything = call("list", "--families", shelf)
+    assert everything.exit_code == 0, everything.output
+    for part in ("families", "world:a", "archbench_mmlu_cloze", "suites"):
+        assert part in everything.stdout
+    members = json.loads(call("list", "members", "--families", str(shelf), "--json").stdout)
+    assert {one["name"]: one["weights"] for one in members}["world:b"] == "ready"
+    kinds = {one["name"] for one in json.loads(call("list", "tasks", "--json").stdout)}
+    assert {"mmlu", "lm_eval", "archbench_mmlu_standard"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("world", {"family"}),
+        ("world:a", {"member"}),
+        ("mmlu", {"task kind", "suite"}),
+        ("lm_eval", {"task kind"}),
+        ("archbench_mmlu_cloze", {"lm-eval task"}),
+    ],
+)
+def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
+    assert set(json.loads(call("show", name, "--families", shelf, "--json").stdout)) == kinds
+    text = call("show", name, "--families", shelf)
+    assert text.exit_code == 0
+    assert name in text.stdout
+
+
+def test_version() -> None:
+    import archbench
+
+    assert call("--version").stdout == f"archbench {archbench.__version__}\n"
+
+
+# A request with nothing wrong in it, for what comes after to spoil.
+RUN = ["run", "mmlu", "--set", "members.m={shelf}/llama"]
+RUN += ["--set", "mmlu.data={shelf}/mmlu", "--set", "mmlu.shots=[0]"]
+WRONG: list[tuple[list[str], int, list[str]]] = [
+    (["run", "mmlux"], 2, ["no suite 'mmlux'", "Did you mean 'mmlu'?"]),
+    (["run", "mmlu"], 2, ["names no models", "--set members.NAME=FOLDER"]),
+    (["run", "{bad}/double.yaml"], 2, ["double.yaml, line 2", "'name' is there twice"]),
+    (["run", "{bad}/broken.yaml"], 2, ["broken.yaml, line 1", "not valid YAML"]),
+    (["run", "{bad}/empty.yaml"], 2, ["empty.yaml", "empty"]),
+    (["run", "{bad}/key.yaml"], 2, ["key.yaml, line 5", "'tasks.q.shotz'", "Did you mean 'shots'?"]),
+    (["run", "{bad}/kind.yaml"], 2, ["kind.yaml, line 3", "'mmul'", "Did you mean 'mmlu'?"]),
+    (["run", "{bad}/family.yaml"], 2, ["family.yaml, line 2", "no family 'wrld'", "Did you mean 'world'?"]),
+    (["run", "{bad}/member.yaml"], 2, ["member.yaml, line 2", "no member 'aa'", "Did you mean 'a'?"]),
+    (["run", "{bad}/type.yaml"], 2, ["type.yaml, line 2", "'lamma'", "Did you mean 'llama'?"]),
+    (["run", "mmlu", "--set", "mmlu.data={bad}"], 2, ["names no models"]),
+    (["run", "mmlu", "--set", "members.m={bad}/weightless"], 2, ["weightless", "has no weights"]),
+    (["run", "mmlu", "--set", "members.m={bad}/tokenless"], 2, ["no tokenizer", "save_pretrained"]),
+    (["run", "mmlu", "--set", "members.m={bad}"], 2, ["has no config.json"]),
+    (["run", "mmlu", "--set", "members.m=./nowhere"], 2, ["no model folder ./nowhere"]),
+    ([*RUN, "--set", "mmlu.data={bad}"], 2, ["{bad} has no test split"]),
+    ([*RUN, "--set", "mmlu.data=./nowhere"], 2, ["no such folder"]),
+    ([*RUN, "--set", "mmlu.data=bare"], 2, ["brings no items for kind 'mmlu'"]),
+    ([*RUN, "--set", "report.baseline=n"], 2, ["--set report.baseline=n", "Members: m"]),
+    ([*RUN, "--out", "{bad}/key.yaml"], 2, ["key.yaml", "cannot be written"]),
+    ([*RUN, "--out", "/proc/archbench"], 2, ["/proc/archbench", "cannot be written"]),
+    (["run", "mmlu", "--set", "nonsense"], 2, ["--set nonsense", "KEY=VALUE"]),
+    (["run", "mmlu", "--set", "mmlu.shots=[0"], 2, ["--set mmlu.shots=[0", "not valid YAML"]),
+    (["run", "mmlu", "--set", "mmlu.shots=five"], 2, ["--set mmlu.shots=five", "is 'five'; expected a list"]),
+    (["report", "{bad}"], 2, ["not an archbench run"]),
+    (["report", "nowhere"], 2, ["nowhere"]),
+    (["show", "wurld"], 2, ["Did you mean 'world'?"]),
+    (["list", "suits"], 2, ["Did you mean 'suites'?"]),
+    (["train", "wurld"], 2, ["Did you mean 'world'?"]),
+    (["train", "world"], 2, ["no recipe"]),
+]
+
+
+@pytest.fixture(scope="module")
+def bad(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files and folders with something wrong each."""
+    base = tmp_path_factory.mktemp("bad")
+    tasks = f"tasks:\n  q: {{kind: mmlu, data: {shelf}/mmlu, shots: [0]}}\n"
+    files = {
+        "double.yaml": "name: a\nname: b\n",
+        "broken.yaml": "name: [a\n",
+        "empty.yaml": "",
+        "key.yaml": "name: x\ntasks:\n  q:\n    kind: mmlu\n    shotz: [0]\n    data: d\n",
+        "kind.yaml": "name: x\ntasks:\n  q: {kind: mmul, data: d}\n",
+        "family.yaml": f"name: x\nfamilies: [wrld]\n{tasks}",
+        "member.yaml": f"name: x\nfamilies: [{{name: world, members: [aa]}}]\n{tasks}",
+        "type.yaml": "name: x\nmembers: {m: {init: random, architecture: {model_type: lamma}, tokenizer: "
+        f"{shelf}/llama}}}}\n{tasks}",
+    }
+    for name, text in files.items():
+        (base / name).write_text(text, encoding="utf-8")
+    for name in ("weightless", "tokenless"):
+        save_model(base / name, LLAMA, tokenizer=name == "weightless")
+    (base / "weightless/model.safetensors").unlink()
+    return base
+
+
+@pytest.mark.parametrize(("arguments", "code", "parts"), WRONG)
+def test_every_wrong_request_is_one_paragraph(
+    shelf: Path, bad: Path, here: Path, arguments: list[str], code: int, parts: list[str]
+) -> None:
+    filled = [part.format(shelf=shelf, bad=bad) if "{" in part else part for part in arguments]
+    done = call(*filled, "--families", shelf) if arguments[0] != "report" else call(*filled)
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert "\n\n" not in done.stderr.strip()
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part.replace("{bad}", str(bad)) in done.stderr
+    assert list(here.iterdir()) == [], "nothing may be left behind"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(shelf: Path, here: Path) -> None:
+    (here / "locked").mkdir(mode=0o500)
+    done = call(*quick(shelf, f"members.mine={shelf}/llama"), "--out", "locked/out")
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    began = time.monotonic()
+    code = "import sys; sys.argv[1:] = ['--help']\nfrom archbench.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    took = time.monotonic() - began
+    assert "archbench run quick" in done.stdout
+    # A second on an idle machine, and slack for a busy one; what is not imported: tests/test_public.py.
+    assert took < 3
+
+
+@pytest.mark.parametrize("command", ["run", "report", "list", "show", "train"])
+def test_every_command_explains_itself(command: str) -> None:
+    done = call(command, "--help")
+    assert done.exit_code == 0
+    assert f"archbench {command}" in done.stdout or "archbench show NAME" in done.stdout
