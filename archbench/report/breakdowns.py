@@ -12,7 +12,7 @@ from archbench.results.conditions import natural
 
 def subjects(findings: Findings) -> Sheet | None:
     """Every subject, one table per condition."""
-    data = _scores_by(findings, "subject")
+    data = findings.scores_by("subject")
     found = by_cell(data, "subject")
     tables = []
     for condition in findings.conditions:
@@ -33,7 +33,7 @@ def subjects(findings: Findings) -> Sheet | None:
 
 def categories(findings: Findings) -> Sheet | None:
     """Every category, and the whole twice: averaged over questions and over subjects."""
-    data = _scores_by(findings, "category")
+    data = findings.scores_by("category")
     if data.empty:
         return None
     names = sorted(set(data["category"]), key=natural)
@@ -62,9 +62,3 @@ def categories(findings: Findings) -> Sheet | None:
     ]
     every = pd.concat([data, *(frame[data.columns] for frame in whole)], ignore_index=True)
     return Sheet("categories", [table], stamped(every, findings.stamp))
-
-
-def _scores_by(findings: Findings, column: str) -> pd.DataFrame:
-    if column not in findings.results.item_columns:
-        return pd.DataFrame(columns=[*findings.scores.columns, column])
-    return findings.results.scores(by=column, confidence=findings.settings.confidence)

@@ -45,6 +45,7 @@ class Findings:
             RunError: No cell is complete.
         """
         self.results, self.settings = results, settings
+        self._grouped: dict[str, pd.DataFrame] = {}
         if self.scores.empty:
             failed = [header for header in results.headers if header.status == "failed"]
             why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
@@ -67,6 +68,17 @@ class Findings:
     def scores(self) -> pd.DataFrame:
         """`RunResults.scores` of every condition's primary metric."""
         return self.results.scores(confidence=self.settings.confidence)
+
+    def scores_by(self, column: str) -> pd.DataFrame:
+        """`RunResults.scores` by an item column; empty where no item has it."""
+        if column not in self._grouped:
+            known = column in self.results.item_columns
+            self._grouped[column] = (
+                self.results.scores(by=column, confidence=self.settings.confidence)
+                if known
+                else self.scores.head(0).assign(**{column: ""})
+            )
+        return self._grouped[column]
 
     @cached_property
     def differences(self) -> pd.DataFrame:

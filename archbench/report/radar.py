@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,10 +40,13 @@ def axes_of(findings: Findings) -> list[Axis]:
         The axes; empty where none of these fits.
     """
     conditions = findings.conditions
-    choices = [[Axis(short_name(one, conditions), _scores(findings, one), one.chance) for one in conditions]]
-    choices += [_by_group(findings, column) for column in ("category", "subject")]
-    choices.append(_by_task(findings))
-    return next((axes for axes in choices if FEWEST <= len(axes) <= MOST), [])
+    choices: list[Callable[[], list[Axis]]] = [
+        lambda: [Axis(short_name(one, conditions), _scores(findings, one), one.chance) for one in conditions],
+        lambda: _by_group(findings, "category"),
+        lambda: _by_group(findings, "subject"),
+        lambda: _by_task(findings),
+    ]
+    return next((axes for choice in choices if FEWEST <= len(axes := choice()) <= MOST), [])
 
 
 def _triple(row: dict[str, Any] | None) -> tuple[float, float, float] | None:
@@ -54,9 +58,7 @@ def _scores(findings: Findings, condition: Condition) -> dict[str, tuple[float, 
 
 
 def _by_group(findings: Findings, column: str) -> list[Axis]:
-    if column not in findings.results.item_columns:
-        return []
-    data = findings.results.scores(by=column, confidence=findings.settings.confidence)
+    data = findings.scores_by(column)
     found = by_cell(data, column)
     axes = []
     for condition in findings.conditions:

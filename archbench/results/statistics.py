@@ -3,15 +3,17 @@
 All functions are pure; whatever is random takes its generator. `docs/statistics.md` says in words what is
 used where and why. Sources:
 
-    Wilson (1927), Probable inference, JASA 22; recommended by Brown, Cai & DasGupta (2001), Stat. Sci. 16
+    Wilson (1927), Probable inference, JASA 22; see Brown, Cai & DasGupta (2001), Statistical Science 16
     McNemar (1947), Psychometrika 12, in its exact form: a binomial test on the discordant pairs
-    Tango (1998), Equivalence test and confidence interval … paired-sample design, Stat. Med. 17, 891-908
+    Tango (1998), Equivalence test and confidence interval for the difference in proportions for the
+        paired-sample design, Statistics in Medicine 17
     Fagerland, Lydersen & Laake (2014), Recommended tests and confidence intervals for paired binomial
-        proportions, Stat. Med. 33, 2850-2875
-    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6
+        proportions, Statistics in Medicine 33
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6
     Connor (1987), Sample size for testing differences in proportions for the paired-sample design,
-    Biometrics 43 Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 (percentiles) and
-    15 (permutations) Cochran (1977), Sampling Techniques, 3rd ed., chapter 5 (stratified means)
+        Biometrics 43
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap
+    Cochran (1977), Sampling Techniques, 3rd edition, chapter 5
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
     """Average over strata (subjects) of the average over each one's items; every stratum weighs the same.
 
     The strata are taken as fixed (these subjects, not a sample of subjects), so the variance is the
-    stratified estimator's: sum of s_k² / n_k over the K strata, divided by K² (Cochran 1977, section 5.3
+    stratified estimator's: sum of s_k² / n_k over the K strata, divided by K² (Cochran 1977, chapter 5,
     with equal weights).
 
     Args:
