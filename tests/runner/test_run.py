@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archbench.results.store import Store
 
 import archbench
 from archbench.errors import RequestError
+from archbench.results.store import Store
 from archbench.runner import execute
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
