@@ -63,7 +63,8 @@ def test_run_and_report_on_it(shelf: Path, here: Path) -> None:
     assert (here / "results/mmlu/manifest.json").is_file()
     page = call("report", "results/mmlu", "--json")
     assert page.exit_code == 0, page.output
-    assert Path(json.loads(page.stdout)["report"]).exists()
+    assert Path(json.loads(page.stdout)["page"]).is_file()
+    assert call("report", "results/mmlu").stdout.startswith("results/mmlu/report/report.md: ")
 
 
 def test_json_is_all_there_is_on_stdout(shelf: Path, here: Path) -> None:

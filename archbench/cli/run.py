@@ -12,6 +12,7 @@ import typer
 from archbench.cli.output import note, print_json
 
 if TYPE_CHECKING:
+    from archbench.report.settings import ReportSettings
     from archbench.results.frames import RunResults
     from archbench.results.header import CellHeader
     from archbench.runner.plan import Plan
@@ -28,6 +29,8 @@ Examples:
 The same command continues a run that was stopped and evaluates what is missing. Next: archbench report OUT
 """
 REPORT_EPILOG = "Example: archbench report results/quick"
+
+_WIDTH = 120
 
 Overrides = Annotated[
     list[str] | None,
@@ -92,18 +95,19 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
-    from archbench.report.settings import ReportSettings
+    from archbench.report.page import build_report
     from archbench.results.frames import load_results
 
     results = load_results(run_folder)
-    from archbench.report import build_report
-
-    settings = ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
-    page = build_report(results, out or run_folder / "report", settings)
+    files = build_report(results, out or run_folder / "report", _settings(results))
     if as_json:
-        print_json({"run": str(run_folder), "report": str(page)})
+        lists = {"tables": files.tables, "figures": files.figures}
+        paths = {name: [str(path) for path in some] for name, some in lists.items()}
+        print_json({"run": str(run_folder), "page": str(files.page), **paths})
     else:
-        typer.echo(f"{page}")
+        typer.echo(
+            f"{files.page}: {len(files.tables)} files of tables, {len(files.figures)} of figures beside it"
+        )
 
 
 def _typed() -> list[str]:
@@ -129,12 +133,24 @@ def _print_results(results: RunResults, as_json: bool) -> None:
         scores = results.scores().to_json(orient="records")
         print_json({"run": str(results.folder), "scores": _parsed(scores), "cells": cells})
         return
-    from archbench.report import summary
+    if any(header.status == "complete" for header in results.headers):
+        from rich.console import Console
 
-    typer.echo(summary(results))
+        from archbench.report.screen import summary
+
+        # What goes into a file or a log need not fit a terminal.
+        console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+        console.print(summary(results, _settings(results)))
     typer.echo(
         f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
     )
+
+
+def _settings(results: RunResults) -> ReportSettings:
+    """The suite's own settings of the report."""
+    from archbench.report.settings import ReportSettings
+
+    return ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
 
 
 def _failures(failed: list[CellHeader]) -> str:
