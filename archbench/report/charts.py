@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from archbench.report.findings import Findings, heading, short_name
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
 from archbench.results.comparisons import VERDICTS
+from archbench.results.frames import records
 
 
 def mmlu_formats(findings: Findings) -> Figure | None:
@@ -104,7 +105,7 @@ def differences(findings: Findings) -> Figure | None:
         here = data[(data["task"] == condition.task) & (data["variant"] == condition.variant)]
         if not here.empty:
             rows.append((short_name(condition, findings.conditions), None))
-            rows += [(row["member"], row) for row in here.to_dict("records")]
+            rows += [(row["member"], row) for row in records(here)]
     with drawing(6.2, 1.1 + 0.24 * len(rows)) as figure:
         area = figure.add_subplot()
         area.axvline(0, color=GREY, linewidth=1, zorder=1)

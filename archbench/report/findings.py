@@ -13,7 +13,7 @@ import pandas as pd
 from archbench.errors import RunError
 from archbench.report.settings import ReportSettings
 from archbench.results.conditions import Condition
-from archbench.results.frames import RunResults
+from archbench.results.frames import RunResults, records
 from archbench.results.header import CellId
 
 
@@ -164,7 +164,7 @@ class Findings:
 def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Rows of a frame by member, task, variant and further columns; rows without items are left out."""
     names = ["member", "task", "variant", *keys]
-    return {tuple(row[name] for name in names): row for row in frame.to_dict("records") if row["n"]}
+    return {tuple(row[name] for name in names): row for row in records(frame) if row["n"]}
 
 
 def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from archbench.report.findings import Findings, by_cell, heading, points, short_
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
+from archbench.results.frames import records
 
 Row = list[Cell | str]
 _WHO = (Column("condition", words=True), Column("member", words=True))
@@ -189,8 +190,7 @@ def _grid(
 
 def _of(frame: pd.DataFrame, condition: Condition) -> list[dict[str, Any]]:
     here = (frame["task"] == condition.task) & (frame["variant"] == condition.variant)
-    records: list[dict[str, Any]] = frame[here].to_dict("records")
-    return records
+    return records(frame[here])
 
 
 def _p(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from archbench.report.captions import items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
+from archbench.results.frames import records
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6
@@ -61,7 +62,7 @@ def _leading(findings: Findings) -> list[str]:
 
 
 def _against_baseline(findings: Findings) -> list[str]:
-    rows: list[dict[str, Any]] = findings.differences.to_dict("records")
+    rows = records(findings.differences)
     if not rows:
         return []
     conditions = {(one.task, one.variant): one for one in findings.conditions}

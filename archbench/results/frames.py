@@ -316,6 +316,11 @@ def load_results(folder: Path | str) -> RunResults:
     return RunResults(Store(folder))
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as mappings from column to value."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def _known(what: str, name: str | None, known: Iterable[str]) -> None:
     known = set(known)
     if name is not None and name not in known:

@@ -267,7 +267,8 @@ def _parquet(header: CellHeader, rows: Sequence[Mapping[str, Any]] | pd.DataFram
             f"The rows of {header.id} break the schema of item rows: {what}. Nothing has been written."
         )
 
-    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else list(rows)
+    records: list[Mapping[Any, Any]]
+    records = [*rows.to_dict("records")] if isinstance(rows, pd.DataFrame) else [*rows]
     if len(records) != header.items:
         raise wrong(f"the header counts {header.items} items, there are {len(records)} rows")
     names = list(dict.fromkeys(name for record in records for name in record))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -54,6 +54,7 @@ def test_inline_tables_leave_title_and_notes_to_the_page() -> None:
     assert "Match: not audited." in text
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=60))
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     html = (
@@ -87,6 +88,7 @@ def test_code_blocks_hold_any_fence() -> None:
     assert html == "<pre><code>a\n```\n# b\n````\nc\n</code></pre>\n"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=60))
 def test_latex_leaves_nothing_special_bare(text: str) -> None:
     made = latex(text)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
@@ -40,6 +40,7 @@ def test_wilson_covers_the_truth_as_often_as_it_says() -> None:
     assert min(coverages) > 0.90
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 500), st.data())
 def test_wilson_is_symmetric_and_holds_the_proportion(n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, n))
@@ -57,6 +58,7 @@ def test_mcnemar_gives_the_published_example() -> None:
     assert s.mcnemar_exact(1, 7) == pytest.approx(0.0703, abs=5e-5)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_scipys_binomial_test(wins: int, losses: int) -> None:
     known = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
@@ -85,6 +87,7 @@ def test_tango_agrees_with_a_likelihood_maximised_by_brute_force(wins: int, loss
         assert abs(t) == pytest.approx(1.959964, abs=2e-4)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 300), st.data())
 def test_tango_is_antisymmetric_and_stays_in_range(n: int, data: st.DataObject) -> None:
     wins = data.draw(st.integers(0, n))
@@ -181,6 +184,7 @@ def test_holm_gives_the_known_answer() -> None:
     assert len(s.holm([])) == 0
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
     adjusted = s.holm(p)
@@ -202,6 +206,7 @@ def test_minimum_detectable_difference_is_found_as_often_as_it_says() -> None:
     assert np.mean(chi > 1.959964) == pytest.approx(0.8, abs=0.025)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_minimum_detectable_shrinks_with_n(n: int, discordance: float) -> None:
     here, more = s.minimum_detectable(n, discordance), s.minimum_detectable(4 * n, discordance)
