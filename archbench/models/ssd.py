@@ -6,9 +6,9 @@ The recurrence, per head, with state h of shape [head_dim, state]:
 
 is cut into chunks of Q steps. Within a chunk it is a masked attention without softmax, Y = (C Bᵀ ∘ L) X with
 L_ij = exp(Σ_{j<k≤i} dt_k A); between chunks only the state passes on (Dao & Gu 2024, arXiv 2405.21060,
-section 6, "block decomposition"). The reference computes the same with B and C repeated for every head and the
-heads last in memory; here the groups' B and C are shared by their heads and every product is one batched
-matrix product over contiguous blocks.
+section 6, "block decomposition"). The reference computes the same with B and C repeated for every head
+and the heads last in memory; here the groups' B and C are shared by their heads and every product is one
+batched matrix product over contiguous blocks.
 """
 
 from __future__ import annotations
