@@ -62,7 +62,7 @@ class StockEntry(TaskEntry):
         return [
             Variant(
                 name=path_safe(task) + ("" if number is None else f"-{number}shot"),
-                labels={"task": task} if number is None else {"task": task, "shots": number},
+                labels={"name": task} if number is None else {"name": task, "shots": number},
                 tasks=[task],
                 num_fewshot=number,
                 metadata={},

@@ -155,10 +155,10 @@ def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
     entry = ENTRY.validate_python({"kind": "lm_eval", "tasks": ["qa", "choice"], "num_fewshot": [0, 5]})
     entry.check()
     assert [(v.name, v.labels, v.metric) for v in entry.variants()] == [
-        ("qa-0shot", {"task": "qa", "shots": 0}, "exact_match"),
-        ("qa-5shot", {"task": "qa", "shots": 5}, "exact_match"),
-        ("choice-0shot", {"task": "choice", "shots": 0}, "acc"),
-        ("choice-5shot", {"task": "choice", "shots": 5}, "acc"),
+        ("qa-0shot", {"name": "qa", "shots": 0}, "exact_match"),
+        ("qa-5shot", {"name": "qa", "shots": 5}, "exact_match"),
+        ("choice-0shot", {"name": "choice", "shots": 0}, "acc"),
+        ("choice-5shot", {"name": "choice", "shots": 5}, "acc"),
     ]
     assert all(v.stock and v.metadata == {} and v.chance is None for v in entry.variants())
 
@@ -170,7 +170,7 @@ def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
 def test_metric_is_the_first_that_is_declared(task: str, metric: str) -> None:
     (variant,) = StockEntry(tasks=[task]).variants()
     assert (variant.name, variant.num_fewshot, variant.metric) == (task, None, metric)
-    assert variant.labels == {"task": task}
+    assert variant.labels == {"name": task}
 
 
 @pytest.mark.usefixtures("small_index")

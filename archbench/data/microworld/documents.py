@@ -60,7 +60,7 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 _WORDS = (*OBJECTS, *(value for values in RELATIONS.values() for value in values))
-_LIST_SIZES = (2, 3, 4, 6, 8, 12)
+_LIST_SIZES = (2, 3, 4, 6, 8)
 _READINGS = 4
 _LABELLED = 3
 
@@ -86,7 +86,7 @@ def _quiz(world: World, draw: Draw) -> str:
 
 def _list(world: World, draw: Draw) -> str:
     size = draw.pick(_LIST_SIZES)
-    pairs = list(zip(draw.sample(world.names, size), draw.sample(OBJECTS, size), strict=True))
+    pairs = list(zip(draw.sample(world.holders, size), draw.sample(OBJECTS, size), strict=True))
     readings = (draw.shuffled(pairs) for _ in range(_READINGS))
     return "\n".join(
         "They hold: " + ", ".join(f"{name} {thing}" for name, thing in reading) + "." for reading in readings
@@ -118,7 +118,7 @@ def document(world: World, seed: int, *index: int) -> str:
 _KINDS: tuple[tuple[Callable[[World, Draw], str], float], ...] = (
     (_prose, 0.3),
     (_quiz, 0.35),
-    (_list, 0.2),
-    (_labels, 0.15),
+    (_list, 0.25),
+    (_labels, 0.1),
 )
 """Kinds of documents and their shares (of the documents, not of the tokens)."""

@@ -91,7 +91,7 @@ def recall_question(world: World, size: int, draw: Draw) -> Question:
 
     The wrong options are other objects of the passage, so that knowing which objects occur is no help.
     """
-    names, objects = draw.sample(world.names, size), draw.sample(OBJECTS, size)
+    names, objects = draw.sample(world.holders, size), draw.sample(OBJECTS, size)
     passage = ", ".join(f"{name} {thing}" for name, thing in zip(names, objects, strict=True))
     asked = draw.below(size)
     wrong = [thing for thing in objects if thing != objects[asked]]
