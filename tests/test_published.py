@@ -1,0 +1,25 @@
+"""Published numbers are transcribed whole: every row fits its columns, every printed average is its cells'."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from archbench.paths import shared
+
+FILES = sorted(shared("published").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_rows_fit_their_columns_and_averages_their_cells(file) -> None:
+    paper = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert paper["name"] == file.stem
+    assert paper["url"].startswith("https://")
+    for table in paper["tables"].values():
+        assert len(set(table["columns"])) == len(table["columns"])
+        for row in table["rows"].values():
+            assert len(row["values"]) == len(table["columns"])
+            assert all(0 <= value <= 100 for value in row["values"])
+            if "average" in row:
+                mean = sum(row["values"]) / len(row["values"])
+                assert mean == pytest.approx(row["average"], abs=0.0151)
