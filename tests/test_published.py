@@ -1,4 +1,4 @@
-"""Published numbers are transcribed whole: every row fits its columns, every printed average is its cells'."""
+"""Published numbers are transcribed whole: rows fit their columns, printed averages are their cells'."""
 
 from __future__ import annotations
 
