@@ -46,6 +46,14 @@ def _main(
     level = logging.DEBUG if os.environ.get(DEBUG) == "1" else logging.WARNING
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("archbench").setLevel(level)
+    logging.getLogger("transformers.integrations.hub_kernels").addFilter(_is_useful)
+
+
+def _is_useful(record: logging.LogRecord) -> bool:
+    """Drop the advice to install CUDA kernels where there is no CUDA."""
+    import torch
+
+    return torch.cuda.is_available() or "reference PyTorch implementation" not in record.getMessage()
 
 
 app.command("run", epilog=run.RUN_EPILOG)(run.run)

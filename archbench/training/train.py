@@ -75,7 +75,8 @@ def finished_result(folder: Path, recipe: str) -> TrainResult | None:
     card = folder / CARD
     if not card.is_file() or not (folder / "model.safetensors").is_file():
         return None
-    result = TrainResult.model_validate_json(card.read_text(encoding="utf-8"))
+    record = json.loads(card.read_text(encoding="utf-8"))
+    result = TrainResult.model_validate(record | {"folder": str(folder)})
     return result if result.recipe == recipe else None
 
 
@@ -105,7 +106,7 @@ def train_member(
         report: Told of every step.
 
     Returns:
-        The record that also lies in `folder/training.json`.
+        The record, which also lies in `folder/training.json`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(architecture, seed=recipe.seed, vocab_size=vocab_size).to(device)
@@ -226,4 +227,5 @@ def _publish(model: PreTrainedModel, folder: Path, result: TrainResult) -> None:
     (folder / CARD).unlink(missing_ok=True)
     for file_name in ("config.json", "model.safetensors"):
         (part / file_name).replace(folder / file_name)
-    write_json(folder / CARD, json.loads(result.model_dump_json()))
+    # Where the folder lies is no part of the record: it travels.
+    write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))

@@ -43,9 +43,8 @@ def test_untrained_models_are_at_chance_and_every_item_equals_lm_evals_hf(tmp_pa
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     data = os.environ["ARCHBENCH_MMLU_DIR"]
-    texts = [
-        " ".join([doc["question"], *doc["choices"]]) for doc in load(data, subjects=None, limit=None).test
-    ]
+    questions = load(data, subjects=None, limit=None).test
+    texts = [" ".join([item.question, *item.choices]) for item in questions]
     tokenizer = train_tokenizer(texts, 16_384)
     overrides = [f"mmlu.data={data}", f"mmlu.subjects={SUBJECTS}", "engine.dtype=float32"]
     for name, architecture in MODELS.items():
