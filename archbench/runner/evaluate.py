@@ -71,8 +71,9 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
         for row in item_rows(
             results["samples"][name],
             task,
-            prefix=name if variant.stock else None,
             token_counts=getattr(lm, "token_counts", _unknown),
+            prefix=name if variant.stock else None,
+            subject=name if len(tasks) > 1 else None,
         )
     ]
     metrics = scores(rows)

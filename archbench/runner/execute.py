@@ -114,6 +114,8 @@ def _run_member(
                 items=len(found.rows),
                 tokens_requested=int(used.tokens_requested),
                 tokens_forwarded=int(used.tokens_forwarded),
+                # Without lm-eval's reading of tasks, which the first member would pay for all.
+                seconds=used.seconds,
                 lm_eval=found.aggregates,
             )
             store.write_cell(header, found.rows)

@@ -19,17 +19,19 @@ def item_rows(
     samples: Sequence[Mapping[str, Any]],
     task: Any,
     *,
-    prefix: str | None,
     token_counts: TokenCounts,
+    prefix: str | None = None,
+    subject: str | None = None,
 ) -> list[Row]:
     """Item rows of one lm-eval task, one per document, in the data's order.
 
     Args:
         samples: `results["samples"][task]` of `lm_eval.evaluator.evaluate`: one per document and filter.
         task: The lm-eval task object the samples came from.
+        token_counts: Lengths in tokens of a (context, continuation) pair.
         prefix: Put before the document's number to make item ids, for tasks whose documents have no `id` that
             is unique across tasks; None takes the document's own `id`.
-        token_counts: Lengths in tokens of a (context, continuation) pair.
+        subject: Subject of documents that name none.
 
     Returns:
         Rows with every metric of the task under its own name. Where a task has several filters, the first
@@ -40,7 +42,7 @@ def item_rows(
     for sample in samples:
         doc_id = sample["doc_id"]
         if doc_id not in rows:
-            rows[doc_id] = _row(sample, task, prefix, token_counts)
+            rows[doc_id] = {"subject": subject} | _row(sample, task, prefix, token_counts)
         for metric in sample["metrics"]:
             name = metric if sample["filter"] == first_filter else f"{metric},{sample['filter']}"
             number = _number(sample[metric])
@@ -76,11 +78,10 @@ def _row(sample: Mapping[str, Any], task: Any, prefix: str | None, token_counts:
     row: Row = {
         "item": item,
         "doc": number,
-        "subject": known.get("subject") if prefix is None else prefix,
-        "category": known.get("category"),
         "prompt_hash": hashlib.sha256("\0".join(contexts).encode()).hexdigest(),
         "target": str(sample["target"]),
     }
+    row |= {group: known[group] for group in ("subject", "category") if known.get(group) is not None}
     if task.OUTPUT_TYPE == "multiple_choice":
         return row | _choice_columns(sample, task, token_counts)
     response = sample["filtered_resps"][0]

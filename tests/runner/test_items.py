@@ -86,9 +86,7 @@ def test_predictions_and_margins_are_those_of_numpy(lls: list[float], data: st.D
 
 
 def test_token_columns_are_null_where_lengths_are_unknown() -> None:
-    (row,) = item_rows(
-        [choice([-1.0, -2.0], [" a", " b"])], task(), prefix=None, token_counts=lambda *_: None
-    )
+    (row,) = item_rows([choice([-1.0, -2.0], [" a", " b"])], task(), token_counts=lambda *_: None)
     assert row["choice_tokens"] is None
     assert row["prompt_tokens"] is None
     assert row["acc_token"] is None
@@ -122,8 +120,13 @@ def test_unconditional_requests_are_no_choices() -> None:
 
 
 def test_items_of_stock_tasks_are_told_apart_by_task() -> None:
-    row = one(choice([-1.0, -2.0], [" a", " b"]), prefix="arc_easy")
-    assert (row["item"], row["subject"]) == ("arc_easy:4", "arc_easy")
+    assert one(choice([-1.0, -2.0], [" a", " b"]), prefix="arc_easy")["item"] == "arc_easy:4"
+
+
+def test_documents_without_a_subject_get_the_tasks() -> None:
+    sample = choice([-1.0, -2.0], [" a", " b"], doc={"question": "?"})
+    (row,) = item_rows([sample], task(), token_counts=by_spaces, subject="arc_easy")
+    assert (row["item"], row["subject"], row.get("category")) == ("4", "arc_easy", None)
 
 
 def test_a_generated_answer_with_two_filters() -> None:
@@ -139,7 +142,7 @@ def test_a_generated_answer_with_two_filters() -> None:
         "exact_match": np.float64(1.0),
     }
     loose = sample | {"filter": "loose", "exact_match": 0, "filtered_resps": ["it"]}
-    (row,) = item_rows([sample, loose], task("generate_until"), prefix=None, token_counts=by_spaces)
+    (row,) = item_rows([sample, loose], task("generate_until"), token_counts=by_spaces)
     assert (row["item"], row["target"], row["prediction"]) == ("0", "42", "42")
     assert (row["exact_match"], row["exact_match,loose"]) == (1.0, 0.0)
 
