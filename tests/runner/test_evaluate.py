@@ -9,11 +9,11 @@ from typing import Any
 import datasets
 import lm_eval.api.task
 import pytest
-from archbench.tasks.entry import Variant
 from lm_eval.api.model import LM
 
 from archbench.errors import RunError
 from archbench.runner.evaluate import evaluate_variant
+from archbench.tasks.entry import Variant
 
 
 class Parrot(LM):  # type: ignore[misc]
