@@ -9,6 +9,7 @@ import typer
 
 from archbench.cli.output import note, print_json
 from archbench.cli.run import AsJson, Families
+from archbench.errors import RunError
 
 EPILOG = """\
 Examples:
@@ -19,6 +20,7 @@ Examples:
 
 All members see the same batches in the same order. A training that was stopped continues; --restart begins
 anew. OUT is then a families folder: archbench run SUITE --families OUT
+(and --set 'families=[{name: microworld, members: [mamba2]}]' where only some members were trained).
 """
 
 
@@ -51,6 +53,8 @@ def train(
     told = [result.model_dump(mode="json", exclude={"curve"}) for result in results]
     if as_json:
         print_json(told)
+        if any(one["outcome"] == "diverged" for one in told):
+            raise typer.Exit(1)
         return
     for one in told:
         loss = one["validation_loss"]
@@ -58,7 +62,12 @@ def train(
         typer.echo(
             f"{one['member']}: {ends}, {one['tokens']:,} tokens, {one['seconds']:.0f} s, {one['folder']}"
         )
-    typer.echo(f"\nTo evaluate these checkpoints: archbench run SUITE --families {out}")
+    if any(one["outcome"] == "diverged" for one in told):
+        raise RunError(
+            "a member's loss stopped being a number, so it has no checkpoint; lower the learning rate."
+        )
+    some = f" --set 'families=[{{name: {found.name}, members: [{', '.join(chosen)}]}}]'" if chosen else ""
+    typer.echo(f"\nTo evaluate these checkpoints: archbench run SUITE --families {out}{some}")
 
 
 class _Bar:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Rows of logits that are turned to float32 at once: at a vocabulary of 128k, 0.25 GiB.
 _CHUNK = 512
 
+# Kinds of rotary embedding whose frequencies change with the length of the input as padded.
+_WIDTH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
+
 
 class Score(NamedTuple):
     """What a model thinks of one target.
@@ -42,6 +45,8 @@ class Scorer:
 
     Attributes:
         vocab: Number of logits per position.
+        depends_on_width: Whether rotary angles go with the longest row of a batch, so that rows of different
+            lengths must not share one.
     """
 
     def __init__(self, model: PreTrainedModel, *, pad_token_id: int) -> None:
@@ -60,7 +65,10 @@ class Scorer:
                 f"{type(model).__name__} has no output head of its own (get_output_embeddings() gives "
                 f"{type(head).__name__}), so archbench cannot score with it. Give it an lm_head module."
             )
-        self.vocab = int(model.config.get_text_config().vocab_size)
+        config = model.config.get_text_config()
+        self.vocab = int(config.vocab_size)
+        rope = getattr(config, "rope_parameters", None) or {}
+        self.depends_on_width = rope.get("rope_type") in _WIDTH_DEPENDENT_ROPE
         self._model = model
         self._head = head
         self._pad = pad_token_id

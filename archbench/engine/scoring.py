@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from archbench.engine.batching import Budget, Row, plan_rows
 from archbench.engine.forward import Scorer
@@ -54,7 +55,10 @@ def score_pairs(
 
     results = [(math.nan, False)] * len(pairs)
     counts = Counter(tokens_requested=0, tokens_forwarded=0, tokens_padded=0, batches=0)
-    for rows, scores in budget.run(plan_rows(pairs), cost, scorer.score):
+    batches = (
+        batch for some in _mixable(plan_rows(pairs), scorer) for batch in budget.run(some, cost, scorer.score)
+    )
+    for rows, scores in batches:
         for row, scored in zip(rows, scores, strict=True):
             for index, targets in row.requests:
                 total = math.fsum(scored[target].logprob for target in targets)
@@ -71,3 +75,12 @@ def score_pairs(
         counts["batches"] += 1
         done([index for row in rows for index, _ in row.requests])
     return results, dict(counts)
+
+
+def _mixable(rows: list[Row], scorer: Scorer) -> Iterator[list[Row]]:
+    """Rows that may stand in one batch: all, or equally long ones where a batch's width matters."""
+    if not scorer.depends_on_width:
+        yield rows
+        return
+    for _, group in groupby(rows, key=lambda row: len(row.tokens)):
+        yield list(group)

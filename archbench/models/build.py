@@ -46,6 +46,7 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         RequestError: the model type or a field is unknown to the installed transformers, or its
             configuration refuses a value.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -74,7 +75,7 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         fields.setdefault("vocab_size", vocab_size)
     try:
         return config_class(**fields)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, StrictDataclassError) as error:
         raise RequestError(f"architecture: '{model_type}' refuses these fields: {error}") from error
 
 

@@ -16,6 +16,7 @@ from archbench.data.microworld.quiz import GROUPS, Question
 from archbench.data.stream import TokenStream
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
+from archbench.models.build import build_config
 from archbench.models.ssd import use_fast_scan
 from archbench.registry import Family
 from archbench.training.recipe import Recipe, parse_recipe
@@ -45,8 +46,8 @@ def train_family(
 ) -> list[TrainResult]:
     """Train members of a family on the same batches.
 
-    Leaves `out/<family>.yaml` (a copy of the family's file) beside `out/<family>/`, which holds tokenizer,
-    quiz questions and one folder a member: a families folder that `archbench run --families OUT` reads.
+    Leaves `out/<family>.yaml` (a copy of the family's file) and, in the folders that the file names,
+    tokenizer, quiz questions and members: a families folder that `archbench run --families OUT` reads.
 
     Args:
         family: A family with a `recipe`.
@@ -60,7 +61,8 @@ def train_family(
         One record a member; those already trained by the same recipe are not trained again.
 
     Raises:
-        RequestError: the family has no recipe, a member is unknown or has no architecture.
+        RequestError: the family has no recipe, a member is unknown or cannot be built, a folder is not
+            relative. Nothing has been written then.
         RunError: `out` cannot be written.
     """
     where = family.where("recipe")
@@ -78,20 +80,59 @@ def train_family(
                 f"{where}: the family '{family.name}' has no member '{name}'. "
                 + did_you_mean(name, family.members, label="Its members")
             )
-        if family.members[name].architecture is None:
-            raise RequestError(f"{where}: member '{name}' has no architecture to train.")
-    folder = out / family.name
+    places = _Places.of(family, out)
+    for name in chosen:
+        _check_architecture(family, name)
     use_fast_scan()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        material = _prepare(recipe, folder)
+        out.mkdir(parents=True, exist_ok=True)
+        material = _prepare(recipe, places)
         if family.file is not None:
             _copy_if_elsewhere(family.file, out / f"{family.name}.yaml")
-        return [_train(family, name, recipe, material, folder, restart, report) for name in chosen]
+        return [
+            _train(family, name, recipe, material, places.members[name], restart, report) for name in chosen
+        ]
     except OSError as error:
         raise RunError(
-            f"cannot write the family to {folder}: {error}. Name another folder with --out."
+            f"cannot write the family to {out}: {error}. Name another folder with --out."
         ) from error
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a family's parts go: the relative folders of its file, below the output folder."""
+
+    tokenizer: Path
+    questions: Path | None
+    members: dict[str, Path]
+
+    @classmethod
+    def of(cls, family: Family, out: Path) -> _Places:
+        def place(value: str | None, *key: str) -> Path:
+            if value is None or Path(value).is_absolute() or ".." in Path(value).parts:
+                raise RequestError(
+                    f"{family.where(*key)}: a family that is trained here needs {'.'.join(key)}, a folder "
+                    f"relative to its file, like {family.name}/{key[1] if len(key) > 1 else key[0]}."
+                )
+            return out / value
+
+        questions = family.items.get("mmlu")
+        return cls(
+            place(family.tokenizer, "tokenizer"),
+            None if questions is None else place(questions, "items", "mmlu"),
+            {name: place(member.path, "members", name, "path") for name, member in family.members.items()},
+        )
+
+
+def _check_architecture(family: Family, name: str) -> None:
+    where = family.where("members", name, "architecture")
+    architecture = family.members[name].architecture
+    if architecture is None:
+        raise RequestError(f"{where}: member '{name}' has no architecture to train.")
+    try:
+        build_config(architecture)
+    except RequestError as error:
+        raise RequestError(f"{where}: member '{name}': {error}") from error
 
 
 def _train(
@@ -107,8 +148,8 @@ def _train(
     assert architecture is not None, "checked by train_family"
     digest = recipe.digest(architecture, material.digest)
     if restart:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    earlier = finished_result(folder / name, digest)
+        shutil.rmtree(folder, ignore_errors=True)
+    earlier = finished_result(folder, digest)
     if earlier is not None:
         return earlier
     return train_member(
@@ -117,14 +158,14 @@ def _train(
         recipe,
         material.training,
         material.validation,
-        folder / name,
+        folder,
         vocab_size=len(material.tokenizer),
         digest=digest,
         report=report,
     )
 
 
-def _prepare(recipe: Recipe, folder: Path) -> _Material:
+def _prepare(recipe: Recipe, places: _Places) -> _Material:
     corpus = recipe.corpus
     world = World(seed=corpus.world_seed, people=corpus.people)
 
@@ -135,8 +176,9 @@ def _prepare(recipe: Recipe, folder: Path) -> _Material:
     tokenizer = train_tokenizer(
         (spelling(0, number) for number in range(_TOKENIZER_DOCUMENTS)), recipe.vocab_size
     )
-    save_tokenizer(tokenizer, folder / "tokenizer")
-    _write_questions(folder / "quiz", world)
+    save_tokenizer(tokenizer, places.tokenizer)
+    if places.questions is not None:
+        _write_questions(places.questions, world)
 
     def encode(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]

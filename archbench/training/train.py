@@ -46,7 +46,7 @@ class TrainResult(BaseModel):
         parameters: Trained parameters, shared ones once.
         tokens: Tokens trained on.
         steps: Optimizer steps done.
-        training_loss: Mean of the last curve point, nats per token.
+        training_loss: Mean of the last curve point, nats per token; None where diverged.
         validation_loss: On documents never trained on, nats per token; None where diverged.
         seconds: Time spent in steps.
         tokens_per_second: Over all steps.
@@ -61,7 +61,7 @@ class TrainResult(BaseModel):
     parameters: int
     tokens: int
     steps: int
-    training_loss: float
+    training_loss: float | None
     validation_loss: float | None
     seconds: float
     tokens_per_second: float
@@ -77,7 +77,7 @@ def finished_result(folder: Path, recipe: str) -> TrainResult | None:
         return None
     record = json.loads(card.read_text(encoding="utf-8"))
     result = TrainResult.model_validate(record | {"folder": str(folder)})
-    return result if result.recipe == recipe else None
+    return result if result.recipe == recipe and result.outcome == "finished" else None
 
 
 def train_member(
@@ -126,7 +126,7 @@ def train_member(
         parameters=sum(p.numel() for p in model.parameters()),
         tokens=progress.step * recipe.batch_sequences * recipe.sequence_length,
         steps=progress.step,
-        training_loss=progress.losses[-1][1],
+        training_loss=progress.losses[-1][1] if finite else None,
         validation_loss=validation_loss(model, recipe, validation) if finite else None,
         seconds=round(progress.seconds, 1),
         tokens_per_second=round(
@@ -136,7 +136,7 @@ def train_member(
         data=progress.data,
         curve=progress.losses,
     )
-    _publish(model, folder, result)
+    _publish(model if finite else None, folder, result)
     shutil.rmtree(state.parent)
     return result
 
@@ -184,7 +184,6 @@ def _run(
         value = loss.item()
         since.append(value)
         if not math.isfinite(value):
-            progress.losses.append((progress.step, value))
             return False
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -214,8 +213,16 @@ def validation_loss(model: PreTrainedModel, recipe: Recipe, validation: TokenStr
     return total / recipe.validation_windows
 
 
-def _publish(model: PreTrainedModel, folder: Path, result: TrainResult) -> None:
-    """Write configuration, weights (with the recipe's digest in their header) and the record, record last."""
+def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -> None:
+    """Write configuration, weights (with the recipe's digest in their header) and the record, record last.
+
+    Of a run that diverged (no model) only the record is left: its weights are of no use to anyone.
+    """
+    (folder / CARD).unlink(missing_ok=True)
+    if model is None:
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
+        return
     part = folder / ".state" / "published"
     disable_progress_bar()
     model.save_pretrained(part, safe_serialization=True)
@@ -224,7 +231,6 @@ def _publish(model: PreTrainedModel, folder: Path, result: TrainResult) -> None:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     header = {"format": "pt", "archbench_recipe": result.recipe, "archbench_data": result.data}
     save_file(tensors, weights, metadata=header)
-    (folder / CARD).unlink(missing_ok=True)
     for file_name in ("config.json", "model.safetensors"):
         (part / file_name).replace(folder / file_name)
     # Where the folder lies is no part of the record: it travels.

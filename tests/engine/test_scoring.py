@@ -267,3 +267,25 @@ def test_no_requests_no_work(tokenizer: PreTrainedTokenizerBase) -> None:
     assert lm.loglikelihood([]) == []
     assert lm.loglikelihood_rolling([]) == []
     assert lm.generate_until([]) == []
+
+
+def test_rotary_angles_that_go_with_the_batchs_width_do_not_couple_rows(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    from transformers import AutoModelForCausalLM, Phi3Config
+
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0, "short_factor": [1.0] * 4,
+        "long_factor": [8.0] * 4, "original_max_position_embeddings": 12,
+    }  # fmt: skip
+    config = Phi3Config(
+        vocab_size=VOCAB, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=48, original_max_position_embeddings=12,
+        pad_token_id=0, rope_parameters=rope,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    pairs = [("12", " and"), (SENTENCES[0], " one grey cat lives in Elmford")]
+    together = load_lm(model, tokenizer).loglikelihood(scored(*pairs))
+    single = [load_lm(model, tokenizer).loglikelihood(scored(pair))[0] for pair in pairs]
+    same(together, single)

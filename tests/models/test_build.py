@@ -43,6 +43,7 @@ def test_a_pattern_places_the_layers() -> None:
     [
         ({"model_type": "lama"}, "'llama'"),
         ({"hiden_size": 3}, "'hidden_size'"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, "refuses"),
         ({"pattern": "M-"}, "no field 'pattern'"),
         ({"model_type": "nemotron_h", "pattern": "MX"}, "'X'"),
     ],

@@ -118,6 +118,12 @@ def test_training_quizzes_look_exactly_like_evaluation_prompts(
         ({"recipe": None}, None, "has no recipe"),
         ({}, ["lama"], "Did you mean 'llama'"),
         ({"recipe": {"tokens": "many"}}, None, "tokens"),
+        ({"tokenizer": "/elsewhere"}, None, "a folder relative to its file"),
+        (
+            {"members": {"llama": {"path": "tiny/llama", "architecture": LLAMA | {"hiden_size": 8}}}},
+            None,
+            r"tiny\.yaml, line \d+.*member 'llama'.*'hidden_size'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_told(

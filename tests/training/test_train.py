@@ -109,7 +109,10 @@ def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(training, "_loss", explode)
     result = train(tmp_path)
-    assert (result.outcome, result.validation_loss) == ("diverged", None)
+    assert (result.outcome, result.training_loss, result.validation_loss) == ("diverged", None, None)
+    assert not (tmp_path / "model.safetensors").exists(), "no checkpoint of a run that diverged"
+    assert "NaN" not in (tmp_path / "training.json").read_text()
+    assert finished_result(tmp_path, result.recipe) is None, "the next call tries again"
 
 
 def test_the_schedule_rises_then_follows_a_cosine_to_its_share() -> None:
