@@ -13,11 +13,12 @@ Relative folders in a suite are looked for in the current directory first, then 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
@@ -36,12 +37,19 @@ ENTRY_KINDS: dict[str, type[AnyEntry]] = {
 }
 
 
+def _device(name: str) -> str:
+    """Refuse what is no device; whether this machine has it is asked when a run begins."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?", name):
+        raise ValueError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N (N from 0) or mps")
+    return name
+
+
 class EngineSettings(BaseModel):
     """How models are run.
 
     Attributes:
         dtype: Weights and activations; `auto` takes the checkpoint's. Log-probabilities are always float32.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ..., or `mps`.
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
         max_length: Longest input in tokens; the model's own limit where absent.
     """
@@ -49,7 +57,7 @@ class EngineSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: PositiveInt = 8192
     max_length: PositiveInt | None = None
 
@@ -65,7 +73,7 @@ class Suite(YamlModel):
         tasks: Task entries by name; `kind` says which settings an entry takes.
         engine: How models are run.
         report: What the report shows.
-        seed: Seed of everything random.
+        seed: Seed of everything random, from 0 to 2**32 - 1, which is what NumPy takes.
     """
 
     name: Name
@@ -75,7 +83,7 @@ class Suite(YamlModel):
     tasks: dict[Name, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @field_validator("families", mode="before")
     @classmethod

@@ -55,6 +55,7 @@ def run_suite(
     Raises:
         RequestError: If the suite cannot be run as it is; nothing has been written then.
     """
+    _check_device(suite)
     store = Store(out)
     plan = make_plan(suite, store, families_dirs=families_dirs)
     if not overwrite:
@@ -83,6 +84,28 @@ def run_suite(
             raise
     note(datetime.now(UTC).isoformat())
     return load_results(out)
+
+
+def _check_device(suite: Suite) -> None:
+    """Refuse a device that this machine has not.
+
+    Raises:
+        RequestError: If so; says what there is.
+    """
+    kind, _, index = suite.engine.device.partition(":")
+    if kind in ("auto", "cpu"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    metal = torch.backends.mps.is_available()
+    if metal if kind == "mps" else int(index or 0) < count:
+        return
+    there = ", ".join(["cpu", *(f"cuda:{one}" for one in range(count)), *(["mps"] if metal else [])])
+    raise RequestError(
+        f"{suite.where('engine', 'device')}: this machine has no device '{suite.engine.device}'. It has: "
+        f"{there}; 'auto' takes CUDA where there is one, else the CPU."
+    )
 
 
 def _check_nothing_replaced(plan: Plan, out: Path) -> None:

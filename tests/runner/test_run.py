@@ -304,6 +304,7 @@ def test_a_plan_evaluates_and_writes_nothing(shelf: Path, here: Path) -> None:
     [
         ({"members": {}}, "names no models to evaluate"),
         ({"report": {"baseline": "atention"}}, "Did you mean 'attention'?"),
+        ({"engine": {"device": "cuda:99"}}, "no device 'cuda:99'. It has: cpu"),
         ({"families": ["nothing"]}, "no family 'nothing'"),
         ({"tasks": {"q": {"kind": "mmlu", "data": "./nowhere"}}}, "no such folder"),
     ],
