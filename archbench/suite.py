@@ -14,7 +14,7 @@ Relative folders in a suite are looked for in the current directory first, then 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -97,6 +97,13 @@ class Suite(YamlModel):
         return _find(name, self.folder)
 
 
+# What may follow a name in `--set members.<name>.<field>` and `--set tasks.<name>.<field>`.
+_FIELDS: dict[str, frozenset[str]] = {
+    "members": frozenset(Member.model_fields),
+    "tasks": frozenset(field for entry in ENTRY_KINDS.values() for field in entry.model_fields),
+}
+
+
 def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Suite:
     """Read a suite and lay `--set` overrides over it.
 
@@ -149,19 +156,42 @@ def _override(document: Document, text: str) -> None:
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
-    tasks = document.value.get("tasks")
-    entries = list(tasks) if isinstance(tasks, dict) else []
+    entries = _names(document, "tasks")
     if path[0] not in Suite.model_fields:
-        if path[0] not in entries:
+        if _existing(path, entries) is None:
             hint = did_you_mean(path[0], [*Suite.model_fields, *entries], label="Keys and task entries")
             raise RequestError(
                 f"{origin}: '{path[0]}' is neither a key of a suite nor one of its tasks. {hint}"
             )
         path = ("tasks", *path)
+    if path[0] in _FIELDS and len(path) > 1:
+        path = (path[0], *_name_and_keys(path[1:], _names(document, path[0]), _FIELDS[path[0]]))
     try:
         document.set(path, parse_value(value), origin)
     except ValueError as error:
         raise RequestError(f"{origin}: the value is not valid YAML: {error}.") from None
+
+
+def _names(document: Document, key: str) -> list[str]:
+    """Names of the members or task entries that a suite has so far."""
+    named = document.value.get(key)
+    return list(named) if isinstance(named, dict) else []
+
+
+def _existing(parts: tuple[str, ...], names: Sequence[str]) -> int | None:
+    """How many parts of a dotted key make up the longest of the names; None where none begins it."""
+    return next((end for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in names), None)
+
+
+def _name_and_keys(parts: tuple[str, ...], names: Sequence[str], fields: Set[str]) -> tuple[str, ...]:
+    """Put a name with dots together again: `mamba-2.8b.path` is the key `path` of `mamba-2.8b`.
+
+    A new name ends before the first part that is a field, and takes up everything where none is.
+    """
+    end = _existing(parts, names)
+    if end is None:
+        end = next((at for at in range(1, len(parts)) if parts[at] in fields), len(parts))
+    return (".".join(parts[:end]), *parts[end:])
 
 
 def _name_sources(document: Document) -> None:

@@ -117,6 +117,31 @@ def test_a_member_given_by_name_alone_can_be_completed(here: Path) -> None:
     assert suite.members["new"].path == str(here / "model")
 
 
+def test_names_with_dots_can_be_set(here: Path) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD.replace("  stock:", "  arc.easy:").replace("  full:", "  full-1.4b:"))
+    sets = [
+        "members.mamba-2.8b=./model",
+        "members.mamba-2.8b.tokenizer=owner/t",
+        "members.rwkv-0.4b.hub=owner/rwkv",
+        "members.made.v1.5.architecture.model_type=llama",
+        "members.made.v1.5.init=random",
+        "members.full-1.4b.revision=other",
+        "arc.easy.limit=3",
+        "tasks.arc.hard.kind=lm_eval",
+        "arc.hard.tasks=[arc_challenge]",
+    ]
+    suite = load_suite(file, sets)
+    added = [name for name in suite.members if name not in ("local", "hub")]
+    assert added == ["full-1.4b", "mamba-2.8b", "rwkv-0.4b", "made.v1.5"]
+    mamba = suite.members["mamba-2.8b"]
+    assert (mamba.path, mamba.tokenizer) == (str(here / "model"), "owner/t")
+    assert suite.members["made.v1.5"].architecture == {"model_type": "llama"}
+    assert suite.members["full-1.4b"].revision == "other"
+    assert list(suite.tasks) == ["quiz", "arc.easy", "arc.hard"]
+    assert suite.tasks["arc.easy"].limit == 3
+
+
 def test_entries_can_be_added_and_taken_away(here: Path) -> None:
     (here / "model").mkdir()
     file = write(here, GOOD)
