@@ -120,10 +120,9 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
         document = Document(value=_copy(suite), origins={(): Origin("suite")})
     else:
         document = read_yaml(find_suite(suite))
-    _name_sources(document)
     for text in overrides:
         _override(document, text)
-        _name_sources(document)
+    _name_sources(document)
     return validate(Suite, document)
 
 
@@ -166,6 +165,13 @@ def _override(document: Document, text: str) -> None:
         path = ("tasks", *path)
     if path[0] in _FIELDS and len(path) > 1:
         path = (path[0], *_name_and_keys(path[1:], _names(document, path[0]), _FIELDS[path[0]]))
+    if path[0] == "members" and len(path) > 2:
+        members = document.value.get("members")
+        member = members.get(path[1]) if isinstance(members, dict) else None
+        # A bare name has to be a mapping before a key of it can be set.
+        if isinstance(member, str):
+            local = looks_local(member) or _find(member, document.folder) is not None
+            members[path[1]] = {"path" if local else "hub": member}
     try:
         document.set(path, parse_value(value), origin)
     except ValueError as error:

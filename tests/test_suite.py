@@ -142,6 +142,16 @@ def test_names_with_dots_can_be_set(here: Path) -> None:
     assert suite.tasks["arc.easy"].limit == 3
 
 
+@pytest.mark.parametrize("text", ["members.local=./model", "members.local.path=./model", "members={}"])
+def test_a_wrong_folder_can_be_set_right(here: Path, text: str) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD.replace("./model", "./modl"))
+    members = load_suite(file, [text]).members
+    assert not members or members["local"].path == str(here / "model")
+    with pytest.raises(RequestError, match=r"line 7: there is no model folder \./modl"):
+        load_suite(file, ["seed=1"])
+
+
 def test_entries_can_be_added_and_taken_away(here: Path) -> None:
     (here / "model").mkdir()
     file = write(here, GOOD)
