@@ -62,6 +62,19 @@ class EngineSettings(BaseModel):
     max_length: PositiveInt | None = None
 
 
+def _no_suite_key(name: str) -> str:
+    if name in Suite.model_fields:
+        raise ValueError(
+            f"a task entry cannot be called {name!r}, which is a key of the suite itself, so that --set "
+            f"{name}=... would be unclear; give it another name"
+        )
+    return name
+
+
+EntryName = Annotated[Name, AfterValidator(_no_suite_key)]
+"""Name of a task entry, which `--set` takes as a key beside those of the suite."""
+
+
 class Suite(YamlModel):
     """What to evaluate, on what, and how.
 
@@ -80,7 +93,7 @@ class Suite(YamlModel):
     description: str = ""
     families: list[FamilyChoice] = Field(default_factory=list)
     members: dict[Name, Member] = Field(default_factory=dict)
-    tasks: dict[Name, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
+    tasks: dict[EntryName, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

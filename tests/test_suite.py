@@ -210,6 +210,7 @@ WRONG = [
     ("    revision: main", "    path: ./model", 9, ["either path (a folder) or hub"]),
     ("  full:", "  fu/ll:", 9, ["'members.fu/ll'", "letters, digits"]),
     ("  - world", "  - 3", 4, ["'families[0]"]),
+    ("  quiz:", "  report:", 14, ["'tasks.report'", "a key of the suite itself"]),
     ("name: mine", "name: ../mine", 1, ["'name'", "letters, digits"]),
     ("name: mine\n", "", 1, ["'name' is missing"]),
     ("  local: ./model", "  local: ./modl", 7, ["no model folder ./modl"]),
