@@ -34,6 +34,7 @@ def run(
     *,
     families: Sequence[str | Path] = (),
     quiet: bool = False,
+    overwrite: bool = False,
 ) -> RunResults:
     """Run a suite; cells that the results folder already holds are not run again.
 
@@ -43,6 +44,7 @@ def run(
         overrides: `KEY=VALUE` as after `--set` on the command line; not with a `Suite`.
         families: Folders of family files of one's own.
         quiet: Whether nothing is shown while running.
+        overwrite: Whether finished cells of other settings may be replaced; refused otherwise.
 
     Returns:
         The results. Cells that failed are among `results.headers`, with the reason.
@@ -64,7 +66,12 @@ def run(
         loaded = load_suite(suite, overrides)
     folder = Path(out) if out is not None else Path("results") / loaded.name
     return run_suite(
-        loaded, folder, families_dirs=[Path(one) for one in families], command="archbench.run", quiet=quiet
+        loaded,
+        folder,
+        families_dirs=[Path(one) for one in families],
+        command="archbench.run",
+        quiet=quiet,
+        overwrite=overwrite,
     )
 
 

@@ -13,11 +13,12 @@ Relative folders in a suite are looked for in the current directory first, then 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
@@ -36,12 +37,19 @@ ENTRY_KINDS: dict[str, type[AnyEntry]] = {
 }
 
 
+def _device(name: str) -> str:
+    """Refuse what is no device; whether this machine has it is asked when a run begins."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?", name):
+        raise ValueError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N (N from 0) or mps")
+    return name
+
+
 class EngineSettings(BaseModel):
     """How models are run.
 
     Attributes:
         dtype: Weights and activations; `auto` takes the checkpoint's. Log-probabilities are always float32.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ..., or `mps`.
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
         max_length: Longest input in tokens; the model's own limit where absent.
     """
@@ -49,9 +57,22 @@ class EngineSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: PositiveInt = 8192
     max_length: PositiveInt | None = None
+
+
+def _no_suite_key(name: str) -> str:
+    if name in Suite.model_fields:
+        raise ValueError(
+            f"a task entry cannot be called {name!r}, which is a key of the suite itself, so that --set "
+            f"{name}=... would be unclear; give it another name"
+        )
+    return name
+
+
+EntryName = Annotated[Name, AfterValidator(_no_suite_key)]
+"""Name of a task entry, which `--set` takes as a key beside those of the suite."""
 
 
 class Suite(YamlModel):
@@ -65,17 +86,17 @@ class Suite(YamlModel):
         tasks: Task entries by name; `kind` says which settings an entry takes.
         engine: How models are run.
         report: What the report shows.
-        seed: Seed of everything random.
+        seed: Seed of everything random, from 0 to 2**32 - 1, which is what NumPy takes.
     """
 
     name: Name
     description: str = ""
     families: list[FamilyChoice] = Field(default_factory=list)
     members: dict[Name, Member] = Field(default_factory=dict)
-    tasks: dict[Name, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
+    tasks: dict[EntryName, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @field_validator("families", mode="before")
     @classmethod
@@ -87,6 +108,13 @@ class Suite(YamlModel):
     def find(self, name: str) -> Path | None:
         """The folder or file that a relative path in this suite means; None where there is none."""
         return _find(name, self.folder)
+
+
+# What may follow a name in `--set members.<name>.<field>` and `--set tasks.<name>.<field>`.
+_FIELDS: dict[str, frozenset[str]] = {
+    "members": frozenset(Member.model_fields),
+    "tasks": frozenset(field for entry in ENTRY_KINDS.values() for field in entry.model_fields),
+}
 
 
 def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Suite:
@@ -105,10 +133,9 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
         document = Document(value=_copy(suite), origins={(): Origin("suite")})
     else:
         document = read_yaml(find_suite(suite))
-    _name_sources(document)
     for text in overrides:
         _override(document, text)
-        _name_sources(document)
+    _name_sources(document)
     return validate(Suite, document)
 
 
@@ -141,19 +168,49 @@ def _override(document: Document, text: str) -> None:
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
-    tasks = document.value.get("tasks")
-    entries = list(tasks) if isinstance(tasks, dict) else []
+    entries = _names(document, "tasks")
     if path[0] not in Suite.model_fields:
-        if path[0] not in entries:
+        if _existing(path, entries) is None:
             hint = did_you_mean(path[0], [*Suite.model_fields, *entries], label="Keys and task entries")
             raise RequestError(
                 f"{origin}: '{path[0]}' is neither a key of a suite nor one of its tasks. {hint}"
             )
         path = ("tasks", *path)
+    if path[0] in _FIELDS and len(path) > 1:
+        path = (path[0], *_name_and_keys(path[1:], _names(document, path[0]), _FIELDS[path[0]]))
+    if path[0] == "members" and len(path) > 2:
+        members = document.value.get("members")
+        member = members.get(path[1]) if isinstance(members, dict) else None
+        # A bare name has to be a mapping before a key of it can be set.
+        if isinstance(member, str):
+            local = looks_local(member) or _find(member, document.folder) is not None
+            members[path[1]] = {"path" if local else "hub": member}
     try:
         document.set(path, parse_value(value), origin)
     except ValueError as error:
         raise RequestError(f"{origin}: the value is not valid YAML: {error}.") from None
+
+
+def _names(document: Document, key: str) -> list[str]:
+    """Names of the members or task entries that a suite has so far."""
+    named = document.value.get(key)
+    return list(named) if isinstance(named, dict) else []
+
+
+def _existing(parts: tuple[str, ...], names: Sequence[str]) -> int | None:
+    """How many parts of a dotted key make up the longest of the names; None where none begins it."""
+    return next((end for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in names), None)
+
+
+def _name_and_keys(parts: tuple[str, ...], names: Sequence[str], fields: Set[str]) -> tuple[str, ...]:
+    """Put a name with dots together again: `mamba-2.8b.path` is the key `path` of `mamba-2.8b`.
+
+    A new name ends before the first part that is a field, and takes up everything where none is.
+    """
+    end = _existing(parts, names)
+    if end is None:
+        end = next((at for at in range(1, len(parts)) if parts[at] in fields), len(parts))
+    return (".".join(parts[:end]), *parts[end:])
 
 
 def _name_sources(document: Document) -> None:

@@ -80,7 +80,7 @@ def test_a_plan_is_shown_and_nothing_is_written(shelf: Path, here: Path) -> None
     done = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run")
     assert done.exit_code == 0, done.output
     assert "2 cells, 2 to be run, into results/mmlu" in done.stdout
-    assert "missing a · mmlu · cloze-0shot" in done.stdout
+    assert "missing  a · mmlu · cloze-0shot" in done.stdout
     as_json = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run", "--json")
     assert [cell["state"] for cell in json.loads(as_json.stdout)["cells"]] == ["missing", "missing"]
     assert list(here.iterdir()) == []

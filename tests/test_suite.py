@@ -117,6 +117,41 @@ def test_a_member_given_by_name_alone_can_be_completed(here: Path) -> None:
     assert suite.members["new"].path == str(here / "model")
 
 
+def test_names_with_dots_can_be_set(here: Path) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD.replace("  stock:", "  arc.easy:").replace("  full:", "  full-1.4b:"))
+    sets = [
+        "members.mamba-2.8b=./model",
+        "members.mamba-2.8b.tokenizer=owner/t",
+        "members.rwkv-0.4b.hub=owner/rwkv",
+        "members.made.v1.5.architecture.model_type=llama",
+        "members.made.v1.5.init=random",
+        "members.full-1.4b.revision=other",
+        "arc.easy.limit=3",
+        "tasks.arc.hard.kind=lm_eval",
+        "arc.hard.tasks=[arc_challenge]",
+    ]
+    suite = load_suite(file, sets)
+    added = [name for name in suite.members if name not in ("local", "hub")]
+    assert added == ["full-1.4b", "mamba-2.8b", "rwkv-0.4b", "made.v1.5"]
+    mamba = suite.members["mamba-2.8b"]
+    assert (mamba.path, mamba.tokenizer) == (str(here / "model"), "owner/t")
+    assert suite.members["made.v1.5"].architecture == {"model_type": "llama"}
+    assert suite.members["full-1.4b"].revision == "other"
+    assert list(suite.tasks) == ["quiz", "arc.easy", "arc.hard"]
+    assert suite.tasks["arc.easy"].limit == 3
+
+
+@pytest.mark.parametrize("text", ["members.local=./model", "members.local.path=./model", "members={}"])
+def test_a_wrong_folder_can_be_set_right(here: Path, text: str) -> None:
+    (here / "model").mkdir()
+    file = write(here, GOOD.replace("./model", "./modl"))
+    members = load_suite(file, [text]).members
+    assert not members or members["local"].path == str(here / "model")
+    with pytest.raises(RequestError, match=r"line 7: there is no model folder \./modl"):
+        load_suite(file, ["seed=1"])
+
+
 def test_entries_can_be_added_and_taken_away(here: Path) -> None:
     (here / "model").mkdir()
     file = write(here, GOOD)
@@ -167,10 +202,15 @@ WRONG = [
     ("    data: questions\n", "", 14, ["'tasks.quiz.data' is missing"]),
     ("dtype: float32", "dtype: fp32", 22, ["'engine.dtype' is 'fp32'", "'float32'"]),
     ("dtype: float32", "dtyp: float32", 22, ["'engine.dtyp'", "Did you mean 'dtype'?"]),
+    ("dtype: float32", "device: gpu", 22, ["'engine.device'", "no device 'gpu'", "cuda:N"]),
+    ("dtype: float32", "device: cuda:x", 22, ["no device 'cuda:x'"]),
+    ("seed: 7", "seed: -1", 23, ["'seed' is -1", "greater than or equal to 0"]),
+    ("seed: 7", "seed: 4294967296", 23, ["'seed' is 4294967296", "less than 4294967296"]),
     ("engine:", "engine: [1]\nreport:", 21, ["'engine' is the list [1]", "a mapping"]),
     ("    revision: main", "    path: ./model", 9, ["either path (a folder) or hub"]),
     ("  full:", "  fu/ll:", 9, ["'members.fu/ll'", "letters, digits"]),
     ("  - world", "  - 3", 4, ["'families[0]"]),
+    ("  quiz:", "  report:", 14, ["'tasks.report'", "a key of the suite itself"]),
     ("name: mine", "name: ../mine", 1, ["'name'", "letters, digits"]),
     ("name: mine\n", "", 1, ["'name' is missing"]),
     ("  local: ./model", "  local: ./modl", 7, ["no model folder ./modl"]),

@@ -61,6 +61,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace finished cells of other settings instead of refusing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
@@ -76,7 +80,9 @@ def run(
         return
     from archbench.runner.execute import run_suite
 
-    results = run_suite(loaded, out, families_dirs=families or (), command=shlex.join(_typed()))
+    results = run_suite(
+        loaded, out, families_dirs=families or (), command=shlex.join(_typed()), overwrite=overwrite
+    )
     _print_results(results, as_json)
     failed = [header for header in results.headers if header.status == "failed"]
     if failed:
@@ -115,16 +121,13 @@ def _typed() -> list[str]:
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
-    cells = [
-        {**cell.id._asdict(), "state": "done" if cell.done else "missing", "key": cell.key}
-        for cell in plan.cells
-    ]
+    cells = [{**cell.id._asdict(), "state": cell.state, "key": cell.key} for cell in plan.cells]
     if as_json:
         print_json({"suite": plan.suite.name, "out": str(out), "cells": cells})
         return
     typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
-        typer.echo(f"  {cell['state']:8}{cell['member']} · {cell['task']} · {cell['variant']}")
+        typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
 
 
 def _print_results(results: RunResults, as_json: bool) -> None:

@@ -189,6 +189,15 @@ class Store:
         except RunError:
             return False
 
+    def holds_another(self, cell_id: CellId | tuple[str, str, str], key: str) -> bool:
+        """Whether writing a cell under this key would replace a complete one of another key."""
+        path = self._path(cell_id, ".json")
+        try:
+            header = _read_header(path) if path.is_file() else None
+        except RunError:
+            return False
+        return header is not None and header.status == "complete" and header.key != key
+
     def headers(self) -> list[CellHeader]:
         """Headers of all cells, complete or failed, by member, task and variant.
 

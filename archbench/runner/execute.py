@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import load_lm
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, RequestError
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
 from archbench.results.frames import RunResults, load_results
@@ -34,6 +34,7 @@ def run_suite(
     families_dirs: Sequence[Path] = (),
     command: str = "",
     quiet: bool = False,
+    overwrite: bool = False,
 ) -> RunResults:
     """Evaluate the cells of a suite that a results folder does not hold yet.
 
@@ -46,6 +47,7 @@ def run_suite(
         families_dirs: The user's own folders of families.
         command: What was typed, for the manifest.
         quiet: Whether nothing is shown while running.
+        overwrite: Whether finished cells of other settings may be replaced.
 
     Returns:
         All results of the run, those of earlier runs of the same suite included.
@@ -53,8 +55,11 @@ def run_suite(
     Raises:
         RequestError: If the suite cannot be run as it is; nothing has been written then.
     """
+    _check_device(suite)
     store = Store(out)
     plan = make_plan(suite, store, families_dirs=families_dirs)
+    if not overwrite:
+        _check_nothing_replaced(plan, out)
     store.check_writable()
     started = datetime.now(UTC).isoformat()
     loaded = _known_from_before(store, plan)
@@ -79,6 +84,44 @@ def run_suite(
             raise
     note(datetime.now(UTC).isoformat())
     return load_results(out)
+
+
+def _check_device(suite: Suite) -> None:
+    """Refuse a device that this machine has not.
+
+    Raises:
+        RequestError: If so; says what there is.
+    """
+    kind, _, index = suite.engine.device.partition(":")
+    if kind in ("auto", "cpu"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    metal = torch.backends.mps.is_available()
+    if metal if kind == "mps" else int(index or 0) < count:
+        return
+    there = ", ".join(["cpu", *(f"cuda:{one}" for one in range(count)), *(["mps"] if metal else [])])
+    raise RequestError(
+        f"{suite.where('engine', 'device')}: this machine has no device '{suite.engine.device}'. It has: "
+        f"{there}; 'auto' takes CUDA where there is one, else the CPU."
+    )
+
+
+def _check_nothing_replaced(plan: Plan, out: Path) -> None:
+    """Refuse a run that would replace finished cells of other settings.
+
+    Raises:
+        RequestError: If there are any.
+    """
+    replaced = [cell.id for cell in plan.cells if cell.replaces]
+    if replaced:
+        cells = "1 finished cell" if len(replaced) == 1 else f"{len(replaced)} finished cells"
+        raise RequestError(
+            f"{out} holds {cells} of other settings, models or data that this run would replace (the first: "
+            f"{replaced[0]}). Name another results folder with --out DIR (from Python: out), or replace them "
+            "with --overwrite (overwrite=True)."
+        )
 
 
 def _run_member(

@@ -48,6 +48,7 @@ class Cell:
         variant: How its items are put.
         key: Digest of everything that could change an answer.
         done: Whether the results folder already holds it, under this key.
+        replaces: Whether running it would replace a complete cell that other settings have given.
     """
 
     member: PlannedMember
@@ -56,11 +57,17 @@ class Cell:
     variant: Variant
     key: str
     done: bool
+    replaces: bool = False
 
     @property
     def id(self) -> CellId:
         """Name of the cell in the results folder."""
         return CellId(self.member.resolved.name, self.task, self.variant.name)
+
+    @property
+    def state(self) -> str:
+        """`done`, `missing`, or `replaced`, where running it replaces what other settings gave."""
+        return "done" if self.done else "replaced" if self.replaces else "missing"
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,11 @@ def make_plan(
         for name, entry in entries.items():
             for variant in variants[name]:
                 key = _key(member, digests[name], variant, suite)
-                done = store.has(CellId(member.resolved.name, name, variant.name), key)
-                cells.append(Cell(member, name, entry, variant, key, done))
+                cell_id = CellId(member.resolved.name, name, variant.name)
+                done = store.has(cell_id, key)
+                # Without the member's files the key is not the one that a run would give.
+                replaces = member.identity is not None and store.holds_another(cell_id, key)
+                cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used)
 

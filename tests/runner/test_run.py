@@ -145,6 +145,25 @@ def test_only_what_a_change_touches_is_run_again(shelf: Path, here: Path) -> Non
     assert missing() == [one for one in everything if one.startswith("recurrence")]
 
 
+def test_finished_cells_of_other_settings_are_not_replaced_unasked(
+    shelf: Path, here: Path, evaluated: list[str]
+) -> None:
+    suite = content(shelf)
+    suite["tasks"]["mmlu"] |= {"formats": ["cloze"], "shots": [0]}
+    archbench.run(suite, quiet=True)
+    before = {path: path.read_bytes() for path in (here / "results").rglob("*.*") if path.is_file()}
+    plan = make_plan(load_suite(suite, ["mmlu.limit=2"]), Store(here / "results/tiny"))
+    assert [cell.state for cell in plan.cells] == ["replaced", "replaced"]
+    evaluated.clear()
+    with pytest.raises(RequestError, match=r"2 finished cells of other settings.*--out DIR.*--overwrite"):
+        archbench.run(suite, overrides=["mmlu.limit=2"], quiet=True)
+    after = {path: path.read_bytes() for path in (here / "results").rglob("*.*") if path.is_file()}
+    assert (evaluated, after) == ([], before)
+    results = archbench.run(suite, overrides=["mmlu.limit=2"], quiet=True, overwrite=True)
+    assert {header.status for header in results.headers} == {"complete"}
+    assert all(header.items < 12 for header in results.headers)
+
+
 def test_a_run_that_is_killed_goes_on(
     shelf: Path,
     here: Path,
@@ -233,7 +252,7 @@ def test_an_untrained_control_is_a_member(shelf: Path, here: Path, evaluated: li
     archbench.run(suite, quiet=True)
     assert evaluated == []
     suite["members"] = {"control": control | {"seed": 1}}
-    archbench.run(suite, quiet=True)
+    archbench.run(suite, quiet=True, overwrite=True)
     assert evaluated == ["load control", *CELLS]
 
 
@@ -285,6 +304,7 @@ def test_a_plan_evaluates_and_writes_nothing(shelf: Path, here: Path) -> None:
     [
         ({"members": {}}, "names no models to evaluate"),
         ({"report": {"baseline": "atention"}}, "Did you mean 'attention'?"),
+        ({"engine": {"device": "cuda:99"}}, "no device 'cuda:99'. It has: cpu"),
         ({"families": ["nothing"]}, "no family 'nothing'"),
         ({"tasks": {"q": {"kind": "mmlu", "data": "./nowhere"}}}, "no such folder"),
     ],
