@@ -49,6 +49,19 @@ def test_the_words_say_what_was_planted(tmp_path: Path) -> None:
     assert "3 comparisons at the 5 % level after Holm's adjustment" in page
 
 
+def test_the_words_call_members_level_that_are(tmp_path: Path) -> None:
+    half = share(0.5)
+    page = build_report(make_run(tmp_path / "2", {"a": half, "b": half}), tmp_path / "out").page.read_text()
+    assert "a and b are exactly level on standard 5-shot (50.0 %)." in page
+    assert "highest on" not in page
+    three = {"a": half, "b": half, "c": share(0.49), "d": share(0.1)}
+    page = build_report(make_run(tmp_path / "4", three), tmp_path / "out").page.read_text()
+    assert (
+        "a and b are exactly level, the highest, on standard 5-shot (50.0 %, not distinguishable from c)."
+        in page
+    )
+
+
 def test_tables_carry_the_same_verdicts_and_full_precision(tmp_path: Path) -> None:
     results = planted(tmp_path / "run")
     build_report(results, tmp_path)
