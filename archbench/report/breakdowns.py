@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from archbench.report.captions import metric_caption
-from archbench.report.findings import Findings, by_cell, short_name, with_half_width
+from archbench.report.findings import Findings, by_cell, short_name, with_interval
 from archbench.report.table import Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import natural
 
@@ -21,10 +21,10 @@ def subjects(findings: Findings) -> Sheet | None:
         rows: list[list[Cell | str]] = []
         for name, count in counts.items():
             cells = [found.get((one, condition.task, condition.variant, name)) for one in findings.members]
-            rows.append([str(name), f"{count:,}", *map(with_half_width, cells)])
+            rows.append([str(name), f"{count:,}", *map(with_interval, cells)])
         if rows:
             title = f"Subjects, {short_name(condition, findings.conditions)}"
-            caption = f"Score in percent ± half the width of its {findings.level} interval."
+            caption = f"Score in percent and, in brackets, its {findings.level} interval."
             columns = [Column("subject", words=True), Column("items"), *map(Column, findings.members)]
             caption = f"{caption} {metric_caption([condition])}"
             tables.append(Table(title, caption, columns, rows, findings.stamp))
@@ -47,12 +47,12 @@ def categories(findings: Findings) -> Sheet | None:
             cell = member, condition.task, condition.variant
             cells = [*(found.get((*cell, name)) for name in names), findings.score(member, condition)]
             label = short_name(condition, findings.conditions) if len(rows) in rules else ""
-            rows.append([label, member, *map(with_half_width, [*cells, averages.get(cell)])])
+            rows.append([label, member, *map(with_interval, [*cells, averages.get(cell)])])
     columns = [Column("condition", words=True), Column("member", words=True)]
     columns += [Column(name, "category") for name in names]
     columns += [Column("questions", "average over"), Column("subjects", "average over")]
     caption = (
-        f"Score in percent ± half the width of its {findings.level} interval. Over questions, every question "
+        f"Score in percent and, in brackets, its {findings.level} interval. Over questions, every question "
         f"weighs the same; over subjects, every subject does. {metric_caption(findings.conditions)}"
     )
     table = Table("Categories", caption, columns, rows, findings.stamp, frozenset(rules))

@@ -214,9 +214,9 @@ def points(fraction: float, signed: bool = False) -> str:
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
-def with_half_width(row: dict[str, Any] | None) -> str:
-    """A score and half the width of its interval, `72.4 ± 1.8`; a dash without a score."""
+def with_interval(row: dict[str, Any] | None) -> str:
+    """A score and its interval, which need not lie evenly around it: `72.4 [68.0, 76.4]`; a dash for none."""
     if row is None or not row["n"]:
         return "—"
-    half = (row["high"] - row["low"]) / 2
-    return points(row["score"]) + ("" if math.isnan(half) else f" ± {points(half)}")
+    known = not (math.isnan(row["low"]) or math.isnan(row["high"]))
+    return points(row["score"]) + (f" [{points(row['low'])}, {points(row['high'])}]" if known else "")

@@ -37,12 +37,15 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
     for index, row in enumerate(table.rows):
         if index in table.rules:
             shown.add_section()
-        cells = [Cell(one) if isinstance(one, str) else one for one in row]
-        shown.add_row(
-            *(
-                Text(one_line(one.text).replace(" ± ", "±") + one.mark, style="bold" if one.bold else "")
-                for one in cells
-            )
-        )
+        shown.add_row(*(_cell(one, column.words) for one, column in zip(row, table.columns, strict=True)))
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
     words = "\n".join(f"• {one_line(sentence)}" for sentence in [*sentences(findings), findings.stamp])
-    return Group(shown, Text(), Text(words))
+    return Group(shown, key, Text(), Text(words))
+
+
+def _cell(one: Cell | str, words: bool) -> Text:
+    cell = Cell(one) if isinstance(one, str) else one
+    text = one_line(cell.text)
+    # An interval stands below its score, so that six columns fit a screen.
+    score, below, interval = (text, "", "") if words else text.partition(" [")
+    return Text(score + cell.mark + below.replace(" ", "\n") + interval, style="bold" if cell.bold else "")

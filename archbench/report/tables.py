@@ -17,7 +17,7 @@ from archbench.report.captions import (
     margins_note,
     metric_caption,
 )
-from archbench.report.findings import Findings, by_cell, heading, points, short_name, with_half_width
+from archbench.report.findings import Findings, by_cell, heading, points, short_name, with_interval
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
@@ -30,11 +30,11 @@ _WHO = (Column("condition", words=True), Column("member", words=True))
 def accuracy(findings: Findings) -> Sheet:
     """Members × conditions, every score with its interval."""
     caption = (
-        f"Score in percent ± half the width of its {findings.level} interval "
+        f"Score in percent and, in brackets, its {findings.level} interval "
         f"({interval_methods(findings.scores)}). {leaders_caption(findings)}"
         f"{items_caption(findings, findings.conditions)} {metric_caption(findings.conditions)}"
     )
-    table = _grid(findings, "Accuracy", caption, findings.conditions, with_half_width, margins_note(findings))
+    table = _grid(findings, "Accuracy", caption, findings.conditions, with_interval, margins_note(findings))
     return Sheet("accuracy", [table], stamped(findings.scores, findings.stamp))
 
 
@@ -66,10 +66,10 @@ def normalisations(findings: Findings) -> Sheet | None:
         for at, member in enumerate(findings.members):
             cells = [found.get((member, condition.task, condition.variant, name)) for name in metrics]
             first = (short_name(condition, findings.conditions), condition.metric) if at == 0 else ("", "")
-            rows.append([first[0], member, *map(with_half_width, cells), first[1]])
+            rows.append([first[0], member, *map(with_interval, cells), first[1]])
     caption = (
         "Score in percent under each way to compare the choices: "
-        f"{', '.join(METRICS.get(name, name) for name in metrics)}. ± half the width of the {findings.level} "
+        f"{', '.join(METRICS.get(name, name) for name in metrics)}. In brackets: the {findings.level} "
         "interval. The last column names the metric that the other tables show."
     )
     columns = [*_WHO, *map(Column, metrics), Column("primary", words=True)]

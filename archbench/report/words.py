@@ -45,20 +45,24 @@ def _scope(findings: Findings) -> list[str]:
 
 
 def _leading(findings: Findings) -> list[str]:
-    said = []
-    for member in findings.members:
-        parts = []
-        for condition, leader in findings.leaders.items():
-            row = findings.score(member, condition)
-            if row is None or leader.members[0] != member:
-                continue
-            level = [*leader.members[1:], *leader.tied]
-            open_to = f", not distinguishable from {listing(level)}" if level else ""
-            parts.append(f"{short_name(condition, findings.conditions)} ({points(row['score'])} %{open_to})")
-        if parts:
-            verb = "scores highest on" if len(findings.members) > 1 else "scores on"
-            said.append(f"{member} {verb} {listing(parts)}.")
-    return said
+    groups: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for condition, leader in findings.leaders.items():
+        row = findings.score(leader.members[0], condition)
+        if row is None:
+            continue
+        open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
+        part = f"{short_name(condition, findings.conditions)} ({points(row['score'])} %{open_to})"
+        scored = [one for one in findings.members if findings.score(one, condition)]
+        groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
+    # In the order of the members; a member's own conditions come before those that it shares.
+    order = sorted(groups, key=lambda key: (findings.members.index(key[0][0]), len(key[0])))
+    return [f"{listing(members)} {verb} {listing(groups[members, verb])}." for members, verb in order]
+
+
+def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
+    if len(best) > 1:
+        return "are exactly level" + (", the highest," if len(scored) > len(best) else "") + " on"
+    return "scores highest on" if len(members) > 1 else "scores on"
 
 
 def _against_baseline(findings: Findings) -> list[str]:

@@ -28,8 +28,8 @@ FORMATS = {
 HOSTILE = "a_b & 50% | <script>alert(1)</script> [x](http://evil) $y$ `c` \n# d {e} ^~\\"
 
 
-def shown(results: RunResults, settings: ReportSettings | None = None) -> str:
-    console = Console(width=300, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+def shown(results: RunResults, settings: ReportSettings | None = None, width: int = 300) -> str:
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     console.print(summary(results, settings))
     console.file.close()
     return console.export_text()
@@ -49,6 +49,19 @@ def test_the_words_say_what_was_planted(tmp_path: Path) -> None:
     assert "3 comparisons at the 5 % level after Holm's adjustment" in page
 
 
+def test_the_words_call_members_level_that_are(tmp_path: Path) -> None:
+    half = share(0.5)
+    page = build_report(make_run(tmp_path / "2", {"a": half, "b": half}), tmp_path / "out").page.read_text()
+    assert "a and b are exactly level on standard 5-shot (50.0 %)." in page
+    assert "highest on" not in page
+    three = {"a": half, "b": half, "c": share(0.49), "d": share(0.1)}
+    page = build_report(make_run(tmp_path / "4", three), tmp_path / "out").page.read_text()
+    assert (
+        "a and b are exactly level, the highest, on standard 5-shot (50.0 %, not distinguishable from c)."
+        in page
+    )
+
+
 def test_tables_carry_the_same_verdicts_and_full_precision(tmp_path: Path) -> None:
     results = planted(tmp_path / "run")
     build_report(results, tmp_path)
@@ -59,7 +72,8 @@ def test_tables_carry_the_same_verdicts_and_full_precision(tmp_path: Path) -> No
     pd.testing.assert_series_equal(data["p"], results.differences()["p"])
     assert data["match"].unique().tolist() == ["not audited."]
     accuracy = (tmp_path / "tables" / "accuracy.md").read_text()
-    assert "| B | **60.0 ± 2.8** |" in accuracy
+    assert r"| B | **60.0 \[57.2, 62.7\]** |" in accuracy
+    assert "in brackets, its 95 % interval (Wilson's)" in accuracy
     assert "| guessing | 25.0 |" in accuracy
     assert "n = 1,200 items in every column" in accuracy
 
@@ -67,9 +81,9 @@ def test_tables_carry_the_same_verdicts_and_full_precision(tmp_path: Path) -> No
 def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path) -> None:
     build_report(make_run(tmp_path / "run", {"a": share(0.5), "b": share(0.51), "c": share(0.2)}), tmp_path)
     table = (tmp_path / "tables" / "accuracy.md").read_text()
-    assert re.search(r"\| a \| 50\.0 ± 4\.9† \|", table)
-    assert re.search(r"\| b \| \*\*51\.0 ± 4\.9\*\* \|", table)
-    assert re.search(r"\| c \| 20\.0 ± \d\.\d \|", table)
+    assert re.search(r"\| a \| 50\.0 \\\[45\.1, 54\.9\\\]† \|", table)
+    assert re.search(r"\| b \| \*\*51\.0 \\\[46\.1, 55\.9\\\]\*\* \|", table)
+    assert re.search(r"\| c \| 20\.0 \\\[16\.4, 24\.2\\\] \|", table)
     assert "†: not distinguishable from it" in table
 
 
@@ -191,12 +205,27 @@ def check_latex(text: str) -> None:
 def test_the_screen_shows_table_and_words(tmp_path: Path) -> None:
     results = planted(tmp_path)
     text = shown(results)
-    assert re.search(r"B\s+60\.0±2\.8", text)
+    assert re.search(r"B\s+60\.0 *\n\s+\[57\.2, 62\.7\]", text)
+    assert "in brackets, its 95 % interval" in text
     assert "• B scores highest" in text
     assert "• Match: not audited." in text
     assert "Compared with B" in shown(results, ReportSettings(baseline="B"))
     with pytest.raises(RequestError, match="no member 'Z'"):
         summary(results, ReportSettings(baseline="Z"))
+
+
+def test_six_conditions_fit_a_screen(tmp_path: Path) -> None:
+    members = {"transformer": share(0.5), "mamba": share(0.51)}
+    text = shown(make_run(tmp_path, members, n=400, conditions=FORMATS), width=100)
+    assert re.search(r"transformer( +50\.0†){6}", text)
+    assert re.search(r"\n( +\[45\.1, 54\.9\]){6}", text)
+
+
+def test_an_interval_at_the_end_of_the_scale_is_shown_as_it_lies(tmp_path: Path) -> None:
+    build_report(make_run(tmp_path / "run", {"a": share(1), "b": share(0)}, n=2), tmp_path)
+    table = (tmp_path / "tables" / "accuracy.md").read_text()
+    assert r"100.0 \[34.2, 100.0\]" in table
+    assert r"0.0 \[0.0, 65.8\]" in table
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

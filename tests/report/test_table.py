@@ -19,7 +19,7 @@ SHEET = Sheet(
     [
         Table(
             title="Small",
-            caption="Score in percent ± half the width of its 95 % interval.",
+            caption="Score in percent and, in brackets, its 95 % interval.",
             columns=[
                 Column("member", words=True),
                 Column("0-shot", "standard"),
@@ -27,7 +27,12 @@ SHEET = Sheet(
                 Column("n"),
             ],
             rows=[
-                ["transformer_1", Cell("72.4 ± 1.8", bold=True), Cell("70.0 ± 1.9", mark="†"), "1,200"],
+                [
+                    "transformer_1",
+                    Cell("72.4 [70.6, 74.1]", bold=True),
+                    Cell("70.0 [68.0, 71.8]", mark="†"),
+                    "1,200",
+                ],
                 ["[a] & b | <c>", "−0.3", "—", "7"],
                 ["guessing", "25.0", "25.0", ""],
             ],
