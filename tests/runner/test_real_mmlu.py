@@ -22,13 +22,13 @@ from archbench.tasks.mmlu.entry import MmluEntry
 SUBJECTS = ["anatomy"]
 MODELS = {
     "llama": {
-        "model_type": "llama", "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4,
+        "model_type": "llama", "hidden_size": 160, "intermediate_size": 432, "num_hidden_layers": 4,
         "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 4096,
     },
     "hybrid": {
-        "model_type": "nemotron_h", "pattern": "M-M-*-M-", "hidden_size": 256, "intermediate_size": 768,
-        "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32, "mamba_num_heads": 16,
-        "mamba_head_dim": 32, "ssm_state_size": 64, "n_groups": 2, "chunk_size": 64,
+        "model_type": "nemotron_h", "pattern": "M-M-*-M-", "hidden_size": 160, "intermediate_size": 480,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 20, "mamba_num_heads": 10,
+        "mamba_head_dim": 32, "ssm_state_size": 32, "n_groups": 2, "chunk_size": 64,
         "max_position_embeddings": 4096,
     },
 }  # fmt: skip
