@@ -46,7 +46,7 @@ def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
     asked = f"pattern: {{layers: {layers}, attention: {attention:g}, mlp: {mlp:g}}}"
     if not 0 < layers <= _MOST_LAYERS or not 0 <= attention <= 1 or not 0 <= mlp <= 1:
         raise RequestError(
-            f"{asked}: layers must be a number from 1 to {_MOST_LAYERS}, attention and mlp shares from 0 to 1."
+            f"{asked}: layers must lie in 1…{_MOST_LAYERS}, attention and mlp are shares, 0 to 1."
         )
     attentions, mlps = round(layers * attention), round(layers * mlp)
     others = layers - attentions
@@ -101,10 +101,10 @@ def expand_pattern(pattern: Any) -> str:
     if not isinstance(pattern, str) or not pattern or set(pattern) - set(KINDS):
         unknown = sorted(set(pattern) - set(KINDS)) if isinstance(pattern, str) else []
         raise RequestError(
-            f"architecture: pattern {pattern!r} must be made of {' '.join(KINDS)} (Mamba, attention, MLP, mixture "
-            "of experts), one letter a layer"
+            f"architecture: pattern {pattern!r} must be made of {' '.join(KINDS)} (Mamba, attention, MLP, "
+            "mixture of experts), one letter a layer"
             + (f"; it holds {' '.join(map(repr, unknown))}." if unknown else ".")
-            + " Or give shares, {layers: 56, attention: 0.08, mlp: 0.5}, or a block, {block: M-*-, repeat: 4}."
+            + " Or give shares, {layers: 56, attention: 0.08, mlp: 0.5}, or {block: M-*-, repeat: 4}."
         )
     return pattern
 
@@ -114,8 +114,8 @@ def _written_out(pattern: Mapping[str, Any]) -> str:
     for key in pattern:
         if key not in keys:
             raise RequestError(
-                f"architecture: a pattern with {' and '.join(sorted(keys & pattern.keys())) or 'keys'} has no "
-                f"key '{key}'. {did_you_mean(str(key), keys, label='Its keys')}"
+                f"architecture: such a pattern has no key '{key}'. "
+                + did_you_mean(str(key), keys, label="Its keys")
             )
     numbers = {key: value for key, value in pattern.items() if key != "block"}
     for key, value in numbers.items():
@@ -126,11 +126,13 @@ def _written_out(pattern: Mapping[str, Any]) -> str:
         repeat = numbers.get("repeat", 1)
         if not isinstance(pattern.get("block"), str) or not 1 <= repeat <= _MOST_LAYERS:
             raise RequestError(
-                'architecture: a block pattern needs a block and how often it comes: {block: "M-*-", repeat: 4}.'
+                "architecture: such a pattern needs a block and how often it comes: "
+                '{block: "M-*-", repeat: 4}.'
             )
         return str(pattern["block"]) * repeat
     if "layers" not in numbers:
         raise RequestError(
-            "architecture: a pattern by shares needs the number of layers: {layers: 56, attention: 0.08, mlp: 0.5}."
+            "architecture: a pattern by shares needs the number of layers: "
+            "{layers: 56, attention: 0.08, mlp: 0.5}."
         )
     return allocate(**numbers)
