@@ -66,6 +66,8 @@ class Suite(YamlModel):
         engine: How models are run.
         report: What the report shows.
         seed: Seed of everything random.
+        allow_unmatched: Whether members that are not matched may be compared; tables then say that they are
+            not (docs/matching.md).
     """
 
     name: Name
@@ -76,6 +78,7 @@ class Suite(YamlModel):
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
     seed: int = 0
+    allow_unmatched: bool = False
 
     @field_validator("families", mode="before")
     @classmethod

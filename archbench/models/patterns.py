@@ -129,7 +129,7 @@ def _written_out(pattern: Mapping[str, Any]) -> str:
                 "architecture: such a pattern needs a block and how often it comes: "
                 '{block: "M-*-", repeat: 4}.'
             )
-        return str(pattern["block"]) * repeat
+        return str(pattern["block"]) * int(repeat)
     if "layers" not in numbers:
         raise RequestError(
             "architecture: a pattern by shares needs the number of layers: "

@@ -67,21 +67,21 @@ def recognise(module: nn.Module, config: Any) -> Part | None:
         The part, or None where it is a container of parts, a norm, or nothing known.
     """
     name = type(module).__name__
-    children = dict(module.named_children())
+    children: dict[str, Any] = dict(module.named_children())
     if "A_log" in module._parameters:
         return _state_space(module, children)
     if "ShortConv" in name and "conv" in children:
         return Part("short_conv", state=_conv_state(children["conv"]))
     if "rg_lru" in children and "conv_1d" in children:
-        conv: Any = children["conv_1d"]
+        conv = children["conv_1d"]
         width = conv.weight.shape[0]
         # Per element of the state: two gates of which the products are projections; a·h + √(1 - a²)·x.
         return Part("rg_lru", state=width + width * (conv.weight.shape[-1] - 1), scan_flops=5 * width)
     if name == "RwkvSelfAttention":
-        width = int(children["key"].weight.shape[0])  # type: ignore[union-attr,arg-type]
+        width = int(children["key"].weight.shape[0])
         return Part("rwkv", state=4 * width, scan_flops=12 * width)
     if name == "RwkvFeedForward":
-        return Part("rwkv_ffn", state=int(children["key"].weight.shape[1]))  # type: ignore[union-attr,arg-type]
+        return Part("rwkv_ffn", state=int(children["key"].weight.shape[1]))
     if _ATTENTION.search(name):
         return None if _NO_PLAIN_ATTENTION.search(name) else _attention(module, children, config)
     if any(has_experts(one) for one in (module, *children.values())):

@@ -81,7 +81,7 @@ def test_every_way_to_write_a_pattern(pattern: Any, written_out: str) -> None:
         ({"attention": 0.5}, "number of layers"),
         ({"layers": "many"}, "pattern.layers is 'many'"),
         ({"layers": True}, "expected a number"),
-        ({"layers": 4, "attention": 1.5}, "shares from 0 to 1"),
+        ({"layers": 4, "attention": 1.5}, "shares, 0 to 1"),
         ({"layers": 4, "attention": 0.75, "mlp": 0.5}, "more than 4"),
     ],
 )
