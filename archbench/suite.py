@@ -87,6 +87,8 @@ class Suite(YamlModel):
         engine: How models are run.
         report: What the report shows.
         seed: Seed of everything random, from 0 to 2**32 - 1, which is what NumPy takes.
+        allow_unmatched: Whether members that are not matched may be compared; tables then say that they are
+            not (docs/matching.md).
     """
 
     name: Name
@@ -97,6 +99,7 @@ class Suite(YamlModel):
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    allow_unmatched: bool = False
 
     @field_validator("families", mode="before")
     @classmethod

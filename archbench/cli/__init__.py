@@ -1,4 +1,4 @@
-"""The command line: `archbench run | report | list | show | train`.
+"""The command line: `archbench run | report | list | show | train | audit`.
 
 Nothing heavy is imported here or at the top of a command's file, so that `archbench --help` answers at once.
 """

@@ -65,13 +65,21 @@ def run(
         bool,
         typer.Option("--overwrite", help="Replace finished cells of other settings instead of refusing."),
     ] = False,
+    allow_unmatched: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unmatched",
+            help="Compare members that nothing shows or declares to be matched; every table says so.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
     from archbench.results.store import Store
     from archbench.suite import load_suite
 
-    loaded = load_suite(suite, overrides or ())
+    consent = ["allow_unmatched=true"] if allow_unmatched else []
+    loaded = load_suite(suite, [*(overrides or ()), *consent])
     out = out or Path("results") / loaded.name
     if dry_run:
         from archbench.runner.plan import make_plan

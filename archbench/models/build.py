@@ -1,9 +1,9 @@
 """Untrained transformers models from the `architecture` block of a family file.
 
 architecture:
-model_type: nemotron_h
-pattern: M-*-          # for model types that place their layers one by one
-hidden_size: 64
+  model_type: nemotron_h
+  pattern: M-*-        # for model types that place their layers one by one; see `archbench.models.patterns`
+  hidden_size: 64
 """
 
 from __future__ import annotations
@@ -13,22 +13,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.patterns import KINDS, expand_pattern
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
-
-_LAYERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
-
-
-def _layer_list(pattern: str) -> list[str]:
-    unknown = sorted(set(pattern) - set(_LAYERS))
-    if unknown or not pattern:
-        raise RequestError(
-            f"architecture: pattern '{pattern}' must be made of {' '.join(_LAYERS)} "
-            "(Mamba-2, attention, MLP, mixture of experts), one letter a layer"
-            + (f"; it holds {' '.join(map(repr, unknown))}." if unknown else ".")
-        )
-    return [_LAYERS[letter] for letter in pattern]
 
 
 def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = None) -> PretrainedConfig:
@@ -36,7 +24,7 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
 
     Args:
         architecture: `model_type`, any field of that type's configuration, and for `nemotron_h`
-            optionally `pattern` in place of the list of layers.
+            optionally `pattern` in place of the list of layers (`archbench.models.patterns`).
         vocab_size: Entries of the tokenizer; taken where `architecture` does not say.
 
     Returns:
@@ -44,7 +32,7 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
 
     Raises:
         RequestError: the model type or a field is unknown to the installed transformers, or its
-            configuration refuses a value.
+            configuration or the pattern refuses a value.
     """
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
@@ -63,8 +51,8 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         | set(config_class().to_dict())
         | set(config_class.attribute_map)
     ) - {"self", "kwargs"}
-    if "layers_block_type" in known and "pattern" in fields:
-        fields["layers_block_type"] = _layer_list(str(fields.pop("pattern")))
+    if model_type == "nemotron_h" and "pattern" in fields:
+        fields["layers_block_type"] = [KINDS[letter] for letter in expand_pattern(fields.pop("pattern"))]
     for field in fields:
         if field not in known:
             raise RequestError(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from archbench.registry.contract import Claim, Contract, FieldName
 from archbench.schema import Name, YamlModel
 
 
@@ -22,6 +23,7 @@ class Member(BaseModel):
         tokenizer: Folder or hub id of the tokenizer, where the model or family does not bring one.
         init: `trained` reads weights; `random` builds the architecture untrained, as a control.
         seed: Seed of the weights of a `random` member.
+        declared: What a model card or paper says of a field of the match contract (docs/matching.md).
         notes: Anything a reader of a report should know about this member.
     """
 
@@ -35,6 +37,7 @@ class Member(BaseModel):
     tokenizer: str | None = None
     init: Literal["trained", "random"] = "trained"
     seed: int = 0
+    declared: dict[FieldName, Claim] = Field(default_factory=dict)
     notes: str | None = None
 
     @field_validator("architecture")
@@ -100,8 +103,9 @@ class Family(YamlModel):
         tokenizer: Folder (relative to the file) or hub id, shared by the members.
         data: Training data, shared by the members.
         budget: Training budget of each member.
-        controlled: What was held equal.
-        varies: What the members differ in.
+        controlled: What was held equal, in words.
+        varies: What the members differ in, in words.
+        match: The contract that an audit checks (docs/matching.md).
         recipe: How `archbench train` makes the members; its keys belong to the training room.
         items: Evaluation data that come with the family: task kind -> folder relative to the file.
         members: The models.
@@ -116,6 +120,7 @@ class Family(YamlModel):
     budget: Budget = Budget()
     controlled: list[str] = Field(default_factory=list)
     varies: list[str] = Field(default_factory=list)
+    match: Contract = Contract()
     recipe: dict[str, Any] | None = None
     items: dict[str, str] = Field(default_factory=dict)
     members: dict[Name, Member] = Field(min_length=1)

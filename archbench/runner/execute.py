@@ -20,6 +20,7 @@ from archbench.results.header import CellHeader
 from archbench.results.store import Store
 from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.manifest import manifest
+from archbench.runner.match import check_match
 from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
 from archbench.suite import EngineSettings, Suite
@@ -53,19 +54,21 @@ def run_suite(
         All results of the run, those of earlier runs of the same suite included.
 
     Raises:
-        RequestError: If the suite cannot be run as it is; nothing has been written then.
+        RequestError: If the suite cannot be run as it is, or its members are not matched and the suite does
+            not allow that; nothing has been written then.
     """
     _check_device(suite)
     store = Store(out)
     plan = make_plan(suite, store, families_dirs=families_dirs)
     if not overwrite:
         _check_nothing_replaced(plan, out)
+    match = check_match(plan)
     store.check_writable()
     started = datetime.now(UTC).isoformat()
     loaded = _known_from_before(store, plan)
 
     def note(finished: str | None) -> None:
-        content = manifest(plan, loaded, command=command, started=started)
+        content = manifest(plan, match, loaded, command=command, started=started)
         store.write_manifest(content | {"finished": finished})
 
     note(None)

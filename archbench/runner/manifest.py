@@ -11,19 +11,20 @@ from typing import Any
 
 from archbench import __version__
 from archbench.engine import ENGINE_VERSION
-from archbench.registry import Family
+from archbench.runner.match import Match
 from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
 
 _PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
 
 
 def manifest(
-    plan: Plan, loaded: Mapping[str, Mapping[str, Any]], *, command: str, started: str
+    plan: Plan, match: Match, loaded: Mapping[str, Mapping[str, Any]], *, command: str, started: str
 ) -> dict[str, Any]:
     """The manifest of a run.
 
     Args:
         plan: What is run.
+        match: What the audit of its members found.
         loaded: What loading a member told, by its name: `fingerprint`, `parameters`.
         command: What was typed.
         started: When the run began, ISO 8601.
@@ -40,7 +41,9 @@ def manifest(
         "seed": suite.seed,
         "started": started,
         "finished": None,
-        "match": match_statement(plan),
+        "match": match.lines,
+        "verdict": match.verdict,
+        "audits": [audit.as_dict() for audit in match.audits],
         "members": [_member(one) | dict(loaded.get(one.resolved.name, {})) for one in plan.members],
         "conditions": _conditions(plan),
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
@@ -48,34 +51,6 @@ def manifest(
         "hardware": hardware(),
         "suite": suite.model_dump(mode="json"),
     }
-
-
-def match_statement(plan: Plan) -> list[str]:
-    """What is declared about how comparable the members are, one sentence per group of them.
-
-    Nothing is audited here: a family's word is passed on as its word.
-    """
-    told = []
-    for name, family in plan.families.items():
-        told.append(f"{name}: {_declared(family)}")
-    free = [one.resolved.name for one in plan.members if one.resolved.family is None]
-    if free:
-        who = ", ".join(free)
-        told.append(f"{who}: no family declares {'them' if len(free) > 1 else 'it'} matched with anything")
-    if len(plan.families) > 1:
-        told.append(f"nothing declares the families {', '.join(plan.families)} matched with one another")
-    return told
-
-
-def _declared(family: Family) -> str:
-    parts = []
-    if family.controlled:
-        parts.append("controlled: " + ", ".join(family.controlled))
-    if family.varies:
-        parts.append("varies: " + ", ".join(family.varies))
-    if not parts:
-        return "the family file does not say what was held equal"
-    return f"declared matched by the family file ({'; '.join(parts)}); not audited"
 
 
 def _member(member: PlannedMember) -> dict[str, Any]:

@@ -162,6 +162,7 @@ def _train(
         vocab_size=len(material.tokenizer),
         digest=digest,
         report=report,
+        tokenizer=material.digest,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from archbench.errors import RequestError
+from archbench.registry.evidence import recipe_digest
 
 
 class Corpus(BaseModel):
@@ -90,8 +89,7 @@ class Recipe(BaseModel):
         Returns:
             sha256 over the recipe, the architecture and the tokenizer, in hex.
         """
-        whole = {"recipe": self.model_dump(), "architecture": dict(architecture), "tokenizer": tokenizer}
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        return recipe_digest(self.model_dump(), architecture, tokenizer)
 
 
 def parse_recipe(recipe: Mapping[str, Any], where: str) -> Recipe:

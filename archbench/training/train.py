@@ -53,6 +53,10 @@ class TrainResult(BaseModel):
         recipe: Digest of recipe, architecture and tokenizer.
         data: Chained digest of every batch read; equal for all members of a family.
         curve: (step, mean training loss since the point before).
+        recipe_fields: The recipe, whole; with the next two what the digest `recipe` is over, so that an audit
+            can tell two recipes apart by field. None in records that older versions wrote.
+        architecture: The architecture block.
+        tokenizer: Digest of the tokenizer.
     """
 
     member: str
@@ -68,6 +72,9 @@ class TrainResult(BaseModel):
     recipe: str
     data: str
     curve: list[tuple[int, float]]
+    recipe_fields: dict[str, Any] | None = None
+    architecture: dict[str, Any] | None = None
+    tokenizer: str | None = None
 
 
 def finished_result(folder: Path, recipe: str) -> TrainResult | None:
@@ -91,6 +98,7 @@ def train_member(
     vocab_size: int,
     digest: str,
     report: Report,
+    tokenizer: str | None = None,
 ) -> TrainResult:
     """Train a member to the end, resuming where an earlier sitting stopped.
 
@@ -104,6 +112,7 @@ def train_member(
         vocab_size: Entries of the tokenizer.
         digest: `Recipe.digest` of this member; a state left by another recipe is not resumed from.
         report: Told of every step.
+        tokenizer: Digest of the tokenizer, for the record.
 
     Returns:
         The record, which also lies in `folder/training.json`.
@@ -135,6 +144,9 @@ def train_member(
         recipe=digest,
         data=progress.data,
         curve=progress.losses,
+        recipe_fields=recipe.model_dump(mode="json"),
+        architecture=dict(architecture),
+        tokenizer=tokenizer,
     )
     _publish(model if finite else None, folder, result)
     shutil.rmtree(state.parent)

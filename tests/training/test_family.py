@@ -57,6 +57,7 @@ def test_what_training_leaves_is_a_families_folder_that_a_suite_runs_on(
         "name": "s",
         "families": ["tiny"],
         "tasks": {"mmlu": {"kind": "mmlu", "data": "tiny", "shots": [0], "formats": ["cloze"], "limit": 3}},
+        "allow_unmatched": True,
     }
     results = archbench.run(suite, tmp_path / "run", families=[trained], quiet=True)
     assert sorted(results.scores()["member"]) == ["hybrid", "llama"]

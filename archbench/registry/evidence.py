@@ -1,0 +1,193 @@
+"""What a member's tokenizer and training record prove.
+
+`archbench train` leaves `training.json` beside the weights. Its `recipe` is a digest over recipe,
+architecture and tokenizer, and the weights carry the same digest in their header: a record is believed as
+far as the digest can be computed again, from the record's own parts or (in records that name none) from
+the family file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archbench.registry.contract import Evidence, FieldName
+from archbench.registry.weights import Header
+
+RECORD = "training.json"
+
+_OF_FIELD: dict[str, FieldName] = {
+    "tokens": "tokens",
+    "sequence_length": "sequence_length",
+    "batch_sequences": "optimizer",
+    "betas": "optimizer",
+    "weight_decay": "optimizer",
+    "clip": "optimizer",
+    "learning_rate": "schedule",
+    "final_learning_rate": "schedule",
+    "warmup": "schedule",
+    "seed": "seed",
+}
+"""Which field of the contract a setting of the recipe belongs to; those not named are `other`."""
+
+RECIPE_FIELDS: tuple[FieldName, ...] = (
+    "data",
+    "data_order",
+    "tokenizer",
+    "tokens",
+    "sequence_length",
+    "optimizer",
+    "schedule",
+    "seed",
+    "other",
+)
+
+
+def recipe_digest(recipe: Mapping[str, Any], architecture: Mapping[str, Any], tokenizer: str) -> str:
+    """Identify what a member is trained from.
+
+    Args:
+        recipe: The whole recipe, defaults filled in.
+        architecture: The member's architecture block.
+        tokenizer: Digest of the tokenizer.
+
+    Returns:
+        sha256 over the three in canonical JSON, in hex.
+    """
+    whole = {"recipe": dict(recipe), "architecture": dict(architecture), "tokenizer": tokenizer}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Digest of everything in a folder's tokenizer that decides how a text is encoded (sha256, hex)."""
+    rules = folder / "tokenizer.json"
+    if rules.is_file():
+        from tokenizers import Tokenizer
+
+        return hashlib.sha256(Tokenizer.from_file(str(rules)).to_str().encode()).hexdigest()
+    digest = hashlib.sha256()
+    for name in ("tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"):
+        if (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:
+    """Settings of a recipe by the field of the contract that they belong to."""
+    found: dict[FieldName, dict[str, Any]] = {name: {} for name in RECIPE_FIELDS}
+    for key, value in recipe.items():
+        if key == "corpus" and isinstance(value, Mapping):
+            for part, one in value.items():
+                found["data_order" if part == "stream_seed" else "data"][part] = one
+        else:
+            found[_OF_FIELD.get(key, "other")][key] = value
+    return found
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The training record of a folder; None where there is none."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("recipe"), str) else None
+
+
+def field_value(recipe: Mapping[str, Any], field: FieldName) -> str:
+    """What members are compared by in one field of their recipes.
+
+    A number where the field is one number; of the tokens those that are read, in whole batches.
+    """
+    if field == "tokens" and {"sequence_length", "batch_sequences"} <= recipe.keys():
+        batch = recipe["sequence_length"] * recipe["batch_sequences"]
+        return str(max(1, recipe["tokens"] // batch) * batch)
+    settings = by_field(recipe)[field]
+    return str(settings[field]) if list(settings) == [field] else _text(settings)
+
+
+def recipe_evidence(
+    record: Mapping[str, Any],
+    header: Header,
+    *,
+    recipe: Mapping[str, Any] | None,
+    architecture: Mapping[str, Any] | None,
+    tokenizer: str | None,
+) -> tuple[dict[FieldName, Evidence], str | None]:
+    """What a training record proves about the fields of its recipe.
+
+    Args:
+        record: The record.
+        header: Of the weights beside it.
+        recipe: The family file's recipe, defaults filled in.
+        architecture: The family file's architecture of this member.
+        tokenizer: Digest of the tokenizer that the member is evaluated with.
+
+    Returns:
+        Evidence by field, and how the architecture trained differs from the family file's (None: it does
+        not).
+    """
+    for key, name in (("archbench_recipe", "recipe"), ("archbench_data", "data")):
+        if header.metadata.get(key) != record.get(name):
+            said = (
+                f"the weights' header and {RECORD} disagree on the digest of the {name}: "
+                "the record is of other weights"
+            )
+            return {field: Evidence("differs", note=said) for field in RECIPE_FIELDS}, said
+    trained = _trained_from(record, recipe, architecture, tokenizer)
+    if trained is None:
+        said = (
+            f"trained by another recipe, architecture or tokenizer than the family file's (digest "
+            f"{str(record['recipe'])[:12]}), and the record does not name its parts"
+        )
+        return {field: Evidence("differs", note=said) for field in RECIPE_FIELDS}, said
+    settings, built, spelled = trained
+    found: dict[FieldName, Evidence] = {}
+    for field in RECIPE_FIELDS:
+        text = field_value(settings, field)
+        found[field] = Evidence("verified", text, f"recipe digest {str(record['recipe'])[:12]}")
+    # Rounded down to whole batches, and less where training diverged: what was read, not what was planned.
+    found["tokens"] = Evidence("verified", str(record.get("tokens")), "counted by the training record")
+    stream = str(record.get("data"))
+    order = _text(by_field(settings)["data_order"] | {"digest": stream})
+    found["data_order"] = Evidence("verified", order, f"data-stream digest {stream[:12]}")
+    if tokenizer is not None and spelled != tokenizer:
+        found["tokenizer"] = Evidence(
+            "differs", spelled, "evaluated with another tokenizer than it was trained with"
+        )
+    else:
+        found["tokenizer"] = Evidence("verified", spelled, f"tokenizer digest {spelled[:12]}")
+    if record.get("outcome") != "finished":
+        found["tokens"] = Evidence("differs", str(record.get("tokens")), f"training {record.get('outcome')}")
+    wrong = None
+    if architecture is not None and _text(built) != _text(architecture):
+        keys = sorted(key for key in {*built, *architecture} if built.get(key) != architecture.get(key))
+        wrong = f"trained with another architecture than the family file's: {', '.join(keys)}"
+    return found, wrong
+
+
+def _trained_from(
+    record: Mapping[str, Any],
+    recipe: Mapping[str, Any] | None,
+    architecture: Mapping[str, Any] | None,
+    tokenizer: str | None,
+) -> tuple[Mapping[str, Any], Mapping[str, Any], str] | None:
+    """Recipe, architecture and tokenizer that give the record's digest; None where none do."""
+    own = record.get("recipe_fields"), record.get("architecture"), record.get("tokenizer")
+    tries: list[tuple[Any, Any, Any]] = [own]
+    if recipe is not None:
+        tries += [
+            (recipe, architecture, tokenizer),
+            ({**recipe, "tokens": record.get("tokens")}, architecture, tokenizer),
+        ]
+    for settings, built, spelled in tries:
+        whole = isinstance(settings, Mapping) and isinstance(built, Mapping) and isinstance(spelled, str)
+        if whole and recipe_digest(settings, built, spelled) == record["recipe"]:
+            return settings, built, spelled
+    return None
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

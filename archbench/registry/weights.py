@@ -1,0 +1,211 @@
+"""What a member's weights and configuration say, read by their headers: nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archbench.errors import RequestError
+from archbench.registry.contract import Evidence
+from archbench.registry.family import Member
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from archbench.models.sizes import Sizes
+
+_LARGEST_HEADER = 100_000_000
+_BUFFERS = ("inv_freq", "masked_bias", ".attention.bias", ".attn.bias")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What of a member is at hand.
+
+    Attributes:
+        weights: Folder of configuration and weights; None where they are not there (or random).
+        tokenizer: Folder of the tokenizer; None where it is not there.
+    """
+
+    weights: Path | None = None
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the safetensors files of a folder say without being loaded.
+
+    Attributes:
+        shapes: Shape of every tensor, by name.
+        metadata: Free text of the files' headers, merged.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in all tensors."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+
+def read_header(folder: Path) -> Header | None:
+    """Headers of a folder's safetensors files; None where there are none or they cannot be read."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    metadata: dict[str, str] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with file.open("rb") as stream:
+                size = int.from_bytes(stream.read(8), "little")
+                if not 0 < size < _LARGEST_HEADER:
+                    return None
+                header = json.loads(stream.read(size))
+        except (OSError, ValueError):
+            return None
+        metadata |= header.pop("__metadata__", {})
+        shapes |= {name: tuple(one["shape"]) for name, one in header.items()}
+    return Header(shapes, metadata) if shapes else None
+
+
+def member_config(
+    member: Member, files: Files, recipe: Mapping[str, Any] | None
+) -> tuple[PretrainedConfig | None, str | None]:
+    """The configuration that says what a member is: that of its weights, else its architecture block's.
+
+    Returns:
+        The configuration, and what is wrong with it.
+    """
+    from transformers import AutoConfig
+
+    from archbench.models.build import build_config
+
+    vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
+    if files.weights is not None:
+        try:
+            return AutoConfig.from_pretrained(files.weights, trust_remote_code=False), None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"the configuration beside the weights cannot be read ({error})"
+    if member.architecture is None:
+        return None, None
+    try:
+        return build_config(member.architecture, vocab_size=vocabulary), None
+    except RequestError as error:
+        return None, str(error)
+
+
+def _vocabulary(tokenizer: Path | None) -> int | None:
+    rules = tokenizer / "tokenizer.json" if tokenizer else None
+    if rules is None or not rules.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    return int(Tokenizer.from_file(str(rules)).get_vocab_size())
+
+
+def member_sizes(config: PretrainedConfig | None) -> Sizes | None:
+    """Sizes of a member; None where nothing says what it is."""
+    from archbench.models.sizes import config_sizes
+
+    if config is None:
+        return None
+    try:
+        return config_sizes(config)
+    except RequestError:
+        return None
+
+
+def figures(sizes: Sizes | None, length: int, contexts: Sequence[int]) -> dict[str, float | None]:
+    """Sizes and costs of a member; bytes in 16 bit, for one sequence.
+
+    Args:
+        sizes: Its sizes; None where they are not known.
+        length: Training window, in tokens, for the FLOPs per trained token.
+        contexts: Lengths, in tokens, that bytes of cache are told at.
+    """
+    names = ["parameters", "non_embedding", "active", "flops", "state_bytes"]
+    found: dict[str, float | None] = dict.fromkeys([*names, *(f"kv_bytes@{one}" for one in contexts)])
+    if sizes is not None:
+        found |= {
+            "parameters": sizes.parameters,
+            "non_embedding": sizes.non_embedding,
+            "active": sizes.active,
+            "flops": sizes.training_flops(length),
+            "state_bytes": sizes.state_bytes(),
+        }
+        found |= {f"kv_bytes@{one}": sizes.kv_bytes(one) for one in contexts}
+    return found
+
+
+def architecture_evidence(
+    member: Member, header: Header | None, config: PretrainedConfig | None, said: Evidence
+) -> Evidence:
+    """Whether the weights are those of the configuration beside them, and of the architecture declared.
+
+    Args:
+        member: The member.
+        header: Of its weights; None where they are not at hand.
+        config: Its configuration; None where nothing says what it is.
+        said: What is declared of its architecture.
+    """
+    from archbench.models.build import build_config
+    from archbench.models.sizes import meta_model
+
+    if config is None:
+        return said
+    identity = json.dumps(config.to_diff_dict(), sort_keys=True, default=str)
+    if header is None:
+        url = said.url if said.status == "declared" else None
+        return Evidence("declared", identity, "the architecture block; no weights at hand", url)
+    try:
+        if member.architecture is not None:
+            config = build_config(member.architecture, vocab_size=config.vocab_size)
+        wanted = _shapes(meta_model(config))
+    except RequestError as error:
+        return Evidence("differs", note=str(error))
+    told = f"{len(header.shapes)} tensors, {header.numbers:,} numbers"
+    whose = "architecture block" if member.architecture is not None else "configuration"
+    wrong = _difference(wanted, header.shapes)
+    if wrong is not None:
+        return Evidence("differs", note=f"the weights ({told}) are not those of the {whose}: {wrong}")
+    return Evidence("verified", identity, f"the weights are those of the {whose}: {told}")
+
+
+def _shapes(model: Any) -> dict[str, tuple[tuple[int, ...], frozenset[str]]]:
+    """Shape of every parameter, and all names that it has (tied ones have several)."""
+    names: dict[int, list[str]] = {}
+    parameters = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+        parameters[id(parameter)] = tuple(parameter.shape)
+    return {each[0]: (parameters[key], frozenset(each)) for key, each in names.items()}
+
+
+def _difference(
+    wanted: Mapping[str, tuple[tuple[int, ...], frozenset[str]]], found: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """What is not as it should be in a checkpoint; None where all is.
+
+    transformers saves some models under other names than it builds them with, and takes stacked experts
+    apart: where names do not match, the shapes must; where those do not, the numbers in all.
+    """
+    # Buffers such as rotary frequencies are stored by some checkpoints and are no parameters.
+    found = {name: shape for name, shape in found.items() if not name.endswith(_BUFFERS)}
+    known = {one for _, names in wanted.values() for one in names}
+    if not found.keys() - known:
+        for name, (shape, names) in wanted.items():
+            here = next((one for one in sorted(names) if one in found), None)
+            if here is None:
+                return f"{name} is missing"
+            if found[here] != shape:
+                return f"{here} is {list(found[here])}, not {list(shape)}"
+        return None
+    # A tied weight is one tensor in the model and may be stored under each of its names.
+    if Counter(found.values()) == Counter(shape for shape, _ in wanted.values()):
+        return None
+    have, need = (sum(map(prod, shapes)) for shapes in (found.values(), (s for s, _ in wanted.values())))
+    return None if have == need else f"{have:,} numbers, not {need:,}"

@@ -1,0 +1,101 @@
+"""`archbench audit`, and `--allow-unmatched` of `archbench run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from archbench.cli import app
+from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
+
+FAMILY = """\
+name: world
+title: Two
+data: stories
+budget: {tokens: 10}
+match: {size: {tolerance: 9}}
+members:
+  a: {path: llama}
+  b: {path: mamba}
+items: {mmlu: mmlu}
+"""
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("shelf")
+    save_model(base / "llama", LLAMA)
+    save_model(base / "mamba", MAMBA)
+    save_questions(base / "mmlu")
+    (base / "world.yaml").write_text(FAMILY, encoding="utf-8")
+    (base / "apart.yaml").write_text(
+        FAMILY.replace("name: world", "name: apart").replace("tolerance: 9", "tolerance: 0"), encoding="utf-8"
+    )
+    return base
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
+    return tmp_path
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_the_table(shelf: Path, here: Path) -> None:
+    done = call("audit", "world", "--families", shelf, "--context", "300")
+    assert done.exit_code == 0, done.output
+    for part in ("tokenizer", "verified", "declared", "unknown", "KV bytes at 300", "state bytes"):
+        assert part in done.stdout
+    assert "Verdict: declared. world: declared matched, not all of it verified" in done.stdout
+    apart = call("audit", "apart", "--families", shelf).stdout
+    assert "Verdict: unmatched." in apart
+    assert "- a: size differs" in apart
+
+
+def test_the_document(shelf: Path, here: Path) -> None:
+    found = json.loads(call("audit", "world", "--families", shelf, "--json", "--members", "b").stdout)
+    assert (found["verdict"], list(found["members"])) == ("declared", ["b"])
+    assert found["members"]["b"]["evidence"]["tokenizer"]["status"] == "verified"
+    assert found["members"]["b"]["figures"]["parameters"] > 5000
+
+
+def test_the_latex(shelf: Path, here: Path) -> None:
+    text = call("audit", "world", "--families", shelf, "--latex").stdout
+    assert r"\begin{tabular}{lrrr}" in text
+    assert "Match: world: declared matched" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["wurld"], "Did you mean 'world'?"),
+        (["world", "--members", "a,c"], "no member 'c'"),
+        (["world", "--json", "--latex"], "choose one"),
+    ],
+)
+def test_wrong_requests(shelf: Path, here: Path, arguments: list[str], part: str) -> None:
+    done = call("audit", *arguments, "--families", shelf)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unmatched_run_needs_consent(shelf: Path, here: Path) -> None:
+    sets = [f"mmlu.data={shelf}/mmlu", "mmlu.formats=[cloze]", "mmlu.shots=[0]", "engine.device=cpu"]
+    sets += [f"members.one={shelf}/llama", f"members.two={shelf}/mamba"]
+    command = ["run", "mmlu", *(part for text in sets for part in ("--set", text))]
+    refused = call(*command)
+    assert refused.exit_code == 2
+    assert "no family declares them matched" in refused.stderr
+    assert "--allow-unmatched" in refused.stderr
+    assert list(here.iterdir()) == []
+    done = call(*command, "--allow-unmatched")
+    assert done.exit_code == 0, done.output
+    assert "NOT matched" in done.stdout
