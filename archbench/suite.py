@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
@@ -43,6 +43,7 @@ class EngineSettings(BaseModel):
         dtype: Weights and activations; `auto` takes the checkpoint's. Log-probabilities are always float32.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
+        cache_bytes: Memory for the states of shared prefixes; changes speed, not results; 0 shares none.
         max_length: Longest input in tokens; the model's own limit where absent.
     """
 
@@ -51,6 +52,7 @@ class EngineSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     batch_tokens: PositiveInt = 8192
+    cache_bytes: NonNegativeInt = 2**30
     max_length: PositiveInt | None = None
 
 
