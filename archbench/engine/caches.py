@@ -79,7 +79,7 @@ class CountingCache(DynamicCache):  # type: ignore[misc]
 @contextlib.contextmanager
 def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
     # mamba and mamba2 name theirs `cache_params` and never ask for its length.
-    if "past_key_values" not in inspect.signature(model.forward).parameters or tells_length(model):
+    if "past_key_values" not in inspect.signature(type(model).forward).parameters or tells_length(model):
         yield {}
         return
     cache = CountingCache(config=model.config)

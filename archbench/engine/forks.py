@@ -140,7 +140,8 @@ class Forks:
     ) -> tuple[list[Fork], list[Subtree]]:
         """Batches of candidates, longest first, and the candidates that are not worth a forward pass."""
         costs = self._costs
-        forks, refused = [], []
+        forks: list[Fork] = []
+        refused: list[Subtree] = []
         left = sorted(candidates, key=lambda one: (-one[0], one[1]))
         spare = costs.cache_bytes - rows * costs.held(depth) if depth else costs.cache_bytes
         start = 0

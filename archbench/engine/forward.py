@@ -95,7 +95,7 @@ class Scorer:
         self._head = head
         self._pad = pad_token_id
         # Some models (bamba) take the positions after a cached prefix wrongly unless they are told.
-        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+        self._takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
 
     def score(
         self,

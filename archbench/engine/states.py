@@ -35,7 +35,7 @@ def cache_argument(model: PreTrainedModel) -> str:
     Raises:
         UnforkableError: It takes none.
     """
-    names = inspect.signature(model.forward).parameters
+    names = inspect.signature(type(model).forward).parameters
     for name in ("past_key_values", "cache_params"):
         if name in names:
             return name

@@ -261,7 +261,7 @@ def test_progress_counts_requests_and_ends_complete(tokenizer: PreTrainedTokeniz
     assert calls[-1] == (5, 5)
     assert calls == sorted(calls)
     calls.clear()
-    shuffled = scored(*(("12", " and" * count) for count in random.Random(0).sample(range(1, 12), 8)))
+    shuffled = scored(*((f"{number} and", " two" * 3) for number in random.Random(0).sample(range(99), 8)))
     lm.loglikelihood(shuffled)
     assert len(calls) > 1
     assert calls[-1] == (8, 8)
