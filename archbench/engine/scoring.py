@@ -82,8 +82,9 @@ def score_pairs(
                 return max(tokens, budget.tokens)
             return max(tokens, math.ceil(positions * weight))
 
-        costs = _costs(found, scorer, budget, settings)
-        walk = Walk(trie, scorer, budget, costs, row_cost=row_cost)
+        forward = _FORWARD_TOKENS.get(scorer.model.device.type, _FORWARD_TOKENS_ELSEWHERE)
+        costs = _costs(found, forward, budget, settings)
+        walk = Walk(trie, scorer, budget, costs, row_cost=row_cost, forward=forward)
         walk.run(answers.take, lambda: done(answers.finished()))
     counts = {
         "tokens_requested": trie.tokens_requested,
@@ -95,11 +96,11 @@ def score_pairs(
     return answers.results, counts
 
 
-def _costs(found: Exactness | None, scorer: Scorer, budget: Budget, settings: Settings) -> Costs | None:
+def _costs(found: Exactness | None, forward: float, budget: Budget, settings: Settings) -> Costs | None:
     if found is None or found.level == "none" or settings.cache_bytes == 0:
         return None
     return Costs(
-        forward=_FORWARD_TOKENS.get(scorer.model.device.type, _FORWARD_TOKENS_ELSEWHERE),
+        forward=forward,
         stepwise=found.level == "steps",
         row_tokens=budget.tokens,
         fixed_bytes=found.fixed_bytes,

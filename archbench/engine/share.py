@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from archbench.engine.batching import Budget
@@ -14,6 +14,9 @@ from archbench.engine.trie import Target, Trie
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
+
+# Padding costs no more than this part of a batch, unless a forward pass costs more.
+_PADDING = 0.1
 
 Scored = Callable[[int, int, Score], None]
 """Called with (path, index into the path's targets, score)."""
@@ -76,6 +79,7 @@ class Walk:
         costs: Costs | None,
         *,
         row_cost: Callable[[int, int], int],
+        forward: float,
     ) -> None:
         """Prepare a walk.
 
@@ -86,12 +90,14 @@ class Walk:
             costs: What decides about forks; None holds nothing.
             row_cost: Called with (tokens, distinct positions to score) of a row: how much of the budget it
                 takes.
+            forward: Fixed cost of one more forward pass, in tokens.
         """
         self._trie = trie
         self._scorer = scorer
         self._budget = budget
         self._costs = costs
         self._row_cost = row_cost
+        self._forward = forward
         self._pool = Pool(costs.cache_bytes if costs else 0)
         self.forwarded = self.padded = self.batches = 0
 
@@ -161,11 +167,27 @@ class Walk:
             past = self._past(parent, [one.row for one in batch])
             return self._scorer.score(segments, past=past, stepwise=self._stepwise)[0]
 
-        for batch, scores in self._budget.run(ordered, cost, work):
-            for leaf, found in zip(batch, scores, strict=True):
-                self._tell([leaf], start, lengths[leaf.first], [found], scored)
-            self._count([lengths[one.first] - start for one in batch])
-            after_batch()
+        for group in self._alike(ordered, lambda leaf: lengths[leaf.first] - start):
+            for batch, scores in self._budget.run(group, cost, work):
+                for leaf, found in zip(batch, scores, strict=True):
+                    self._tell([leaf], start, lengths[leaf.first], [found], scored)
+                self._count([lengths[one.first] - start for one in batch])
+                after_batch()
+
+    def _alike(self, ordered: Sequence[Subtree], length: Callable[[Subtree], int]) -> Iterator[list[Subtree]]:
+        """Cut rows, longest first, where padding the next one would cost more than a forward pass."""
+        group: list[Subtree] = []
+        tokens = padding = 0
+        for row in ordered:
+            more = length(group[0]) - length(row) if group else 0
+            if padding + more > max(self._forward, _PADDING * tokens):
+                yield group
+                group, tokens, padding, more = [], 0, 0, 0
+            group.append(row)
+            tokens += length(row)
+            padding += more
+        if group:
+            yield group
 
     @property
     def _stepwise(self) -> bool:
