@@ -18,7 +18,15 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+)
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
@@ -51,6 +59,7 @@ class EngineSettings(BaseModel):
         dtype: Weights and activations; `auto` takes the checkpoint's. Log-probabilities are always float32.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ..., or `mps`.
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
+        cache_bytes: Memory for the states of shared prefixes; changes speed, not results; 0 shares none.
         max_length: Longest input in tokens; the model's own limit where absent.
     """
 
@@ -59,6 +68,7 @@ class EngineSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: PositiveInt = 8192
+    cache_bytes: NonNegativeInt = 2**30
     max_length: PositiveInt | None = None
 
 

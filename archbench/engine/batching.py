@@ -1,16 +1,9 @@
-r"""Turn requests into the fewest rows to forward, and rows into batches that fit into memory.
-
-    requests                        rows (an input once, however many ask about it)
-    ctx 1 2 3   continuation 4 5    1 2 3 4    targets: 4 after position 2, 5 after position 3
-    ctx 1 2 3 4 continuation 6    \__ same row  targets: 6 after position 3
-
-This is the one place that knows requests and inputs; `forward` sees rows only.
-"""
+"""Work in batches that fit into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -18,63 +11,6 @@ from archbench.errors import RunError
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Target(NamedTuple):
-    """A token to be scored as the one that follows a position.
-
-    Attributes:
-        position: Index into the row's tokens of the last token seen.
-        token: Id of the token to score after it.
-    """
-
-    position: int
-    token: int
-
-
-class Row(NamedTuple):
-    """One input to forward and what is asked about it.
-
-    Attributes:
-        tokens: Token ids of the input.
-        targets: What to score, without duplicates.
-        requests: For each request answered by this row, its index and its targets' indices.
-    """
-
-    tokens: tuple[int, ...]
-    targets: tuple[Target, ...]
-    requests: tuple[tuple[int, tuple[int, ...]], ...]
-
-
-def plan_rows(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Row]:
-    """Gather requests that share an input into one row each.
-
-    The input of a request is its context and its continuation but for the last token, which is only
-    scored. Requests that differ in that token alone (the letters of a multiple-choice question) and identical
-    requests therefore cost one forward together.
-
-    Args:
-        requests: Pairs of context ids and continuation ids, neither empty.
-
-    Returns:
-        The rows, longest first (whatever runs out of memory does so at once); equally long ones in the
-        order of their tokens, so that batches do not depend on the order of requests.
-    """
-    inputs: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    for index, (context, continuation) in enumerate(requests):
-        tokens = (*context, *continuation[:-1])
-        inputs.setdefault(tokens, []).append((index, len(context) - 1))
-    rows = []
-    for tokens in sorted(inputs, key=lambda tokens: (-len(tokens), tokens)):
-        place: dict[Target, int] = {}
-        answers = []
-        for index, start in inputs[tokens]:
-            last = requests[index][1][-1]
-            targets = [Target(position, tokens[position + 1]) for position in range(start, len(tokens) - 1)]
-            targets.append(Target(len(tokens) - 1, last))
-            answers.append((index, tuple(place.setdefault(target, len(place)) for target in targets)))
-        rows.append(Row(tokens, tuple(place), tuple(answers)))
-    return rows
 
 
 class Budget:

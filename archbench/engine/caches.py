@@ -1,7 +1,7 @@
-"""Where decoding from transformers' caches differs from a plain forward pass, and what is done about it.
+"""Where going on from transformers' caches differs from a plain forward pass, and what is done about it.
 
-Both cases were found by comparing every generated token with a forward pass without a cache; the test that
-does so (`tests/engine/test_generation.py`) covers every architecture that archbench is tested with.
+The cases were found by comparing with forward passes without a cache; the tests that do so
+(`tests/engine/test_generation.py`, `test_sharing.py`) cover every architecture that archbench is tested with.
 """
 
 from __future__ import annotations
@@ -18,12 +18,24 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
+from archbench.engine.scans import scanning_from_states
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _STEP = "mamba2_selective_state_update"
+
+
+@contextlib.contextmanager
+def exact_states(model: PreTrainedModel) -> Iterator[None]:
+    """Make going on from a cached state inside the block equal to forward passes without one.
+
+    Raises:
+        RunError: The model clamps its time steps in a way that this transformers hides.
+    """
+    with _clamped_steps(model), scanning_from_states(model):
+        yield
 
 
 @contextlib.contextmanager
@@ -39,7 +51,7 @@ def exact_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
     Raises:
         RunError: The model clamps its time steps in a way that this transformers hides.
     """
-    with _counting_cache(model) as arguments, _clamped_steps(model):
+    with _counting_cache(model) as arguments, exact_states(model):
         yield arguments
 
 
@@ -67,7 +79,7 @@ class CountingCache(DynamicCache):  # type: ignore[misc]
 @contextlib.contextmanager
 def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
     # mamba and mamba2 name theirs `cache_params` and never ask for its length.
-    if "past_key_values" not in inspect.signature(model.forward).parameters or _tells_length(model):
+    if "past_key_values" not in inspect.signature(type(model).forward).parameters or tells_length(model):
         yield {}
         return
     cache = CountingCache(config=model.config)
@@ -82,7 +94,8 @@ def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
         handle.remove()
 
 
-def _tells_length(model: PreTrainedModel) -> bool:
+def tells_length(model: PreTrainedModel) -> bool:
+    """Whether transformers' own cache for a model can tell how many tokens are in it."""
     try:
         DynamicCache(config=model.config).get_seq_length()
     except ValueError:

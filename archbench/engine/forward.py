@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
-from archbench.engine.batching import Row
+from archbench.engine.caches import CountingCache
+from archbench.engine.states import cache_argument, fork, new_cache
+from archbench.engine.trie import Ids, Target
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import DynamicCache, PreTrainedModel
 
 # Rows of logits that are turned to float32 at once: at a vocabulary of 128k, 0.25 GiB.
 _CHUNK = 512
@@ -33,6 +36,32 @@ class Score(NamedTuple):
     greedy: bool
 
 
+class Segment(NamedTuple):
+    """Tokens to feed and what to score on them.
+
+    Attributes:
+        tokens: Token ids.
+        targets: What to score; positions count from the segment's first token.
+    """
+
+    tokens: Ids
+    targets: Sequence[Target]
+
+
+class Past(NamedTuple):
+    """What the rows of a batch go on from.
+
+    Attributes:
+        cache: State of some rows after the same number of tokens.
+        depth: That number.
+        rows: For each row of the batch the row of the cache that it follows.
+    """
+
+    cache: DynamicCache
+    depth: int
+    rows: Sequence[int]
+
+
 class Scorer:
     """Scores rows with a model, putting only the positions asked for through its output head.
 
@@ -44,6 +73,7 @@ class Scorer:
     still happens.
 
     Attributes:
+        model: The model.
         vocab: Number of logits per position.
         depends_on_width: Whether rotary angles go with the longest row of a batch, so that rows of different
             lengths must not share one.
@@ -69,52 +99,107 @@ class Scorer:
         self.vocab = int(config.vocab_size)
         rope = getattr(config, "rope_parameters", None) or {}
         self.depends_on_width = rope.get("rope_type") in _WIDTH_DEPENDENT_ROPE
-        self._model = model
+        self.model = model
         self._head = head
         self._pad = pad_token_id
+        # Some models (bamba) take the positions after a cached prefix wrongly unless they are told.
+        self._takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
 
-    @torch.inference_mode()
-    def score(self, rows: Sequence[Row]) -> list[list[Score]]:
-        """Forward a batch of rows.
+    def score(
+        self,
+        segments: Sequence[Segment],
+        *,
+        past: Past | None = None,
+        keep: bool = False,
+        stepwise: bool = False,
+    ) -> tuple[list[list[Score]], DynamicCache | None]:
+        """Forward a batch of segments.
 
         Args:
-            rows: The batch; padded to its longest row.
+            segments: The batch; padded to its longest segment.
+            past: What they go on from; the beginning where None.
+            keep: Whether to return the state after the segments, which then must be equally long.
+            stepwise: Whether to feed what follows a past token by token.
 
         Returns:
-            For each row the scores of its targets, in their order.
+            For each segment the scores of its targets, in their order; and the state, or None.
 
         Raises:
             RunError: The model's forward pass does not go through its output head as expected.
         """
-        width = max(len(row.tokens) for row in rows)
-        input_ids = torch.full((len(rows), width), self._pad, dtype=torch.long)
-        for i, row in enumerate(rows):
-            input_ids[i, : len(row.tokens)] = torch.tensor(row.tokens)
-
         # Distinct (row, position) pairs, and for each target which of them it belongs to.
         place: dict[tuple[int, int], int] = {}
         owner = [
             place.setdefault((i, target.position), len(place))
-            for i, row in enumerate(rows)
-            for target in row.targets
+            for i, segment in enumerate(segments)
+            for target in segment.targets
         ]
-        tokens = [target.token for row in rows for target in row.targets]
-        logits = self._logits(input_ids, torch.tensor(list(place)))
-        logprobs, greedy = _read(logits, owner, tokens)
+        tokens = [target.token for segment in segments for target in segment.targets]
+        logits, cache = self.logits(
+            [segment.tokens for segment in segments], list(place), past=past, keep=keep, stepwise=stepwise
+        )
+        scores = iter(map(Score, *_read(logits, owner, tokens)))
+        return [[next(scores) for _ in segment.targets] for segment in segments], cache
 
-        scores = iter(map(Score, logprobs, greedy))
-        return [[next(scores) for _ in row.targets] for row in rows]
-
-    def _logits(self, input_ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Logits at the given places only.
+    @torch.inference_mode()
+    def logits(
+        self,
+        rows: Sequence[Ids],
+        places: Sequence[tuple[int, int]],
+        *,
+        past: Past | None = None,
+        keep: bool = False,
+        stepwise: bool = False,
+    ) -> tuple[torch.Tensor, DynamicCache | None]:
+        """Logits at some places of a batch, and the state behind it if asked for.
 
         Args:
-            input_ids: `[batch, length]`.
-            places: `[places, 2]`, row and position of each.
+            rows: Token ids of each row.
+            places: Row and position (in the row's own tokens) of each.
+            past: As for `score`.
+            keep: As for `score`.
+            stepwise: As for `score`.
 
         Returns:
-            `[places, vocab]`, in the dtype that the model gives.
+            `[places, vocab]` in the dtype that the model gives; and the state, or None.
+
+        Raises:
+            RunError: The model's forward pass does not go through its output head as expected.
         """
+        width = max(map(len, rows))
+        input_ids = torch.full((len(rows), width), self._pad, dtype=torch.long)
+        for i, row in enumerate(rows):
+            input_ids[i, : len(row)] = torch.from_numpy(row)
+        stepwise = stepwise and past is not None
+        cache, depth = None, 0
+        if past is not None:
+            cache = fork(past.cache, torch.tensor(past.rows), keep=keep or stepwise)
+            depth = past.depth
+        elif keep:
+            cache = new_cache(self.model)
+        wanted = torch.tensor(places, dtype=torch.long).reshape(-1, 2)
+        if not stepwise:
+            return self._forward(input_ids, wanted, cache, depth), cache
+        # Every step gives the logits of its places; `order` puts them back into the order asked for.
+        order = torch.argsort(wanted[:, 1], stable=True)
+        found = []
+        for step in range(width):
+            here = wanted[wanted[:, 1] == step]
+            here = torch.stack([here[:, 0], torch.zeros_like(here[:, 0])], dim=1)
+            found.append(self._forward(input_ids[:, step : step + 1], here, cache, depth + step))
+        return torch.cat(found)[torch.argsort(order).to(found[0].device)], cache
+
+    def _forward(
+        self, input_ids: torch.Tensor, places: torch.Tensor, cache: DynamicCache | None, depth: int
+    ) -> torch.Tensor:
+        """One forward pass: `[places, vocab]` logits for `[batch, length]` ids; `cache` moves on."""
+        model = self.model
+        arguments: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            arguments[cache_argument(model)] = cache
+            if self._takes_positions:
+                positions = torch.arange(depth, depth + input_ids.shape[1], device=model.device)
+                arguments["position_ids"] = positions.expand(input_ids.shape)
         seen: list[torch.Size] = []
 
         def gather(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -127,20 +212,24 @@ class Scorer:
 
         handle = self._head.register_forward_pre_hook(gather)
         try:
-            logits = self._model(input_ids=input_ids.to(self._model.device), use_cache=False).logits
+            logits = model(input_ids=input_ids.to(model.device), **arguments).logits
         finally:
             handle.remove()
         if [shape[:2] for shape in seen] != [input_ids.shape] or logits.shape[:2] != (1, len(places)):
             raise RunError(
-                f"archbench cannot score with {type(self._model).__name__}, which does not put its hidden "
+                f"archbench cannot score with {type(model).__name__}, which does not put its hidden "
                 "states through its output head once and in full: for inputs of shape "
                 f"{tuple(input_ids.shape)} the head saw {[tuple(shape) for shape in seen]}."
             )
+        if isinstance(cache, CountingCache):
+            cache.seen += input_ids.shape[1]
         return logits[0]  # type: ignore[no-any-return]
 
 
 def _read(logits: torch.Tensor, owner: list[int], tokens: list[int]) -> tuple[list[float], list[bool]]:
     """Log-probability of each token under its owner's `[places, vocab]` logits, and whether it is greedy."""
+    if not tokens:
+        return [], []
     norms, best = [], []
     for start in range(0, len(logits), _CHUNK):
         exact = logits[start : start + _CHUNK].float()

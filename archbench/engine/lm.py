@@ -15,11 +15,13 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from archbench.engine.batching import Budget
+from archbench.engine.caches import exact_states
 from archbench.engine.forward import Scorer
+from archbench.engine.gate import Exactness, exactness
 from archbench.engine.generation import Generator
 from archbench.engine.limits import UNLIMITED, context_limit, too_long
 from archbench.engine.prompts import answer_prompts
-from archbench.engine.scoring import IdPair, score_pairs
+from archbench.engine.scoring import IdPair, Settings, score_pairs
 from archbench.engine.text import Codec
 from archbench.engine.usage import Report, Usage, reporting
 from archbench.errors import RequestError, RunError
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
+
+
+CACHE_BYTES = 2**30
+"""Memory that states of shared prefixes may take where nobody says otherwise."""
 
 
 class ArchbenchLM(TemplateLM):  # type: ignore[misc]
@@ -52,6 +58,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         *,
         revision: str | None = None,
         batch_tokens: int = 8192,
+        cache_bytes: int = CACHE_BYTES,
         max_length: int | None = None,
         seed: int = 0,
         progress: bool | Report = False,
@@ -62,6 +69,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             raise RequestError(
                 f"batch_tokens ({batch_tokens}) and max_length ({max_length}) count tokens: at least 1 each."
             )
+        if cache_bytes < 0:
+            raise RequestError(f"cache_bytes ({cache_bytes}) counts bytes: 0 (nothing is shared) or more.")
         self.model = model
         self.tokenizer = tokenizer
         self.name = model.name_or_path or f"this {model.config.model_type} model"
@@ -73,6 +82,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
         self._generator = Generator(model, self._codec)
         self._budget = Budget(batch_tokens)
+        self._cache_bytes = cache_bytes
         self._seed = seed
         self._progress = progress
         self._usage = Usage()
@@ -159,6 +169,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             "engine": ENGINE_VERSION,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def exactness(self) -> Exactness:
+        """What was found to make no difference to the model's answers and is used; measured once."""
+        with exact_states(self.model):
+            return exactness(self._scorer, limit=self._limit, name=self.name)
 
     @property
     def usage(self) -> Usage:
@@ -299,7 +315,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
     def _score(self, pairs: Sequence[IdPair], done: Callable[[list[int]], None]) -> list[tuple[float, bool]]:
         scores, counts = score_pairs(
-            pairs, scorer=self._scorer, budget=self._budget, check=self._check, done=done, name=self.name
+            pairs,
+            scorer=self._scorer,
+            budget=self._budget,
+            settings=Settings(self._cache_bytes, self._limit, self.name),
+            check=self._check,
+            done=done,
         )
         self._count(**counts)
         return scores

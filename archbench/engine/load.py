@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archbench.engine.lm import ArchbenchLM
+from archbench.engine.lm import CACHE_BYTES, ArchbenchLM
 from archbench.engine.usage import Report
 from archbench.errors import RequestError
 from archbench.models.load import load_model, load_tokenizer
@@ -21,6 +21,7 @@ def load_lm(
     *,
     revision: str | None = None,
     batch_tokens: int = 8192,
+    cache_bytes: int = CACHE_BYTES,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
     max_length: int | None = None,
@@ -36,6 +37,8 @@ def load_lm(
             named apart is taken at its newest.
         batch_tokens: Tokens, padding included, that one forward pass may hold. It has no influence on
             results but for the last digits of floating-point sums, and halves itself when memory runs out.
+        cache_bytes: Memory that the states of shared prefixes may take, over and above the model and one
+            forward pass. Less is slower, never different; 0 shares nothing.
         dtype: "auto" (as saved), "float32", "bfloat16", "float16" or a torch dtype.
         device: "auto" (CUDA where there is one, else the CPU) or a torch device.
         max_length: Longest input in tokens; None is what the model's config says, and no limit for a model
@@ -65,6 +68,7 @@ def load_lm(
         load_tokenizer(source, revision=revision if tokenizer is None else None),
         revision=revision,
         batch_tokens=batch_tokens,
+        cache_bytes=cache_bytes,
         max_length=max_length,
         seed=seed,
         progress=progress,

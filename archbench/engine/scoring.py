@@ -1,14 +1,19 @@
-"""Score pairs of token ids: plan the rows, run them in batches, put the answers together."""
+"""Score pairs of token ids: lay them into a trie, walk it, put the answers together."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from archbench.engine.batching import Budget, Row, plan_rows
-from archbench.engine.forward import Scorer
+from archbench.engine.batching import Budget
+from archbench.engine.caches import exact_states
+from archbench.engine.forks import Costs
+from archbench.engine.forward import Score, Scorer
+from archbench.engine.gate import Exactness, exactness
+from archbench.engine.share import Walk
+from archbench.engine.trie import Trie
 from archbench.errors import RunError
 
 IdPair = tuple[list[int], list[int]]
@@ -17,15 +22,35 @@ IdPair = tuple[list[int], list[int]]
 # Logits of one batch in float32 stay below this; rows with much to score make smaller batches.
 _LOGITS_BYTES = 2**31
 
+# Time of an almost empty forward pass, in the time that a token takes in a full one: on a CPU the overhead
+# of Python, on an accelerator also the width below which it idles. Fixed, not measured, so that every run
+# makes the same batches.
+_FORWARD_TOKENS = {"cpu": 16.0}
+_FORWARD_TOKENS_ELSEWHERE = 512.0
+
+
+class Settings(NamedTuple):
+    """How pairs are scored.
+
+    Attributes:
+        cache_bytes: Memory that held prefixes may take; 0 shares none.
+        limit: Longest input in tokens; None where there is none.
+        name: The model's name, for messages.
+    """
+
+    cache_bytes: int
+    limit: int | None
+    name: str
+
 
 def score_pairs(
     pairs: Sequence[IdPair],
     *,
     scorer: Scorer,
     budget: Budget,
+    settings: Settings,
     check: Callable[[str, Sequence[int], int], None],
     done: Callable[[list[int]], None],
-    name: str,
 ) -> tuple[list[tuple[float, bool]], dict[str, int]]:
     """Log-likelihood of each continuation after its context.
 
@@ -33,9 +58,9 @@ def score_pairs(
         pairs: What to score.
         scorer: What runs the forward passes.
         budget: Tokens that one of them may hold.
+        settings: How to score.
         check: Called before any forward pass with (which request, its ids, length that has to fit).
         done: Called after each batch with the indices of the pairs it answered.
-        name: The model's name, for messages.
 
     Returns:
         For each pair the sum of its continuation's log-probabilities (nats) and whether every one of
@@ -46,41 +71,111 @@ def score_pairs(
     """
     for index, (context, continuation) in enumerate(pairs):
         check(f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1)
-    # A position to score weighs as much of the budget as its logits take up of theirs.
-    weight = budget.tokens * scorer.vocab * 4 / _LOGITS_BYTES
-
-    def cost(row: Row) -> int:
-        positions = len({target.position for target in row.targets})
-        return max(len(row.tokens), math.ceil(positions * weight))
-
     results = [(math.nan, False)] * len(pairs)
-    counts = Counter(tokens_requested=0, tokens_forwarded=0, tokens_padded=0, batches=0)
-    batches = (
-        batch for some in _mixable(plan_rows(pairs), scorer) for batch in budget.run(some, cost, scorer.score)
-    )
-    for rows, scores in batches:
-        for row, scored in zip(rows, scores, strict=True):
-            for index, targets in row.requests:
-                total = math.fsum(scored[target].logprob for target in targets)
-                if not math.isfinite(total):
-                    raise RunError(
-                        f"The log-likelihood of request {index} under {name} is {total}: the model diverged, "
-                        "or its dtype overflows. Check its weights, or load it in float32."
-                    )
-                results[index] = (total, all(scored[target].greedy for target in targets))
-        forwarded = sum(len(row.tokens) for row in rows)
-        counts["tokens_requested"] += sum(len(row.tokens) * len(row.requests) for row in rows)
-        counts["tokens_forwarded"] += forwarded
-        counts["tokens_padded"] += len(rows) * max(len(row.tokens) for row in rows) - forwarded
-        counts["batches"] += 1
-        done([index for row in rows for index, _ in row.requests])
+    counts: Counter[str] = Counter()
+    for group in _comparable(pairs, scorer):
+        answers = _Answers(Trie([pairs[index] for index in group]), group, settings.name)
+        counts.update(_walk(answers, scorer, budget, settings, done))
+        for index, answer in zip(group, answers.results, strict=True):
+            results[index] = answer
     return results, dict(counts)
 
 
-def _mixable(rows: list[Row], scorer: Scorer) -> Iterator[list[Row]]:
-    """Rows that may stand in one batch: all, or equally long ones where a batch's width matters."""
+def _comparable(pairs: Sequence[IdPair], scorer: Scorer) -> list[list[int]]:
+    """Indices of pairs that may share tokens: all, or equally long ones where an input's length matters."""
     if not scorer.depends_on_width:
-        yield rows
-        return
-    for _, group in groupby(rows, key=lambda row: len(row.tokens)):
-        yield list(group)
+        return [list(range(len(pairs)))] if pairs else []
+    groups: dict[int, list[int]] = {}
+    for index, (context, continuation) in enumerate(pairs):
+        groups.setdefault(len(context) + len(continuation), []).append(index)
+    # Longest first: whatever runs out of memory does so at once.
+    return [groups[length] for length in sorted(groups, reverse=True)]
+
+
+def _walk(
+    answers: _Answers, scorer: Scorer, budget: Budget, settings: Settings, done: Callable[[list[int]], None]
+) -> dict[str, int]:
+    """Answer everything that is asked on a trie; returns counts for `Usage`."""
+    trie = answers.trie
+    with exact_states(scorer.model):
+        found = exactness(scorer, limit=settings.limit, name=settings.name) if len(trie.paths) > 1 else None
+        # A position to score weighs as much of the budget as its logits take up of theirs.
+        weight = budget.tokens * scorer.vocab * 4 / _LOGITS_BYTES
+
+        def row_cost(tokens: int, positions: int) -> int:
+            if found is not None and not found.batched:
+                return max(tokens, budget.tokens)
+            return max(tokens, math.ceil(positions * weight))
+
+        forward = _FORWARD_TOKENS.get(scorer.model.device.type, _FORWARD_TOKENS_ELSEWHERE)
+        costs = _costs(found, forward, budget, settings)
+        walk = Walk(trie, scorer, budget, costs, row_cost=row_cost, forward=forward)
+        walk.run(answers.take, lambda: done(answers.finished()))
+    return {
+        "tokens_requested": trie.tokens_requested,
+        "tokens_distinct": trie.distinct,
+        "tokens_forwarded": walk.forwarded,
+        "tokens_padded": walk.padded,
+        "batches": walk.batches,
+    }
+
+
+def _costs(found: Exactness | None, forward: float, budget: Budget, settings: Settings) -> Costs | None:
+    if found is None or found.level == "none" or settings.cache_bytes == 0:
+        return None
+    return Costs(
+        forward=forward,
+        stepwise=found.level == "steps",
+        row_tokens=budget.tokens,
+        fixed_bytes=found.fixed_bytes,
+        token_bytes=found.token_bytes,
+        cache_bytes=settings.cache_bytes,
+    )
+
+
+class _Answers:
+    """Puts scores of targets together to answers of requests.
+
+    Attributes:
+        trie: What is asked.
+        results: For each request its log-likelihood and whether it is greedy.
+    """
+
+    def __init__(self, trie: Trie, indices: Sequence[int], name: str) -> None:
+        self.trie = trie
+        self._indices = indices
+        self._name = name
+        self._scores: list[list[Score | None]] = [[None] * len(targets) for targets in trie.targets]
+        self._asking: list[list[list[int]]] = [[[] for _ in targets] for targets in trie.targets]
+        self._missing = []
+        for index, targets in enumerate(trie.answers):
+            # A target may stand more than once in an answer only if it stood at more than one position.
+            self._missing.append(len(targets))
+            for path, place in targets:
+                self._asking[path][place].append(index)
+        self._ready: list[int] = []
+        self.results: list[tuple[float, bool]] = [(math.nan, False)] * len(trie.answers)
+
+    def take(self, path: int, place: int, score: Score) -> None:
+        """Note the score of a target."""
+        self._scores[path][place] = score
+        for index in self._asking[path][place]:
+            self._missing[index] -= 1
+            if not self._missing[index]:
+                self._answer(index)
+
+    def finished(self) -> list[int]:
+        """Indices of requests, as their caller counts them, answered since the last call."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _answer(self, index: int) -> None:
+        scores = [score for path, place in self.trie.answers[index] if (score := self._scores[path][place])]
+        total = math.fsum(score.logprob for score in scores)
+        if not math.isfinite(total):
+            raise RunError(
+                f"The log-likelihood of request {self._indices[index]} under {self._name} is {total}: the "
+                "model diverged, or its dtype overflows. Check its weights, or load it in float32."
+            )
+        self.results[index] = (total, all(score.greedy for score in scores))
+        self._ready.append(self._indices[index])

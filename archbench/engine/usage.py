@@ -16,7 +16,8 @@ class Usage(NamedTuple):
     Attributes:
         requests: Requests answered.
         tokens_requested: Tokens that answering every request on its own would have forwarded.
-        tokens_forwarded: Tokens of requests that were forwarded; fewer where requests shared an input.
+        tokens_distinct: Tokens left when every prefix that requests share is counted once.
+        tokens_forwarded: Tokens that were forwarded.
         tokens_padded: Padding tokens forwarded beside them.
         batches: Forward passes for scores, and generate calls.
         backoffs: Times that a batch ran out of memory and was halved.
@@ -25,6 +26,7 @@ class Usage(NamedTuple):
 
     requests: int = 0
     tokens_requested: int = 0
+    tokens_distinct: int = 0
     tokens_forwarded: int = 0
     tokens_padded: int = 0
     batches: int = 0

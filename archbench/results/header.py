@@ -78,6 +78,8 @@ class CellHeader(BaseModel):
         seconds: Wall-clock time of the cell.
         tokens_requested: Tokens that scoring each request on its own would have fed to the model.
         tokens_forwarded: Tokens that were fed to the model.
+        sharing: How prefixes were shared between requests, as the engine's gate allowed: `chunk`, `steps` or
+            `none`.
         started: When the cell was begun, with its time zone.
         finished: When it was done, with its time zone.
         lm_eval: The task's metrics as lm-eval aggregated them.
@@ -104,6 +106,7 @@ class CellHeader(BaseModel):
     seconds: float = Field(ge=0)
     tokens_requested: int | None = None
     tokens_forwarded: int | None = None
+    sharing: str | None = None
     started: AwareDatetime
     finished: AwareDatetime
     lm_eval: dict[str, Any] = {}

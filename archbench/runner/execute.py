@@ -162,6 +162,7 @@ def _run_member(
                 tokens_forwarded=int(used.tokens_forwarded),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
                 seconds=used.seconds,
+                sharing=lm.exactness.level,
                 lm_eval=found.aggregates,
             )
             store.write_cell(header, found.rows)
@@ -254,6 +255,7 @@ def _told(lm: Any) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in lm.model.parameters()),
         "dtype": str(lm.model.dtype).removeprefix("torch."),
         "device": str(lm.model.device),
+        "exactness": lm.exactness.summary(),
     }
 
 
@@ -262,7 +264,7 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     if not (store.folder / "manifest.json").is_file():
         return {}
     identities = {one.resolved.name: one.identity for one in plan.members}
-    keys = ("fingerprint", "parameters", "dtype", "device")
+    keys = ("fingerprint", "parameters", "dtype", "device", "exactness")
     return {
         one["name"]: {key: one[key] for key in keys if key in one}
         for one in store.manifest.get("members", [])

@@ -82,9 +82,9 @@ def test_letters_and_identical_requests_cost_one_forward(tokenizer: PreTrainedTo
     lm = load_lm(make_model("llama"), tokenizer)
     scores = lm.loglikelihood(scored(*LETTERS, *LETTERS))
     length = len(tokenizer.encode(LETTERS[0][0]))
-    assert lm.usage._replace(seconds=0.0) == (8, 8 * length, length, 0, 1, 0, 0.0)
+    assert lm.usage._replace(seconds=0.0) == (8, 8 * length, length, length, 0, 1, 0, 0.0)
     assert scores[:4] == scores[4:]
-    assert lm.usage.since(lm.usage)._replace() == (0, 0, 0, 0, 0, 0, 0.0)
+    assert lm.usage.since(lm.usage)._replace() == (0,) * len(lm.usage)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -92,6 +92,8 @@ def test_only_scored_positions_reach_the_head(name: str, tokenizer: PreTrainedTo
     model = make_model(name)
     seen = []
     embedded = []
+    lm = load_lm(model, tokenizer)
+    assert lm.exactness.batched
 
     def spy(module: torch.nn.Module, args: tuple[torch.Tensor], output: torch.Tensor) -> None:
         seen.append((tuple(args[0].shape), tuple(output.shape)))
@@ -101,7 +103,7 @@ def test_only_scored_positions_reach_the_head(name: str, tokenizer: PreTrainedTo
         model.get_input_embeddings().register_forward_hook(lambda m, a, out: embedded.append(out.shape)),
     ]
     try:
-        load_lm(model, tokenizer).loglikelihood(scored(*LETTERS, (SENTENCES[0], " cat")))
+        lm.loglikelihood(scored(*LETTERS, (SENTENCES[0], " cat")))
     finally:
         for handle in handles:
             handle.remove()
@@ -141,11 +143,14 @@ def test_logits_of_a_batch_stay_within_their_own_bound(tokenizer: PreTrainedToke
     )
     texts = [SENTENCES[0][:length] for length in range(20, 40)]
     try:
-        expected = load_lm(model, tokenizer).loglikelihood_rolling(rolling(*texts))
+        lm = load_lm(model, tokenizer, cache_bytes=0)
+        assert lm.exactness.batched
+        heights.clear()
+        expected = lm.loglikelihood_rolling(rolling(*texts))
         assert len(heights) == 1
         heights.clear()
         with mock.patch.object(scoring, "_LOGITS_BYTES", 60 * VOCAB * 4):
-            got = load_lm(model, tokenizer).loglikelihood_rolling(rolling(*texts))
+            got = load_lm(model, tokenizer, cache_bytes=0).loglikelihood_rolling(rolling(*texts))
     finally:
         handle.remove()
     assert max(heights) <= 60
@@ -256,7 +261,7 @@ def test_progress_counts_requests_and_ends_complete(tokenizer: PreTrainedTokeniz
     assert calls[-1] == (5, 5)
     assert calls == sorted(calls)
     calls.clear()
-    shuffled = scored(*(("12", " and" * count) for count in random.Random(0).sample(range(1, 12), 8)))
+    shuffled = scored(*((f"{number} and", " two" * 3) for number in random.Random(0).sample(range(99), 8)))
     lm.loglikelihood(shuffled)
     assert len(calls) > 1
     assert calls[-1] == (8, 8)

@@ -49,6 +49,15 @@ _NEMOTRON = {
     "n_groups": 1,
     "chunk_size": 8,
 }
+_DELTA = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "head_dim": 8,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
 
 CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
@@ -123,6 +132,16 @@ CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
             "logits_scaling": 2.0,
         },
     ),
+    "lfm2": (
+        "lfm2",
+        {**_BODY, **_ATTENTION, "layer_types": ["conv", "full_attention"], "block_multiple_of": 16},
+    ),
+    "mixtral": (
+        "mixtral",
+        {**_BODY, **_ATTENTION, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
+    ),
+    "qwen3_next": ("qwen3_next", {**_BODY, **_ATTENTION, **_DELTA, **_EXPERTS, "num_experts": 4}),
+    "olmo_hybrid": ("olmo_hybrid", {**_BODY, **_ATTENTION, **_DELTA}),
 }
 
 

@@ -1,0 +1,121 @@
+"""A model's state after some tokens (keys, values, convolution and recurrent states), and its rows."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import DynamicCache
+
+from archbench.engine.caches import CountingCache, tells_length
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Classes whose tensors all have the batch as their first dimension, and that nothing but `update` reads.
+_FORKABLE = {
+    "DummyLayer",
+    "DynamicLayer",
+    "DynamicSlidingWindowLayer",
+    "LinearAttentionAndFullAttentionLayer",
+    "LinearAttentionAndSlidingWindowAttentionLayer",
+    "LinearAttentionLayer",
+}
+
+
+class UnforkableError(Exception):
+    """A model keeps its state in a way that archbench cannot copy row by row."""
+
+
+def cache_argument(model: PreTrainedModel) -> str:
+    """Name of the argument of `model.forward` that takes a cache.
+
+    Raises:
+        UnforkableError: It takes none.
+    """
+    names = inspect.signature(type(model).forward).parameters
+    for name in ("past_key_values", "cache_params"):
+        if name in names:
+            return name
+    raise UnforkableError(f"{type(model).__name__} takes no cache")
+
+
+def new_cache(model: PreTrainedModel) -> DynamicCache:
+    """An empty cache for a model.
+
+    Raises:
+        UnforkableError: The model's layers need a cache of a kind that archbench cannot fork.
+    """
+    # mamba and mamba2 name theirs `cache_params` and never ask for its length.
+    counts = cache_argument(model) == "past_key_values" and not tells_length(model)
+    cache = (CountingCache if counts else DynamicCache)(config=model.config)
+    foreign = {type(layer).__name__ for layer in cache.layers} - _FORKABLE
+    if foreign:
+        raise UnforkableError(f"its cache holds {', '.join(sorted(foreign))}")
+    return cache
+
+
+def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool) -> DynamicCache:
+    """A cache with some rows of another, which is left as it is.
+
+    Args:
+        cache: What to copy from.
+        rows: Index of the row that each new row goes on from.
+        keep: Whether the new cache is to be used after the next forward pass. If not, keys and values are
+            copied layer by layer while the pass goes through and never held for all layers at once.
+    """
+    new = copy.copy(cache)
+    new.layers = [_fork_layer(layer, rows, keep) for layer in cache.layers]
+    return new
+
+
+def size(cache: DynamicCache) -> int:
+    """Bytes that a cache's tensors take."""
+    tensors = [tensor for layer in cache.layers for tensor in _tensors(vars(layer))]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _tensors(values: dict[Any, Any]) -> list[torch.Tensor]:
+    found = [value for value in values.values() if isinstance(value, torch.Tensor)]
+    for value in values.values():
+        if isinstance(value, dict):
+            found += _tensors(value)
+    return found
+
+
+def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool) -> Any:
+    new = copy.copy(layer)
+    for name, value in vars(layer).items():
+        # Recurrent and convolution states are changed in place, so they are copied at once: they are small.
+        if isinstance(value, dict):
+            setattr(new, name, {key: _select(one, rows, True) for key, one in value.items()})
+    if getattr(layer, "is_initialized", False) and isinstance(getattr(layer, "keys", None), torch.Tensor):
+        if keep:
+            new.keys, new.values = _select(layer.keys, rows), _select(layer.values, rows)
+        else:
+            new.update = _transient(new, layer, rows)
+    return new
+
+
+def _transient(new: Any, held: Any, rows: torch.Tensor) -> Any:
+    """An `update` that gives the attention all keys and values but stores none."""
+
+    def update(keys: torch.Tensor, values: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        new.keys, new.values = _select(held.keys, rows), _select(held.values, rows)
+        try:
+            return type(new).update(new, keys, values, *args, **kwargs)
+        finally:
+            new.keys, new.values = held.keys, held.values
+
+    return update
+
+
+def _select(value: Any, rows: torch.Tensor, own: bool = False) -> Any:
+    """Rows of a tensor, a view where it has one row and nobody writes to it; anything else as it is."""
+    if not isinstance(value, torch.Tensor) or value.dim() == 0 or value.numel() == 0:
+        return value
+    if len(value) == 1 and not own:
+        return value.expand(len(rows), *value.shape[1:])
+    return value.index_select(0, rows.to(value.device))
