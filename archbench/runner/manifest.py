@@ -41,7 +41,9 @@ def manifest(
         "started": started,
         "finished": None,
         "match": match_statement(plan),
-        "members": [_member(one) | dict(loaded.get(one.resolved.name, {})) for one in plan.members],
+        "members": [
+            _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
+        ],
         "conditions": _conditions(plan),
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
         "versions": versions(),
@@ -78,8 +80,9 @@ def _declared(family: Family) -> str:
     return f"declared matched by the family file ({'; '.join(parts)}); not audited"
 
 
-def _member(member: PlannedMember) -> dict[str, Any]:
+def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, Any]:
     one = member.resolved
+    family = families.get(one.family) if one.family is not None else None
     return {
         "name": one.name,
         "title": one.title,
@@ -91,6 +94,7 @@ def _member(member: PlannedMember) -> dict[str, Any]:
         "identity": member.identity,
         "architecture": one.member.architecture,
         "notes": one.member.notes,
+        "training_length": family.budget.sequence_length if family else None,
     }
 
 
