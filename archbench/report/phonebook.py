@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from archbench.report.captions import items_caption
 from archbench.report.findings import Findings, by_cell, points, short_name, with_half_width
-from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, size_of
+from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, prompt_tokens, size_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
@@ -67,14 +68,13 @@ def answers(findings: Findings) -> Sheet | None:
     for condition in conditions:
         for at, member in enumerate(findings.members):
             mine = _of(items, condition, member)
-            counts = mine["source"].value_counts() if len(mine) else pd.Series(dtype=int)
-            shares = {name: counts.get(name, 0) / len(mine) if len(mine) else np.nan for name in SOURCES}
+            counts = Counter(map(str, mine["source"]) if len(mine) else ())
+            shares = {name: counts[name] / len(mine) if len(mine) else np.nan for name in SOURCES}
             label = short_name(condition, findings.conditions) if at == 0 else ""
             rows.append([label, member, *map(points, shares.values())])
             cell = {"member": member, "task": condition.task, "variant": condition.variant}
             data += [
-                {**cell, "source": name, "n": int(counts.get(name, 0)), "share": share}
-                for name, share in shares.items()
+                {**cell, "source": name, "n": counts[name], "share": share} for name, share in shares.items()
             ]
     caption = (
         "Which number the answers to the phonebook gave, in percent of the answers. Neighbour: that of "
@@ -206,8 +206,8 @@ def _together(items: pd.DataFrame, conditions: list[Condition], member: str) -> 
 
 
 def _tokens(rows: pd.DataFrame) -> str:
-    tokens = rows["prompt_tokens"].dropna() if len(rows) else rows
-    return f"{tokens.mean():,.0f}" if len(tokens) else MISSING
+    tokens = prompt_tokens(rows)
+    return MISSING if tokens is None else f"{tokens:,.0f}"
 
 
 def _percent(row: dict[str, Any]) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,9 +33,14 @@ def is_beyond(findings: Findings, member: str, rows: pd.DataFrame) -> bool:
 
     A context of unknown length is not called longer.
     """
-    trained = training_lengths(findings).get(member)
-    tokens = rows["prompt_tokens"].dropna() if "prompt_tokens" in rows else pd.Series(dtype=float)
-    return trained is not None and len(tokens) > 0 and float(tokens.mean()) > trained
+    trained, tokens = training_lengths(findings).get(member), prompt_tokens(rows)
+    return trained is not None and tokens is not None and tokens > trained
+
+
+def prompt_tokens(rows: pd.DataFrame) -> float | None:
+    """Mean length of the prompts of these items, in tokens; None where it is not known."""
+    known = rows["prompt_tokens"].dropna().to_numpy(dtype=np.float64) if len(rows) else np.empty(0)
+    return float(known.mean()) if len(known) else None
 
 
 def beyond_caption(findings: Findings) -> str:

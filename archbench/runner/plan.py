@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
@@ -17,6 +17,8 @@ from archbench.runner.identity import digest, identity, localize, tokenizer_iden
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import Variant
 from archbench.tasks.lengths import GeneratedEntry
+
+_Generated = TypeVar("_Generated", bound=GeneratedEntry)
 
 SCORER_VERSION = 1
 """Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
@@ -129,10 +131,11 @@ def make_plan(
     digests, variants = {}, {}
     for name, entry in entries.items():
         if isinstance(entry, GeneratedEntry):
-            entry = entries[name] = _settled(name, entry, suite, members)
-            if entry.tokenizer is not None or not entry.counts_tokens:
-                entry.check()
-        digests[name], variants[name] = entry.digest(), entry.variants()
+            settled = _settled(name, entry, suite, members)
+            if settled.tokenizer is not None or not settled.counts_tokens:
+                settled.check()
+            entries[name] = settled
+        digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:
         for name, entry in entries.items():
@@ -166,7 +169,7 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
     )
 
 
-def _settled(name: str, entry: AnyEntry, suite: Suite, members: Sequence[PlannedMember]) -> AnyEntry:
+def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[PlannedMember]) -> _Generated:
     """A generated entry with its seed and tokenizer written out: the suite's, and the one all members share.
 
     The tokenizer stays open where a hub model has not been fetched, which only happens when showing a plan.
@@ -174,7 +177,6 @@ def _settled(name: str, entry: AnyEntry, suite: Suite, members: Sequence[Planned
     Raises:
         RequestError: Lengths are counted in tokens, none is named to count, and members have different ones.
     """
-    assert isinstance(entry, GeneratedEntry)
     update: dict[str, Any] = {"seed": suite.seed if entry.seed is None else entry.seed}
     if entry.tokenizer is not None:
         folder = suite.find(entry.tokenizer)

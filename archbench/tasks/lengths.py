@@ -64,7 +64,6 @@ class TokenCounter:
         # Offsets and masks are most of an encoding's cost, and nobody asks for them here.
         self._fast = tokenizer.backend_tokenizer if getattr(tokenizer, "is_fast", False) else None
         self._tokenizer = tokenizer
-        self.special = self("")
 
     def __call__(self, text: str) -> int:
         """Tokens of a whole prompt."""
