@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, tables
+from archbench.report import breakdowns, charts, phonebook, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -25,6 +25,8 @@ from archbench.results.frames import RunResults
 SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "accuracy": tables.accuracy,
     "mmlu_formats": tables.mmlu_formats,
+    "phonebook": phonebook.scores,
+    "phonebook_answers": phonebook.answers,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
@@ -36,6 +38,9 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
 FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     "radar": (radar, "Scores by task group with their intervals; the dashed line is guessing."),
     "mmlu_formats": (charts.mmlu_formats, "MMLU by question format and number of shots, with intervals."),
+    "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
+    "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
+    "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
 """All figures with their captions."""

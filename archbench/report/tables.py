@@ -54,7 +54,8 @@ def mmlu_formats(findings: Findings) -> Sheet | None:
 
 def normalisations(findings: Findings) -> Sheet | None:
     """Every condition under each of its metrics: does the verdict hang on how choices are normalised?"""
-    conditions = [one for one in findings.conditions if len(one.metrics) > 1]
+    # Only where choices are compared; other tasks show what else they measure in tables of their own.
+    conditions = [one for one in findings.conditions if "acc" in one.metrics and len(one.metrics) > 1]
     if not conditions:
         return None
     metrics = list(dict.fromkeys(metric for one in conditions for metric in one.metrics))

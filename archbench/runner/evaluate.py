@@ -72,6 +72,7 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
             results["samples"][name],
             task,
             token_counts=getattr(lm, "token_counts", _unknown),
+            prompt_length=partial(_prompt_length, lm),
             prefix=name if variant.stock else None,
             subject=name if len(tasks) > 1 else None,
         )
@@ -81,6 +82,12 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
         hint = did_you_mean(variant.metric, metrics, label="Scores of single items")
         raise RunError(f"The metric '{variant.metric}' of {variant.name} is no score of single items. {hint}")
     return Evaluation(rows, tuple(metrics), dict(results["results"]))
+
+
+def _prompt_length(lm: Any, prompt: str) -> int | None:
+    """Tokens of a prompt, where the backend can tell."""
+    encode = getattr(lm, "tok_encode", None)
+    return len(encode(prompt)) if encode is not None else None
 
 
 def _unknown(context: str, continuation: str) -> None:

@@ -12,17 +12,9 @@ from typing import Any
 from archbench.errors import RequestError
 from archbench.registry import ResolvedMember
 from archbench.registry.sources import check_model_folder, has_tokenizer
+from archbench.tasks.lengths import TOKENIZER_FILES
 
 _WEIGHTS = ("config.json", "*.safetensors", "*.safetensors.index.json")
-_TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-)
 
 
 def digest(value: Any) -> str:
@@ -79,7 +71,12 @@ def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path) -> s
         model: Any = _files(weights, _WEIGHTS)
     else:
         model = [member.member.architecture, member.member.seed, version("torch")]
-    return digest([model, _files(tokenizer, _TOKENIZER)])
+    return digest([model, _files(tokenizer, TOKENIZER_FILES)])
+
+
+def tokenizer_identity(folder: Path) -> str:
+    """Digest of a tokenizer's files, byte by byte."""
+    return digest(_files(folder, TOKENIZER_FILES))
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> list[list[str]]:
@@ -105,7 +102,7 @@ def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path 
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository = member.source if weights else member.tokenizer
-    wanted = [*_TOKENIZER, "generation_config.json", *(_WEIGHTS if weights else ())]
+    wanted = [*TOKENIZER_FILES, "generation_config.json", *(_WEIGHTS if weights else ())]
     try:
         folder = snapshot_download(
             str(repository),

@@ -12,6 +12,9 @@ from archbench.results.header import ITEM_COLUMNS
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
 
+PromptLength = Callable[[str], int | None]
+"""Tokens of a prompt; None where the backend does not tell."""
+
 Row = dict[str, Any]
 
 
@@ -20,6 +23,7 @@ def item_rows(
     task: Any,
     *,
     token_counts: TokenCounts,
+    prompt_length: PromptLength = lambda prompt: None,
     prefix: str | None = None,
     subject: str | None = None,
 ) -> list[Row]:
@@ -29,6 +33,7 @@ def item_rows(
         samples: `results["samples"][task]` of `lm_eval.evaluator.evaluate`: one per document and filter.
         task: The lm-eval task object the samples came from.
         token_counts: Lengths in tokens of a (context, continuation) pair.
+        prompt_length: Length in tokens of a prompt that was generated after.
         prefix: Put before the document's number to make item ids, for tasks whose documents have no `id` that
             is unique across tasks; None takes the document's own `id`.
         subject: Subject of documents that name none.
@@ -42,7 +47,7 @@ def item_rows(
     for sample in samples:
         doc_id = sample["doc_id"]
         if doc_id not in rows:
-            rows[doc_id] = {"subject": subject} | _row(sample, task, prefix, token_counts)
+            rows[doc_id] = {"subject": subject} | _row(sample, task, prefix, token_counts, prompt_length)
         for metric in sample["metrics"]:
             name = metric if sample["filter"] == first_filter else f"{metric},{sample['filter']}"
             number = _number(sample[metric])
@@ -57,6 +62,7 @@ def scores(rows: Sequence[Row]) -> list[str]:
     lm-eval also has per-document values that are no scores by themselves (a log-likelihood for a perplexity,
     a pair for an F1); their aggregates are kept in the cell's header. A column may be null throughout, as
     `acc_token` is where token counts are unknown: which metrics a task has must not depend on the member.
+    Whole numbers and texts are never scores: those columns are what a task tells besides (`item_details`).
     """
     names = {name for row in rows for name in row if name not in ITEM_COLUMNS}
     kept = []
@@ -68,7 +74,13 @@ def scores(rows: Sequence[Row]) -> list[str]:
     return kept
 
 
-def _row(sample: Mapping[str, Any], task: Any, prefix: str | None, token_counts: TokenCounts) -> Row:
+def _row(
+    sample: Mapping[str, Any],
+    task: Any,
+    prefix: str | None,
+    token_counts: TokenCounts,
+    prompt_length: PromptLength,
+) -> Row:
     doc, arguments = sample["doc"], sample["arguments"]
     known = doc if isinstance(doc, Mapping) else {}
     number = sample["doc_id"]
@@ -86,7 +98,10 @@ def _row(sample: Mapping[str, Any], task: Any, prefix: str | None, token_counts:
         return row | _choice_columns(sample, task, token_counts)
     response = sample["filtered_resps"][0]
     if task.OUTPUT_TYPE == "generate_until":
-        return row | {"prediction": response if isinstance(response, str) else str(response)}
+        answer = response if isinstance(response, str) else str(response)
+        # Our own tasks tell more about an item than its scores: where the needle was, what was said instead.
+        details = task.item_details(doc, answer) if hasattr(task, "item_details") else {}
+        return row | {"prediction": answer, "prompt_tokens": prompt_length(str(arguments[0][0]))} | details
     # One number per document, nothing to choose from. A rolling request has no context: (text,).
     value = response[0] if isinstance(response, Sequence) else response
     context, continuation = ("", *arguments[0])[-2:]

@@ -11,6 +11,7 @@ from typing import Any
 
 from archbench import __version__
 from archbench.engine import ENGINE_VERSION
+from archbench.registry import Family
 from archbench.runner.match import Match
 from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
 
@@ -44,7 +45,9 @@ def manifest(
         "match": match.lines,
         "verdict": match.verdict,
         "audits": [audit.as_dict() for audit in match.audits],
-        "members": [_member(one) | dict(loaded.get(one.resolved.name, {})) for one in plan.members],
+        "members": [
+            _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
+        ],
         "conditions": _conditions(plan),
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
         "versions": versions(),
@@ -53,8 +56,9 @@ def manifest(
     }
 
 
-def _member(member: PlannedMember) -> dict[str, Any]:
+def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, Any]:
     one = member.resolved
+    family = families.get(one.family) if one.family is not None else None
     return {
         "name": one.name,
         "title": one.title,
@@ -66,6 +70,7 @@ def _member(member: PlannedMember) -> dict[str, Any]:
         "identity": member.identity,
         "architecture": one.member.architecture,
         "notes": one.member.notes,
+        "training_length": family.budget.sequence_length if family else None,
     }
 
 

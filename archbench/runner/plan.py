@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.store import Store
-from archbench.runner.identity import digest, identity, localize
+from archbench.runner.identity import digest, identity, localize, tokenizer_identity
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import Variant
+from archbench.tasks.lengths import GeneratedEntry
+
+_Generated = TypeVar("_Generated", bound=GeneratedEntry)
 
 SCORER_VERSION = 1
 """Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
@@ -121,16 +125,24 @@ def make_plan(
             f"{suite.where('report', 'baseline')}: no member of this run is called '{baseline}'. {hint}"
         )
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
-    digests, variants = {}, {}
-    for name, entry in entries.items():
-        entry.check()
-        digests[name], variants[name] = entry.digest(), entry.variants()
+    # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
+    for entry in entries.values():
+        if not isinstance(entry, GeneratedEntry):
+            entry.check()
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
         members.append(
             PlannedMember(one, weights, tokenizer, identity(one, weights, tokenizer) if tokenizer else None)
         )
+    digests, variants = {}, {}
+    for name, entry in entries.items():
+        if isinstance(entry, GeneratedEntry):
+            settled = _settled(name, entry, suite, members)
+            if settled.tokenizer is not None or not settled.counts_tokens:
+                settled.check()
+            entries[name] = settled
+        digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:
         for name, entry in entries.items():
@@ -165,6 +177,32 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
             "transformers": version("transformers"),
         }
     )
+
+
+def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[PlannedMember]) -> _Generated:
+    """A generated entry with its seed and tokenizer written out: the suite's, and the one all members share.
+
+    The tokenizer stays open where a hub model has not been fetched, which only happens when showing a plan.
+
+    Raises:
+        RequestError: Lengths are counted in tokens, none is named to count, and members have different ones.
+    """
+    update: dict[str, Any] = {"seed": suite.seed if entry.seed is None else entry.seed}
+    if entry.tokenizer is not None:
+        folder = suite.find(entry.tokenizer)
+        update["tokenizer"] = str(folder) if folder is not None else entry.tokenizer
+    elif entry.counts_tokens:
+        known = {member.resolved.name: member.tokenizer for member in members if member.tokenizer}
+        different = {tokenizer_identity(folder) for folder in known.values()}
+        if len(different) > 1:
+            raise RequestError(
+                f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the members have "
+                f"{len(different)} different tokenizers ({', '.join(known)}). Every member must read the "
+                f"same text: say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
+            )
+        if known and len(known) == len(members):
+            update["tokenizer"] = str(next(iter(known.values())))
+    return entry.model_copy(update=update)
 
 
 def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Family]) -> AnyEntry:

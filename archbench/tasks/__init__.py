@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from archbench.tasks.entry import TaskEntry, Variant
 from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.stock import StockEntry
 
-__all__ = ["MmluEntry", "StockEntry", "TaskEntry", "Variant"]
+__all__ = ["MmluEntry", "PhonebookEntry", "StockEntry", "TaskEntry", "Variant"]

@@ -119,3 +119,36 @@ def tiny_lm() -> Any:
         initializer_range=0.5,  # far from uniform, so that a wrong prompt shows
     )
     return HFLM(pretrained=LlamaForCausalLM(config), tokenizer=tokenizer, batch_size=1, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Folders of two tokenizers: `byte`, one token per byte, and `bpe`, of 2,000 words and single digits."""
+    from itertools import islice
+
+    from archbench.data.tokenizer import save_tokenizer, train_tokenizer
+    from archbench.draw import Draw
+    from archbench.tasks.phonebook.names import draw_entries
+
+    folder = tmp_path_factory.mktemp("tokenizers")
+    lines = "\n".join(f"{name}: {number}" for name, number in islice(draw_entries(Draw("train")), 1500))
+    text = f"What is the phone number for {lines} Answer: Find the phonebook and memorise it"
+    save_tokenizer(train_tokenizer([], 257), folder / "byte")
+    save_tokenizer(train_tokenizer([text], 2000), folder / "bpe")
+    return lambda name: str(folder / name)
+
+
+@pytest.fixture(scope="session")
+def counter(tokenizer_folder: Callable[[str], str]) -> Any:
+    """Counts with the small tokenizer."""
+    from archbench.tasks.lengths import token_counter
+
+    return token_counter(tokenizer_folder("bpe"))
+
+
+@pytest.fixture(scope="session")
+def byte_counter(tokenizer_folder: Callable[[str], str]) -> Any:
+    """Counts bytes."""
+    from archbench.tasks.lengths import token_counter
+
+    return token_counter(tokenizer_folder("byte"))

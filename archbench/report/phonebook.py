@@ -1,0 +1,214 @@
+"""What is reported of phonebooks: recall by size, depth and digit, and where wrong numbers came from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from archbench.report.captions import items_caption
+from archbench.report.findings import Findings, by_cell, points, short_name, with_interval
+from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, prompt_tokens, size_of
+from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.results.comparisons import scores_of
+from archbench.results.conditions import Condition
+from archbench.results.statistics import mean_score
+from archbench.tasks.phonebook.scoring import DIGITS, SOURCES
+
+_METRICS = {
+    "exact_match": "whole number",
+    "digit_accuracy": "digits",
+    "leading_digits": "leading digits",
+    "similarity": "similarity",
+}
+_BINS = 5
+
+
+def scores(findings: Findings) -> Sheet | None:
+    """Every condition and member: whole number, digits, leading digits, and how similar answers are."""
+    conditions = _conditions(findings)
+    if not conditions:
+        return None
+    frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in _METRICS]
+    data = pd.concat([frame[frame["kind"] == "phonebook"] for frame in frames], ignore_index=True)
+    found, items = by_cell(data, "metric"), _items(findings)
+    rows: list[list[Cell | str]] = []
+    for condition in conditions:
+        for at, member in enumerate(findings.members):
+            cells = [found.get((member, condition.task, condition.variant, name)) for name in _METRICS]
+            mine = _of(items, condition, member)
+            label = short_name(condition, findings.conditions) if at == 0 else ""
+            who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
+            rows.append([label, who, _tokens(mine), *map(with_interval, cells)])
+    caption = (
+        f"Phonebook, in percent ± half the width of the {findings.level} interval. Whole number: the "
+        "first line of the answer is the number. Digits: the ten digits that are right at their place. "
+        "Leading digits: those before the first wrong one. Similarity: 1 minus the edit distance over "
+        "the longer text's length. Tokens: mean length of the prompt. "
+        f"{items_caption(findings, conditions)}{beyond_caption(findings)}"
+    )
+    columns = [Column("condition", words=True), Column("member", words=True), Column("tokens")]
+    columns += [Column(name) for name in _METRICS.values()]
+    rules = frozenset(range(0, len(rows), len(findings.members)))
+    table = Table("Phonebook", caption, columns, rows, findings.stamp, rules)
+    return Sheet("phonebook", [table], stamped(data, findings.stamp))
+
+
+def answers(findings: Findings) -> Sheet | None:
+    """Where the numbers that members gave came from."""
+    conditions = _conditions(findings)
+    if not conditions:
+        return None
+    items = _items(findings)
+    rows: list[list[Cell | str]] = []
+    data: list[dict[str, Any]] = []
+    for condition in conditions:
+        for at, member in enumerate(findings.members):
+            mine = _of(items, condition, member)
+            counts = Counter(map(str, mine["source"]) if len(mine) else ())
+            shares = {name: counts[name] / len(mine) if len(mine) else np.nan for name in SOURCES}
+            label = short_name(condition, findings.conditions) if at == 0 else ""
+            rows.append([label, member, *map(points, shares.values())])
+            cell = {"member": member, "task": condition.task, "variant": condition.variant}
+            data += [
+                {**cell, "source": name, "n": counts[name], "share": share} for name, share in shares.items()
+            ]
+    caption = (
+        "Which number the answers to the phonebook gave, in percent of the answers. Neighbour: that of "
+        "the entry just before or after the asked one. Example: one shown as an example. Book: another "
+        "entry's. Nowhere: well formed, but not in the book. Answers that hold the right number among "
+        "other words count as right here, though not as the whole number."
+    )
+    columns = [Column("condition", words=True), Column("member", words=True), *map(Column, SOURCES)]
+    rules = frozenset(range(0, len(rows), len(findings.members)))
+    table = Table("Phonebook answers", caption, columns, rows, findings.stamp, rules)
+    return Sheet("phonebook_answers", [table], stamped(pd.DataFrame(data), findings.stamp))
+
+
+def lengths(findings: Findings) -> Figure | None:
+    """Numbers recalled against the size of the book, one panel per format."""
+    groups, items = _groups(findings), _items(findings)
+    sizes = sorted({size[1] for one in _conditions(findings) if (size := size_of(one))})
+    units = {size[0] for one in _conditions(findings) if (size := size_of(one))}
+
+    def curve(name: str, member: str) -> Curve:
+        found = []
+        for condition in groups[name]:
+            row, size = findings.score(member, condition), size_of(condition)
+            if row is not None and size is not None:
+                hollow = is_beyond(findings, member, _of(items, condition, member))
+                found.append((float(size[1]), *_percent(row), hollow))
+        return sorted(found)
+
+    def guessing(name: str) -> list[tuple[float, float]]:
+        found = []
+        for condition in groups[name]:
+            mine, size = _of(items, condition), size_of(condition)
+            if size is not None and len(mine):
+                found.append((float(size[1]), 100 * float((1 / mine["book_entries"]).mean())))
+        return sorted(found)
+
+    label = {"entries": "entries in the book", "length": "tokens"}
+    return panels(
+        findings,
+        list(groups),
+        curve,
+        x_label=" or ".join(label[unit] for unit in sorted(units)),
+        y_label="numbers recalled, %",
+        ticks=sizes,
+        logarithmic=True,
+        guessing=guessing,
+    )
+
+
+def depths(findings: Findings) -> Figure | None:
+    """Numbers recalled by where in the book they stand, in fifths of the book, over all sizes of a format."""
+    groups, items = _groups(findings), _items(findings)
+
+    def curve(name: str, member: str) -> Curve:
+        mine = _together(items, groups[name], member)
+        if mine.empty:
+            return []
+        fifth = (mine["place"] * _BINS // mine["book_entries"]).clip(0, _BINS - 1)
+        found = []
+        for at, here in mine.groupby(fifth):
+            estimate = mean_score(scores_of(here["exact_match"]), findings.settings.confidence)
+            found.append((100 * (float(str(at)) + 0.5) / _BINS, *_percent(estimate._asdict()), False))
+        return found
+
+    middles = [100 * (at + 0.5) / _BINS for at in range(_BINS)]
+    return panels(
+        findings,
+        list(groups),
+        curve,
+        x_label="depth in the book, %",
+        y_label="numbers recalled, %",
+        ticks=middles,
+    )
+
+
+def digits(findings: Findings) -> Figure | None:
+    """Digits right by their place in the number, over all sizes of a format."""
+    groups, items = _groups(findings), _items(findings)
+
+    def curve(name: str, member: str) -> Curve:
+        mine = _together(items, groups[name], member)
+        found = []
+        for at in range(DIGITS if len(mine) else 0):
+            right = (mine["digits"].str[at] == "1").astype(float)
+            estimate = mean_score(scores_of(right), findings.settings.confidence)
+            found.append((at + 1.0, *_percent(estimate._asdict()), False))
+        return found
+
+    return panels(
+        findings,
+        list(groups),
+        curve,
+        x_label="digit",
+        y_label="digits right, %",
+        ticks=list(range(1, DIGITS + 1)),
+    )
+
+
+def _conditions(findings: Findings) -> list[Condition]:
+    return [one for one in findings.conditions if one.kind == "phonebook"]
+
+
+def _groups(findings: Findings) -> dict[str, list[Condition]]:
+    """Conditions of each panel: one per format, and per task where there are several."""
+    conditions = _conditions(findings)
+    several = len({one.task for one in conditions}) > 1
+    found: dict[str, list[Condition]] = {}
+    for one in conditions:
+        form = str(dict(one.labels).get("format"))
+        found.setdefault(f"{one.task} {form}" if several else form, []).append(one)
+    return found
+
+
+def _items(findings: Findings) -> pd.DataFrame:
+    tasks = dict.fromkeys(one.task for one in _conditions(findings))
+    frames = [findings.results.items(task) for task in tasks]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _of(items: pd.DataFrame, condition: Condition, member: str | None = None) -> pd.DataFrame:
+    if items.empty:
+        return items
+    here = (items["task"] == condition.task) & (items["variant"] == condition.variant)
+    return items[here & (items["member"] == member)] if member is not None else items[here]
+
+
+def _together(items: pd.DataFrame, conditions: list[Condition], member: str) -> pd.DataFrame:
+    return pd.concat([_of(items, one, member) for one in conditions])
+
+
+def _tokens(rows: pd.DataFrame) -> str:
+    tokens = prompt_tokens(rows)
+    return MISSING if tokens is None else f"{tokens:,.0f}"
+
+
+def _percent(row: dict[str, Any]) -> tuple[float, float, float]:
+    return 100 * float(row["score"]), 100 * float(row["low"]), 100 * float(row["high"])

@@ -1,0 +1,139 @@
+"""What charts and tables of recall share: panels of lines, and which contexts are longer than trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from archbench.report.findings import Findings
+from archbench.report.style import GREY, drawing, drawn, style_of
+from archbench.results.conditions import Condition
+
+BEYOND = "‡"
+"""Marks contexts longer than those a member was trained on."""
+
+Curve = list[tuple[float, float, float, float, bool]]
+"""Points of a line: x, score and both ends of its interval in percent, and whether it is drawn hollow."""
+
+
+def training_lengths(findings: Findings) -> dict[str, int]:
+    """Tokens of the context that each member was trained on, where its family tells."""
+    members = findings.results.manifest.get("members", [])
+    return {str(one["name"]): int(one["training_length"]) for one in members if one.get("training_length")}
+
+
+def is_beyond(findings: Findings, member: str, rows: pd.DataFrame) -> bool:
+    """Whether the prompts of these items are on average longer than what the member was trained on.
+
+    A context of unknown length is not called longer.
+    """
+    trained, tokens = training_lengths(findings).get(member), prompt_tokens(rows)
+    return trained is not None and tokens is not None and tokens > trained
+
+
+def prompt_tokens(rows: pd.DataFrame) -> float | None:
+    """Mean length of the prompts of these items, in tokens; None where it is not known."""
+    known = rows["prompt_tokens"].dropna().to_numpy(dtype=np.float64) if len(rows) else np.empty(0)
+    return float(known.mean()) if len(known) else None
+
+
+def beyond_caption(findings: Findings) -> str:
+    """What the mark means; nothing where no family says how long its members' training contexts were."""
+    if not training_lengths(findings):
+        return ""
+    return f" {BEYOND}: the prompts are on average longer than the contexts the member was trained on."
+
+
+def panels(
+    findings: Findings,
+    names: Sequence[str],
+    curve: Callable[[str, str], Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    ticks: Sequence[float] | None = None,
+    logarithmic: bool = False,
+    guessing: Callable[[str], list[tuple[float, float]]] | None = None,
+) -> Figure | None:
+    """Line charts side by side, one per name, one line with intervals per member.
+
+    Args:
+        findings: The statistics.
+        names: Headings of the panels.
+        curve: The points of a (panel, member); none where it has no items.
+        x_label: What runs along the panels.
+        y_label: What is shown, in percent.
+        ticks: Where the horizontal axis is labelled; Matplotlib's choice if None.
+        logarithmic: Whether the horizontal axis is.
+        guessing: Points of a panel's line for guessing, in percent.
+    """
+    lines = {(name, member): curve(name, member) for name in names for member in findings.members}
+    if not any(lines.values()):
+        return None
+    with drawing(min(12.0, 1.2 + 3.2 * len(names)), 3.4) as figure:
+        areas = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for area, name in zip(areas, names, strict=True):
+            for index, member in enumerate(findings.members):
+                if lines[name, member]:
+                    _line(area, lines[name, member], index)
+            if guessing is not None and (points := guessing(name)):
+                area.plot(*zip(*points, strict=True), color=GREY, linestyle=(0, (4, 3)), linewidth=1)
+            if logarithmic:
+                area.set_xscale("log", base=2)
+            if ticks is not None:
+                area.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], rotation=90 if len(ticks) > 6 else 0)
+                area.minorticks_off()
+            area.set_ylim(-3, 103)
+            area.set_title(drawn(name, 30, 2))
+            area.set_xlabel(x_label)
+            area.grid(axis="y", color="#E6E6E6", linewidth=0.7)
+            area.set_axisbelow(True)
+        areas[0].set_ylabel(y_label)
+        figure.legend(
+            handles=_legend(findings, lines.values(), guessing is not None),
+            loc="outside lower center",
+            ncols=3,
+        )
+    return figure
+
+
+def _line(area: Axes, points: Curve, index: int) -> None:
+    style = style_of(index)
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    bounds = [[max(0.0, p[1] - p[2]) for p in points], [max(0.0, p[3] - p[1]) for p in points]]
+    area.errorbar(x, y, yerr=bounds, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2, alpha=0.8)
+    area.plot(x, y, color=style.colour, linestyle=style.line, linewidth=1.3)
+    for point in points:
+        face = "white" if point[4] else style.colour
+        area.plot(
+            point[0], point[1], marker=style.marker, color=style.colour, markerfacecolor=face, markersize=5
+        )
+
+
+def _legend(findings: Findings, curves: Any, guessing: bool) -> list[Line2D]:
+    handles = []
+    for index, member in enumerate(findings.members):
+        style = style_of(index)
+        name = drawn(member, 36, 2)
+        handles.append(
+            Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line, label=name)
+        )
+    if any(point[4] for curve in curves for point in curve):
+        hollow = Line2D([], [], color=GREY, marker="o", linestyle="", markerfacecolor="white")
+        hollow.set_label("hollow: longer than trained on")
+        handles.append(hollow)
+    if guessing:
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 3)), label="guessing"))
+    return handles
+
+
+def size_of(condition: Condition) -> tuple[str, int] | None:
+    """Unit (`entries` or `length`) and size that a condition's labels tell."""
+    labels = dict(condition.labels)
+    return next(((unit, int(labels[unit])) for unit in ("entries", "length") if labels.get(unit)), None)

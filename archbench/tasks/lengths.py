@@ -1,0 +1,159 @@
+"""Texts of a wanted length in tokens: counting as the engine does, fitting, and what such entries share."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from archbench.errors import RequestError
+from archbench.tasks.entry import TaskEntry
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
+"""Patterns of the files of a folder that make up its tokenizer."""
+
+
+class GeneratedEntry(TaskEntry):
+    """An entry whose items are drawn from a seed, some of them to a length in tokens.
+
+    Attributes:
+        seed: Seed of the items; the suite's where absent.
+        tokenizer: Folder or hub id of the tokenizer that lengths are counted with. Where absent, the one that
+            all members of the run share: the text of an item is the same for every member, so members with
+            different tokenizers need to be told which of them measures.
+    """
+
+    seed: int | None = None
+    tokenizer: str | None = Field(default=None, min_length=1)
+
+    @property
+    @abstractmethod
+    def counts_tokens(self) -> bool:
+        """Whether the items depend on a tokenizer."""
+
+    def tokenizer_digest(self) -> str | None:
+        """Digest of the tokenizer's files, for `digest`; None where none is used or it is not at hand."""
+        if not self.counts_tokens or self.tokenizer is None:
+            return None
+        folder = Path(self.tokenizer)
+        found = hashlib.sha256()
+        files = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+        for file in sorted(files):
+            found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+        return found.hexdigest() if files else self.tokenizer
+
+
+class TokenCounter:
+    """Counts tokens as the engine feeds them to a model, special tokens of the tokenizer included."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Wrap a transformers tokenizer."""
+        # Offsets and masks are most of an encoding's cost, and nobody asks for them here.
+        self._fast = tokenizer.backend_tokenizer if getattr(tokenizer, "is_fast", False) else None
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str) -> int:
+        """Tokens of a whole prompt."""
+        if self._fast is not None:
+            return len(self._fast.encode_batch_fast([text])[0])
+        return len(self._tokenizer(text, verbose=False)["input_ids"])
+
+    def pieces(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of parts of a prompt, each encoded alone and without special tokens.
+
+        Their sum is an estimate of the whole's length, good to a few tokens where parts end at line breaks.
+        """
+        if self._fast is not None:
+            return [len(one) for one in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+        ids = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return [len(one) for one in ids]
+
+
+@lru_cache(maxsize=4)
+def token_counter(source: str) -> TokenCounter:
+    """Load a tokenizer to count with; nothing from it is run.
+
+    Args:
+        source: Folder or hub id.
+
+    Raises:
+        RequestError: There is no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return TokenCounter(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    except Exception as error:
+        told = " ".join(str(error).split())[:200]
+        raise RequestError(
+            f"The tokenizer '{source}', with which lengths are to be counted, cannot be loaded "
+            f"({type(error).__name__}: {told}). Name a folder with tokenizer.json, or a hub id."
+        ) from error
+
+
+def required_counter(tokenizer: str | None, task: str) -> TokenCounter:
+    """The counter for a task whose lengths are given in tokens.
+
+    Raises:
+        RequestError: No tokenizer is named, or it cannot be loaded.
+    """
+    if tokenizer is None:
+        raise RequestError(
+            f"{task}: lengths in tokens need a tokenizer to count with. Name one with `tokenizer`, in a "
+            'suite under the entry, with plain lm-eval as --metadata \'{"tokenizer": "<folder or hub id>"}\'.'
+        )
+    return token_counter(tokenizer)
+
+
+def largest_fit(
+    length: Callable[[int], int], *, target: int, low: int, high: int, guess: int, slack: int = 0
+) -> int | None:
+    """Find the largest size whose text is no longer than a target.
+
+    Interpolation with bisection in every other step, so that at most `2 log2(high - low)` texts are
+    made, whatever the lengths are.
+
+    Args:
+        length: Length of the text of a size; should grow with it.
+        target: Length that must not be exceeded.
+        low: Smallest size.
+        high: Largest size.
+        guess: Size to try first.
+        slack: How far below the target is near enough to stop.
+
+    Returns:
+        A size whose length has been found to be within the target; None if that of `low` is not.
+    """
+    fits, fitting, above, exceeding = low - 1, 0, high + 1, 0
+    size, step = guess, 0
+    while above - fits > 1:
+        size = min(max(size, fits + 1), above - 1)
+        found = length(size)
+        if found <= target:
+            fits, fitting = size, found
+            if target - found <= slack:
+                break
+        else:
+            above, exceeding = size, found
+        step += 1
+        if step % 2 == 0:
+            size = (fits + above) // 2
+        elif fits >= low and exceeding:
+            size = fits + (target - fitting) * (above - fits) // (exceeding - fitting)
+        else:
+            # One end is known: assume that length is in proportion to size.
+            size = size * target // max(found, 1)
+    return fits if fits >= low else None

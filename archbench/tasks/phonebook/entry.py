@@ -1,0 +1,119 @@
+"""The suite entry `kind: phonebook`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from archbench.tasks.entry import Variant
+from archbench.tasks.lengths import GeneratedEntry, required_counter
+from archbench.tasks.phonebook import prompts
+from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+
+
+class PhonebookEntry(GeneratedEntry):
+    """Recall of one number from a phonebook, in up to three formats and any sizes (docs/phonebook.md).
+
+    Attributes:
+        kind: `phonebook`.
+        formats: Which formats, in the order in which tables show them.
+        entries: Sizes of the books in entries; the same books in every format.
+        lengths: Sizes in tokens, prompt and answer together; give this or `entries`.
+        books: Books of each size.
+        queries: Questions about each book, their depths spread evenly over it.
+        depths: Depths asked at in percent, one question per book each, instead of `queries`.
+        limit: Only the first so many items of each variant, book by book; None for all.
+        seed: Seed of the books; the suite's where absent.
+        tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
+    """
+
+    kind: Literal["phonebook"] = "phonebook"
+    formats: list[prompts.Format] = Field(default=["standard", "reversed"], min_length=1)
+    entries: list[PositiveInt] | None = Field(default=None, min_length=1)
+    lengths: list[PositiveInt] | None = Field(default=None, min_length=1)
+    books: PositiveInt = 20
+    queries: PositiveInt = 5
+    depths: list[Annotated[int, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
+
+    @field_validator("formats", "entries", "lengths", "depths")
+    @classmethod
+    def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
+        for again in value or ():
+            if value is not None and value.count(again) > 1:
+                raise ValueError(f"{again!r} is listed more than once")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_size(self) -> PhonebookEntry:
+        if (self.entries is None) == (self.lengths is None):
+            raise ValueError(
+                "the size of a phonebook is given in entries or in lengths (tokens), one of the two: "
+                "entries: [20, 50, 100]"
+            )
+        return self
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the books are fitted to a length in tokens."""
+        return self.lengths is not None
+
+    def check(self) -> None:
+        """Make one book of every format and the smallest and largest size.
+
+        Raises:
+            RequestError: A size is too small for its questions or larger than there are names, or there is no
+                tokenizer to count tokens with.
+        """
+        layout = self._layout
+        for form in self.formats:
+            if self.entries is not None:
+                for entries in {min(self.entries), max(self.entries)}:
+                    next(items_by_entries(self.seed or 0, form, entries, 1, layout))
+            elif self.lengths is not None:
+                count = required_counter(self.tokenizer, "Phonebook")
+                for length in {min(self.lengths), max(self.lengths)}:
+                    next(items_by_length(self.seed or 0, form, length, 1, layout, count))
+
+    def variants(self) -> list[Variant]:
+        """One variant for each format and size.
+
+        Chance is that of naming any one entry of the book; it is not known before the books of a length in
+        tokens are made.
+        """
+        sizes = [("entries", one) for one in self.entries or ()] + [
+            ("length", one) for one in self.lengths or ()
+        ]
+        metadata = {
+            "books": self.books,
+            "queries": self.queries,
+            "depths": self.depths,
+            "limit": self.limit,
+            "seed": self.seed or 0,
+            "tokenizer": self.tokenizer,
+        }
+        return [
+            Variant(
+                name=f"{form}-{size}{'entries' if unit == 'entries' else 'tokens'}",
+                labels={"format": form, unit: size},
+                tasks=[f"archbench_phonebook_{form}"],
+                num_fewshot=None,
+                metadata=metadata | {unit: size},
+                metric="exact_match",
+                chance=1 / size if unit == "entries" else None,
+                stock=False,
+            )
+            for form in self.formats
+            for unit, size in sizes
+        ]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of what makes the items, the tokenizer's content included, and of the code version."""
+        parts = [prompts.VERSION, self.books, self.queries, self.depths, self.limit, self.seed or 0]
+        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self.queries, None if self.depths is None else tuple(self.depths))

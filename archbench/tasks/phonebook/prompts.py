@@ -1,0 +1,131 @@
+r"""The three prompts, one function each: everything that a model reads before it writes the number.
+
+| format | order | source |
+|---|---|---|
+| standard | book, two examples, question | Waleffe et al. 2024, section 3.3.3, as reported |
+| reversed | question, book, question again | the same |
+| copy | book, two entries again, name | Jelassi et al. 2024, as in their code |
+
+The book and what is asked are the same in all three. Wording without a source is ours (docs/phonebook.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Format = Literal["standard", "reversed", "copy"]
+FORMATS: tuple[Format, ...] = ("standard", "reversed", "copy")
+
+VERSION = 1
+"""Goes into every cell's key: raise it when a change here or in the YAMLs alters a prompt or a score."""
+
+EXAMPLES = 2
+"""Entries shown as worked examples, as in both papers."""
+
+Entry = tuple[str, str]
+"""Name and number."""
+
+
+def book_lines(book: Sequence[Entry]) -> str:
+    """The book: one `{name}: {number}` per line, without a line break at the end."""
+    return "\n".join(f"{name}: {number}" for name, number in book)
+
+
+def standard(book: str, examples: Sequence[Entry], name: str) -> str:
+    r"""The whole book, then worked examples, then the name asked.
+
+        {name}: {number}                        the book, one entry per line
+        ...
+        {name}: {number}
+
+        What is the phone number for {name}?    an example, of an entry of the book
+        Answer: {number}
+
+        What is the phone number for {name}?    another
+        Answer: {number}
+
+        What is the phone number for {name}?    the one that is asked
+        Answer:
+
+    The book comes first, so that all questions about it share their beginning.
+
+    Args:
+        book: The book's lines.
+        examples: Entries of the book to show.
+        name: The name asked.
+
+    Returns:
+        The prompt, ending where the number begins.
+    """
+    shots = "".join(f"{_question(who)}\nAnswer: {number}\n\n" for who, number in examples)
+    return f"{book}\n\n{shots}{_question(name)}\nAnswer:"
+
+
+def reversed_(book: str, examples: Sequence[Entry], name: str) -> str:
+    r"""The name asked first, then the book, then the name asked again.
+
+        Entries of a phonebook have the form name: number. For example:
+        {name}: {number}                        an entry of the book
+        {name}: {number}                        another
+        ... and so on.
+
+        Find the phone number for {name} in the phonebook below and memorise it.
+
+        Here is the phonebook:
+        {name}: {number}                        the book, one entry per line
+        ...
+        {name}: {number}
+
+        This is the end of the phonebook. You were to memorise the phone number for {name}.
+
+        What is the phone number for {name}?
+        Answer:
+
+    Args:
+        book: The book's lines.
+        examples: Entries of the book to show.
+        name: The name asked.
+
+    Returns:
+        The prompt, ending where the number begins.
+    """
+    return (
+        "Entries of a phonebook have the form name: number. For example:\n"
+        f"{book_lines(examples)}\n... and so on.\n\n"
+        f"Find the phone number for {name} in the phonebook below and memorise it.\n\n"
+        f"Here is the phonebook:\n{book}\n\n"
+        f"This is the end of the phonebook. You were to memorise the phone number for {name}.\n\n"
+        f"{_question(name)}\nAnswer:"
+    )
+
+
+def copy(book: str, examples: Sequence[Entry], name: str) -> str:
+    r"""The whole book, then two entries again, then the name asked, all in the book's own form.
+
+        {name}: {number}                        the book, one entry per line
+        ...
+        {name}: {number}
+
+        {name}: {number}                        an entry of the book again
+        {name}: {number}                        another
+
+        {name}:                                 the one that is asked
+
+    Args:
+        book: The book's lines.
+        examples: Entries of the book to show.
+        name: The name asked.
+
+    Returns:
+        The prompt, ending where the number begins.
+    """
+    return f"{book}\n\n{book_lines(examples)}\n\n{name}:"
+
+
+def _question(name: str) -> str:
+    return f"What is the phone number for {name}?"
+
+
+RENDER = {"standard": standard, "reversed": reversed_, "copy": copy}
+"""What makes the prompt of each format from the book's lines, the examples and the name asked."""

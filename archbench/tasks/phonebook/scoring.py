@@ -1,0 +1,109 @@
+"""How near an answer is to the number, and where a wrong one came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_NUMBER = re.compile(r"(?<!\d)\d{3}-\d{3}-\d{4}(?!\d)")
+DIGITS = 10
+"""Digits of a phone number."""
+
+SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number")
+"""What `source` may say, in the order of tables."""
+
+
+def first_line(response: str) -> str:
+    """The answer: the response's first line, without spaces around it."""
+    return response.split("\n", 1)[0].strip()
+
+
+def digits_right(answer: str, target: str) -> list[bool]:
+    """For each digit of the target, whether the answer's digit at its position is the same.
+
+    Digits are counted from the answer's first; whatever else stands between them is passed over, so that
+    the form of the number does not matter. Digits that are missing are wrong.
+    """
+    given, wanted = _digits(answer), _digits(target)
+    return [at < len(given) and given[at] == digit for at, digit in enumerate(wanted)]
+
+
+def leading(right: Sequence[bool]) -> int:
+    """How many digits are right before the first wrong one."""
+    return next((at for at, one in enumerate(right) if not one), len(right))
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Fewest insertions, deletions and substitutions of characters that turn one text into the other.
+
+    Levenshtein 1966, by the two-row table of Wagner and Fischer 1974.
+    """
+    row = list(range(len(other) + 1))
+    for above, a in enumerate(one, start=1):
+        diagonal, row[0] = row[0], above
+        for at, b in enumerate(other, start=1):
+            diagonal, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+def source(answer: str, doc: Mapping[str, Any]) -> str:
+    """Where the number in an answer came from.
+
+    Args:
+        answer: The answer's first line.
+        doc: The item: `numbers` of the book in order, `place` of the asked entry, `examples`.
+
+    Returns:
+        `right`; `neighbour`, the entry just before or after the asked one; `example`, one shown as an
+        example; `book`, any other entry; `nowhere`, a well-formed number that is not in the book; or `no
+        number`.
+    """
+    found = _NUMBER.search(answer)
+    if found is None:
+        return "no number"
+    number, place = found[0], doc["place"]
+    if number not in doc["numbers"]:
+        return "nowhere"
+    at = doc["numbers"].index(number)
+    if at == place:
+        return "right"
+    if abs(at - place) == 1:
+        return "neighbour"
+    return "example" if at in doc["examples"] else "book"
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Scores of a response, each from 0 to 1; lm-eval calls it.
+
+    Returns:
+        `exact_match`: the first line is the number and nothing else;
+        `digit_accuracy`: share of the ten digits that are right at their position;
+        `leading_digits`: share of the ten that are right before the first wrong one;
+        `similarity`: 1 minus the edit distance over the longer text's length.
+    """
+    answer, target = first_line(results[0]), doc["target"]
+    right = digits_right(answer, target)
+    return {
+        "exact_match": float(answer == target),
+        "digit_accuracy": sum(right) / len(right),
+        "leading_digits": leading(right) / len(right),
+        "similarity": 1 - edit_distance(answer, target) / max(len(answer), len(target)),
+    }
+
+
+def details(doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
+    """What an item row keeps beside the scores; see docs/phonebook.md for the columns."""
+    answer = first_line(response)
+    right = digits_right(answer, doc["target"])
+    return {
+        **{name: int(doc[name]) for name in ("book", "book_entries", "place", "depth")},
+        "source": source(answer, doc),
+        "digits": "".join("1" if one else "0" for one in right),
+        "leading": leading(right),
+        "edits": edit_distance(answer, doc["target"]),
+    }
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character in "0123456789")

@@ -1,0 +1,284 @@
+"""Phonebooks: what is in them, what is asked, how long they are, and how answers are scored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archbench.draw import Draw
+from archbench.errors import RequestError
+from archbench.tasks.lengths import TokenCounter, largest_fit
+from archbench.tasks.phonebook import names, scoring
+from archbench.tasks.phonebook.entry import PhonebookEntry
+from archbench.tasks.phonebook.items import (
+    ANSWER_TOKENS,
+    Layout,
+    items_by_entries,
+    items_by_length,
+)
+from archbench.tasks.phonebook.prompts import FORMATS, copy, reversed_, standard
+
+LINE = re.compile(r"(?m)^([A-Z][a-z]+ [A-Z][a-z]+): (\d{3}-\d{3}-\d{4})$")
+BOOK = [("Ada Ashford", "212-345-6789"), ("Ben Brook", "313-345-6789"), ("Cy Combe", "414-345-6789")]
+TEXT = "\n".join(f"{name}: {number}" for name, number in BOOK)
+
+
+def digest(items: Iterator[dict[str, Any]]) -> str:
+    return hashlib.sha256(
+        json.dumps([[item[key] for key in ("id", "prompt", "target")] for item in items]).encode()
+    ).hexdigest()[:16]
+
+
+def book_of(item: dict[str, Any]) -> list[tuple[str, str]]:
+    """The book as a reader finds it: the longest run of entries."""
+    runs = re.findall(r"(?m)(?:^[A-Z][a-z]+ [A-Z][a-z]+: \d{3}-\d{3}-\d{4}$\n?)+", item["prompt"])
+    return LINE.findall(max(runs, key=len))
+
+
+def asked_name(item: dict[str, Any], form: str) -> str:
+    if form == "copy":
+        return str(item["prompt"].rsplit("\n", 1)[1][:-1])
+    return str(re.findall(r"What is the phone number for (.*)\?", item["prompt"])[-1])
+
+
+def holds(item: dict[str, Any], form: str) -> None:
+    """What must be true of every item."""
+    book = book_of(item)
+    assert len(book) == item["book_entries"]
+    assert len({name for name, _ in book}) == len({number for _, number in book}) == len(book)
+    assert [number for _, number in book] == item["numbers"]
+    assert book[item["place"]] == (asked_name(item, form), item["target"])
+    # Once in the prompt and nowhere else, so that without the book it cannot be known.
+    assert item["prompt"].count(item["target"]) == 1
+    area, exchange, line = item["target"].split("-")
+    assert 200 <= int(area) <= 999
+    assert 200 <= int(exchange) <= 999
+    assert 1000 <= int(line) <= 9999
+    assert 0 <= item["depth"] <= 100
+    assert len({item["place"], *item["examples"]}) == 3
+    for at in item["examples"]:
+        assert item["prompt"].count(book[at][1]) == 2
+
+
+def test_prompts_are_what_the_documents_show() -> None:
+    assert standard(TEXT, BOOK[:2], "Cy Combe") == (
+        "Ada Ashford: 212-345-6789\nBen Brook: 313-345-6789\nCy Combe: 414-345-6789\n\n"
+        "What is the phone number for Ada Ashford?\nAnswer: 212-345-6789\n\n"
+        "What is the phone number for Ben Brook?\nAnswer: 313-345-6789\n\n"
+        "What is the phone number for Cy Combe?\nAnswer:"
+    )
+    assert copy(TEXT, BOOK[:2], "Cy Combe") == (
+        f"{TEXT}\n\nAda Ashford: 212-345-6789\nBen Brook: 313-345-6789\n\nCy Combe:"
+    )
+    text = reversed_(TEXT, BOOK[:2], "Cy Combe")
+    assert text.index("Cy Combe") < text.index(TEXT) < text.rindex("Cy Combe")
+    assert text.count("Cy Combe") == 4
+    assert text.endswith("\n\nWhat is the phone number for Cy Combe?\nAnswer:")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_items_hold(form: Any) -> None:
+    for entries in (7, 20, 200):
+        items = list(items_by_entries(3, form, entries, 8, Layout()))
+        assert len({item["id"] for item in items}) == len(items) == 40
+        for item in items:
+            holds(item, form)
+            assert item["book_entries"] == entries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+def test_ten_thousand_items_hold(form: Any) -> None:
+    for entries in (7, 30, 100, 333):
+        for item in items_by_entries(11, form, entries, 500, Layout()):
+            holds(item, form)
+
+
+def test_names_are_plain_and_many() -> None:
+    assert len(set(names.FIRST)) == len(names.FIRST)
+    assert len(set(names.LAST)) == len(names.LAST)
+    assert names.POOL > 500_000
+    assert all(re.fullmatch("[A-Z][a-z]+", name) for name in (*names.FIRST, *names.LAST))
+
+
+def test_a_book_has_an_end() -> None:
+    with pytest.raises(RequestError, match=f"at most {names.LARGEST:,} entries"):
+        next(items_by_entries(0, "standard", names.LARGEST + 1, 1, Layout()))
+    with pytest.raises(RequestError, match="at least 7 entries"):
+        next(items_by_entries(0, "standard", 6, 1, Layout()))
+
+
+def test_formats_ask_the_same_of_the_same_books() -> None:
+    one, other = (list(items_by_entries(0, form, 30, 3, Layout())) for form in ("standard", "reversed"))
+    keys = ("id", "target", "numbers", "place", "depth", "examples")
+    assert [[item[key] for key in keys] for item in one] == [[item[key] for key in keys] for item in other]
+
+
+def test_questions_about_a_book_share_their_beginning() -> None:
+    first, second = list(items_by_entries(0, "standard", 30, 1, Layout(queries=2)))
+    shared = first["prompt"].rindex("What is")
+    assert first["prompt"][:shared] == second["prompt"][:shared]
+
+
+def test_depths_are_spread_or_as_asked() -> None:
+    for item in items_by_entries(0, "copy", 100, 20, Layout(queries=10)):
+        query = int(item["id"].rpartition("-")[2])
+        assert abs(item["place"] - (10 * query + 4.5)) <= 6
+    asked = [item["depth"] for item in items_by_entries(0, "copy", 101, 2, Layout(depths=(0, 50, 100)))]
+    assert asked == [0, 50, 100] * 2
+
+
+def test_bytes_are_pinned() -> None:
+    """The same on every machine and in every order; a change here is a new VERSION."""
+    assert digest(items_by_entries(0, "standard", 20, 2, Layout())) == "f7bbef6d7674bbd6"
+    assert digest(items_by_entries(7, "reversed", 50, 2, Layout(depths=(0, 100)))) == "4527fc5f0b3dd759"
+    both = list(items_by_entries(0, "standard", 20, 2, Layout()))
+    assert list(items_by_entries(0, "standard", 20, 1, Layout())) == both[:5]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("length", [512, 2048, 4096])
+def test_lengths_are_met(form: Any, length: int, counter: TokenCounter) -> None:
+    for item in items_by_length(0, form, length, 2, Layout(queries=3), counter):
+        holds(item, form)
+        assert 0.9 * length < counter(item["prompt"]) + ANSWER_TOKENS <= length
+
+
+def test_lengths_are_met_by_bytes(byte_counter: TokenCounter) -> None:
+    for item in items_by_length(0, "standard", 1024, 2, Layout(queries=2), byte_counter):
+        holds(item, "standard")
+        assert 0.9 * 1024 < len(item["prompt"]) + ANSWER_TOKENS <= 1024
+    with pytest.raises(RequestError, match="256 tokens is too short"):
+        next(items_by_length(0, "reversed", 256, 1, Layout(), byte_counter))
+
+
+def test_a_book_of_128k_tokens_takes_seconds(counter: TokenCounter) -> None:
+    item = next(items_by_length(0, "standard", 131072, 1, Layout(queries=2), counter))
+    assert 0.9 * 131072 < counter(item["prompt"]) + ANSWER_TOKENS <= 131072
+
+
+@given(st.integers(1, 40), st.integers(0, 5000), st.integers(1, 300), st.integers(1, 400), st.integers(0, 20))
+def test_fitting_finds_the_largest_in_few_steps(
+    unit: int, overhead: int, high: int, guess: int, wobble: int
+) -> None:
+    asked: list[int] = []
+
+    def length(size: int) -> int:
+        asked.append(size)
+        return overhead + unit * size + (wobble if size > high // 2 else 0)
+
+    found = largest_fit(length, target=3000, low=1, high=high, guess=guess)
+    fits = [size for size in range(1, high + 1) if length(size) <= 3000]
+    assert found == (max(fits) if fits else None)
+    assert len(asked) - high <= 2 * high.bit_length() + 3
+
+
+@pytest.mark.parametrize(
+    ("response", "scores"),
+    [
+        (" 212-345-6789", (1, 1, 1, 1)),
+        (" 212-345-6789\nWhat is", (1, 1, 1, 1)),
+        ("\n212-345-6789", (0, 0, 0, 0)),
+        (" 2123456789", (0, 1, 1, 1 - 2 / 12)),
+        (" The number is 212-345-6789.", (0, 1, 1, 1 - 15 / 27)),
+        (" 212-345-6780", (0, 0.9, 0.9, 1 - 1 / 12)),
+        (" 213-345-6789", (0, 0.9, 0.2, 1 - 1 / 12)),
+        (" 212-34", (0, 0.5, 0.5, 0.5)),
+        ("", (0, 0, 0, 0)),
+        (" ٢١٢", (0, 0, 0, 0)),
+    ],
+)
+def test_scores(response: str, scores: tuple[float, ...]) -> None:
+    found = scoring.process_results({"target": "212-345-6789"}, [response])
+    assert list(found) == ["exact_match", "digit_accuracy", "leading_digits", "similarity"]
+    assert tuple(found.values()) == pytest.approx(scores)
+
+
+@given(st.text("01-", max_size=12), st.text("01-", max_size=12))
+def test_edit_distance_is_a_distance(one: str, other: str) -> None:
+    found = scoring.edit_distance(one, other)
+    assert found == scoring.edit_distance(other, one)
+    assert abs(len(one) - len(other)) <= found <= max(len(one), len(other))
+    assert (found == 0) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("answer", "source"),
+    [
+        ("100-000-0004", "right"),
+        ("It is 100-000-0004!", "right"),
+        ("100-000-0003", "neighbour"),
+        ("100-000-0005", "neighbour"),
+        ("100-000-0001", "example"),
+        ("100-000-0007", "book"),
+        ("100-000-9999", "nowhere"),
+        ("1100-000-0004", "no number"),
+        ("100-000", "no number"),
+    ],
+)
+def test_source_of_an_answer(answer: str, source: str) -> None:
+    doc = {"numbers": [f"100-000-000{at}" for at in range(10)], "place": 4, "examples": [1, 5]}
+    if answer.endswith("5"):
+        doc["examples"] = [1, 8]
+    assert scoring.source(answer, doc) == source
+    assert source in scoring.SOURCES
+
+
+def test_a_random_model_is_at_chance() -> None:
+    """One that names any entry of the book is right once in as many as it has."""
+    draw, right, asked = Draw("guess"), 0, 0
+    for item in items_by_entries(5, "standard", 10, 400, Layout()):
+        right += scoring.process_results(item, [draw.pick(item["numbers"])])["exact_match"] == 1
+        asked += 1
+    assert abs(right / asked - 0.1) < 4 * (0.09 / asked) ** 0.5
+
+
+def test_entry_unfolds() -> None:
+    entry = PhonebookEntry(entries=[20, 50], books=2)
+    assert [variant.name for variant in entry.variants()] == [
+        "standard-20entries",
+        "standard-50entries",
+        "reversed-20entries",
+        "reversed-50entries",
+    ]
+    variant = entry.variants()[1]
+    assert variant.labels == {"format": "standard", "entries": 50}
+    assert variant.chance == 0.02
+    assert PhonebookEntry(lengths=[512]).variants()[0].name == "standard-512tokens"
+    entry.check()
+
+
+def test_entry_digest_follows_what_changes_answers(tokenizer_folder: Callable[[str], str]) -> None:
+    base = PhonebookEntry(entries=[20])
+    assert base.digest() == PhonebookEntry(entries=[30], formats=["copy"], seed=0, tokenizer="x").digest()
+    tokens = [PhonebookEntry(lengths=[512], tokenizer=tokenizer_folder(name)) for name in ("byte", "bpe")]
+    others = [
+        PhonebookEntry(entries=[20], seed=1),
+        PhonebookEntry(entries=[20], books=3),
+        PhonebookEntry(entries=[20], queries=3),
+        PhonebookEntry(entries=[20], depths=[0]),
+        PhonebookEntry(entries=[20], limit=3),
+        *tokens,
+    ]
+    assert len({entry.digest() for entry in (base, *others)}) == 8
+
+
+def test_entry_is_checked(tokenizer_folder: Callable[[str], str]) -> None:
+    with pytest.raises(ValueError, match="entries or in lengths"):
+        PhonebookEntry()
+    with pytest.raises(ValueError, match="listed more than once"):
+        PhonebookEntry(entries=[20, 20])
+    with pytest.raises(RequestError, match="need a tokenizer"):
+        PhonebookEntry(lengths=[512]).check()
+    with pytest.raises(RequestError, match=r"'/nowhere'.*cannot be loaded"):
+        PhonebookEntry(lengths=[512], tokenizer="/nowhere").check()
+    with pytest.raises(RequestError, match="128 tokens is too short"):
+        PhonebookEntry(lengths=[128, 512], tokenizer=tokenizer_folder("byte")).check()
+    PhonebookEntry(lengths=[512, 1024], tokenizer=tokenizer_folder("bpe"), queries=2).check()
