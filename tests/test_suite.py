@@ -276,5 +276,6 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
     schema = Suite.model_json_schema()
     assert set(schema["properties"]["tasks"]["additionalProperties"]["discriminator"]["mapping"]) == {
         "mmlu",
+        "phonebook",
         "lm_eval",
     }

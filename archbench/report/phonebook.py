@@ -44,7 +44,7 @@ def scores(findings: Findings) -> Sheet | None:
             who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
             rows.append([label, who, _tokens(mine), *map(with_interval, cells)])
     caption = (
-        f"Phonebook, in percent ± half the width of the {findings.level} interval. Whole number: the "
+        f"Phonebook, in percent with {findings.level} intervals. Whole number: the "
         "first line of the answer is the number. Digits: the ten digits that are right at their place. "
         "Leading digits: those before the first wrong one. Similarity: 1 minus the edit distance over "
         "the longer text's length. Tokens: mean length of the prompt. "

@@ -100,7 +100,7 @@ def test_scores_and_what_is_beyond_training(findings: Findings) -> None:
 def test_where_wrong_numbers_came_from(findings: Findings) -> None:
     sheet = answers(findings)
     assert sheet is not None
-    data = sheet.data.set_index(["member", "variant", "source"])["share"]
+    data = sheet.data.set_index(["member", "variant", "source"])["share"].sort_index()
     for size in SIZES:
         of = data["neighbour", f"standard-{size}entries"]
         assert of["right"] + of["neighbour"] == pytest.approx(1)
