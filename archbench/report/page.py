@@ -47,6 +47,10 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
 
 # The subjects fill pages; a run on MMLU alone has its formats in the first table already.
 _LINKED_ONLY = {"subjects"}
+_ELSEWHERE = {
+    "subjects": "One line for each subject, too long for this page.",
+    "mmlu_formats": "The numbers of the accuracy table, laid out by format and shots.",
+}
 _ROOM = 2000
 
 
@@ -115,7 +119,7 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
 def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Sequence[str]]) -> str:
     results = findings.results
     blocks = [f"# {markdown(str(results.manifest.get('name', results.folder.name)))}"]
-    blocks.append(" ".join(markdown(one) for one in sentences(findings)))
+    blocks.append("\n".join(f"- {markdown(one)}" for one in sentences(findings)))
     blocks.append(f"**{markdown(findings.stamp)}**")
     blocks.append("## Figures")
     for name, formats in figures.items():
@@ -131,8 +135,10 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
         links = ", ".join(f"[{suffix}](tables/{sheet.name}.{suffix})" for suffix in ("md", "tex", "csv"))
         inline = sheet.name not in _LINKED_ONLY and not (sheet.name == "mmlu_formats" and only_mmlu)
         blocks.append(f"### {sheet.name.replace('_', ' ').capitalize().replace('Mmlu', 'MMLU')}")
-        blocks += [sheet.to_markdown(inline=True).rstrip()] if inline else []
-        blocks.append(f"Files: {links}.")
+        if inline:
+            blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
+        else:
+            blocks.append(f"{_ELSEWHERE[sheet.name]} Files: {links}.")
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
     blocks.append("\n".join(f"- {markdown(note)}" for note in notes) or "None.")
