@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from archbench.engine.scans import scanning_from_states
+from archbench.engine.scans import scanning_from_states, scanning_short_inputs
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def exact_states(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         RunError: The model clamps its time steps in a way that this transformers hides.
     """
-    with _clamped_steps(model), scanning_from_states(model):
+    with _clamped_steps(model), scanning_from_states(model), scanning_short_inputs(model):
         yield
 
 

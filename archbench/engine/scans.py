@@ -1,4 +1,4 @@
-"""Mamba-1's scan from a state that is not zero, which transformers leaves out.
+"""Scans of state-space layers: Mamba-1's from a state that is not zero, Mamba-2's on short inputs.
 
 When several tokens follow a cached prefix, the mixers of `mamba`, `falcon_mamba` and `jamba` start their
 scan from zero. The recurrence (Gu & Dao 2023, arXiv 2312.00752, equation 2a)
@@ -7,11 +7,15 @@ scan from zero. The recurrence (Gu & Dao 2023, arXiv 2312.00752, equation 2a)
 
 is linear in the state, so what the initial state h_0 adds can be put on top of the scan that started from
 zero: exp(A Σ_{s≤t} dt_s) h_0 to h_t, and C_t times that to y_t.
+
+transformers' torch reference of Mamba-2's scan fills every row up to a whole chunk (64 to 256 tokens), so the
+few tokens of an answer cost as much as a long prompt. `models/ssd.py` has the same function without that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,10 +25,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from archbench.models.ssd import chunk_scan
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _SCAN = "mamba_selective_scan"
+_CHUNK_SCAN = "mamba2_chunk_scan"
 
 
 @contextlib.contextmanager
@@ -53,6 +60,18 @@ def scanning_from_states(model: PreTrainedModel) -> Iterator[None]:
         for mixer in mixers:
             handle = mixer.register_forward_pre_hook(remember, with_kwargs=True)
             stack.callback(handle.remove)
+        yield
+
+
+@contextlib.contextmanager
+def scanning_short_inputs(model: PreTrainedModel) -> Iterator[None]:
+    """Give Mamba-2 layers on a CPU, where there are no kernels, a scan that does not fill up chunks."""
+    modules = {sys.modules[type(module).__module__] for module in model.modules()}
+    with contextlib.ExitStack() as stack:
+        if model.device.type == "cpu" and importlib.util.find_spec("mamba_ssm") is None:
+            for module in modules:
+                if hasattr(module, _CHUNK_SCAN):
+                    stack.enter_context(mock.patch.object(module, _CHUNK_SCAN, chunk_scan))
         yield
 
 

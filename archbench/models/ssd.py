@@ -75,12 +75,12 @@ def chunk_scan(
     per_group = heads // groups
 
     # From here on: b batch, c chunk, g group, r head within the group, q step, p head_dim, n state.
-    dt = dt.view(batch, chunks, size, groups, per_group).permute(0, 1, 3, 4, 2)
+    dt = dt.reshape(batch, chunks, size, groups, per_group).permute(0, 1, 3, 4, 2)
     # Differences of long sums cancel: they are taken in fp64, or the decays would be off by |sum| x 1e-7.
-    log_decay = (dt * A.float().view(groups, per_group, 1)).double().cumsum(-1)
-    x = x.view(batch, chunks, size, groups, per_group, width).permute(0, 1, 3, 4, 2, 5) * dt[..., None]
-    B = B.view(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
-    C = C.view(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
+    log_decay = (dt * A.float().reshape(groups, per_group, 1)).double().cumsum(-1)
+    x = x.reshape(batch, chunks, size, groups, per_group, width).permute(0, 1, 3, 4, 2, 5) * dt[..., None]
+    B = B.reshape(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
+    C = C.reshape(batch, chunks, size, groups, 1, state).permute(0, 1, 3, 4, 2, 5)
 
     between = log_decay[..., :, None] - log_decay[..., None, :]
     future = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
@@ -91,7 +91,7 @@ def chunk_scan(
     added = (x * to_end[..., None]).mT @ B
     kept = log_decay[..., -1].float().exp()[..., None, None]
     shape = (batch, groups, per_group, width, state)
-    current = x.new_zeros(shape) if initial_states is None else initial_states.float().view(shape)
+    current = x.new_zeros(shape) if initial_states is None else initial_states.float().reshape(shape)
     before = []
     for c in range(chunks):
         before.append(current)
@@ -101,6 +101,8 @@ def chunk_scan(
     y = y.permute(0, 1, 4, 2, 3, 5).reshape(batch, length + extra, heads, width)[:, :length]
     if D is not None:
         y = y + D[:, None] * inputs
+    # Some callers (falcon_h1) take a view of it.
+    y = y.contiguous()
     if return_final_states:
         return y, current.reshape(batch, heads, width, state)
     return y
