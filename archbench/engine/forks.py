@@ -22,12 +22,12 @@ from archbench.engine.trie import Trie
 
 # Rough costs in tokens, that is in the time that one more token in a batch takes. A row of its own in a
 # batch has to copy the state that it goes on from.
-_ROW = 4.0
+_ROW = 2.0
 PAST = 1 / 16
 """What a held token that a row goes on from weighs in a batch, in tokens: its keys and values are copied."""
 # Forks are cut to one length while this costs at most so much of the tokens below them, or half a forward
 # pass.
-_CUT = 0.06
+_CUT = 0.02
 
 
 class Subtree(NamedTuple):
