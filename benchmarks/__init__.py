@@ -1,0 +1,1 @@
+"""Speed of archbench's engine beside lm-eval's own, measured in one process on the same model and items."""

@@ -1,0 +1,232 @@
+"""`python -m benchmarks.scoring --data DIR`: few-shot MMLU by archbench and by lm-eval's `hf`, side by side.
+
+Both score the same lm-eval requests with the same model object in this process, archbench first. DIR is
+searched for `test` and `dev` of MMLU (in DIR or DIR/mmlu) and for text to train a tokenizer on (`*.txt`
+anywhere below). Both times include tokenisation; archbench's includes its exactness gate, lm-eval's leaves
+out the search for its best batch size, which is done on a sample beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import resource
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lm_eval.api.model import LM
+
+from archbench.engine import load_lm
+from archbench.runner.evaluate import evaluate_variant
+from archbench.tasks.mmlu.data import load
+from archbench.tasks.mmlu.entry import MmluEntry
+from benchmarks.models import ARCHITECTURES, VOCAB, make_model, make_tokenizer
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FORMATS = ("standard", "choice_text", "cloze")
+_MAX_LENGTH = 8192
+_SAMPLE = 48
+
+
+class Recorder(LM):  # type: ignore[misc]
+    """An LM that keeps the requests it is asked and answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Instance] = []
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Keep the requests."""
+        self.requests += requests
+        return [(0.0, False)] * len(requests)
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """Not asked by MMLU."""
+        raise NotImplementedError
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Not asked by MMLU."""
+        raise NotImplementedError
+
+
+def requests_of(data: Path, form: str, shots: int, subjects: int, limit: int | None) -> list[Instance]:
+    """The requests of one format over the first so many subjects, in alphabetical order."""
+    names = sorted({item.subject for item in load(str(data)).test})[:subjects]
+    entry = MmluEntry.model_validate(
+        {"data": str(data), "formats": [form], "shots": [shots], "subjects": names, "limit": limit}
+    )
+    recorder = Recorder()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluate_variant(recorder, entry.variants()[0], limit=None, seed=0)
+    return recorder.requests
+
+
+def hflm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> Any:
+    """lm-eval's own class around the same model object."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lm_eval.models.huggingface import HFLM
+
+        # It notes that it was given a model object, each time.
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        return HFLM(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            max_length=_MAX_LENGTH,
+            device=str(model.device),
+        )
+
+
+def timed(model: PreTrainedModel, work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall-clock seconds of a piece of work, and its result."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    result = work()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, result
+
+
+def peak_bytes(model: PreTrainedModel) -> int:
+    """High-water mark of memory so far: of the process, or of the accelerator since it was last reset."""
+    if model.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def best_batch_size(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Instance],
+    sizes: Sequence[int],
+) -> int:
+    """The batch size at which lm-eval is fastest on a sample of the requests."""
+    documents = sorted({one.doc_id for one in requests})
+    drawn = set(random.Random(0).sample(documents, min(_SAMPLE, len(documents))))
+    sample = [one for one in requests if one.doc_id in drawn]
+    seconds = {}
+    for size in sizes:
+        lm = hflm(model, tokenizer, size)
+        seconds[size] = timed(model, partial(lm.loglikelihood, sample, disable_tqdm=True))[0]
+    return min(seconds, key=lambda size: seconds[size])
+
+
+def compare(
+    name: str,
+    form: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: list[Instance],
+    sizes: Sequence[int],
+) -> dict[str, Any]:
+    """Time both on the same requests and compare their answers."""
+    lm = load_lm(model, tokenizer, max_length=_MAX_LENGTH)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    ours, answers = timed(model, lambda: lm.loglikelihood(requests))
+    memory = peak_bytes(model)
+    size = best_batch_size(model, tokenizer, requests, sizes)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    theirs, expected = timed(
+        model, lambda: hflm(model, tokenizer, size).loglikelihood(requests, disable_tqdm=True)
+    )
+    difference = max(abs(a[0] - b[0]) for a, b in zip(answers, expected, strict=True))
+    return {
+        "work": f"mmlu {form}",
+        "model": name,
+        "seconds_lm_eval": round(theirs, 2),
+        "seconds_archbench": round(ours, 2),
+        "ratio": round(theirs / ours, 2),
+        "forwarded": lm.usage.tokens_forwarded,
+        "distinct": lm.usage.tokens_distinct,
+        "max_abs_diff": difference,
+        "differing": sum(
+            a != b for a, b in zip(decisions(requests, answers), decisions(requests, expected), strict=True)
+        ),
+        "items": len(decisions(requests, answers)),
+        "requested": lm.usage.tokens_requested,
+        "padded": lm.usage.tokens_padded,
+        "batch_size_lm_eval": size,
+        "peak_mb_archbench": memory // 2**20,
+        "peak_mb_lm_eval": peak_bytes(model) // 2**20,
+        "level": lm.exactness.level,
+    }
+
+
+def decisions(requests: Sequence[Instance], answers: Sequence[tuple[float, bool]]) -> list[int]:
+    """For each document the index of the most likely choice; of equally likely ones, the first."""
+    scores: dict[tuple[str | None, int], list[float]] = {}
+    for request, (logprob, _) in zip(requests, answers, strict=True):
+        scores.setdefault((request.task_name, request.doc_id), []).append(logprob)
+    return [max(range(len(one)), key=one.__getitem__) for one in scores.values()]
+
+
+def mmlu_folder(data: Path) -> Path:
+    """Where the questions are."""
+    return data / "mmlu" if (data / "mmlu").is_dir() else data
+
+
+def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every model on every format."""
+    torch.manual_seed(0)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    folder = mmlu_folder(arguments.data)
+    tokenizer = make_tokenizer(arguments.data, questions=folder, vocab=arguments.vocab)
+    results = []
+    for form in arguments.formats:
+        requests = requests_of(folder, form, arguments.shots, arguments.subjects, arguments.limit)
+        for name in arguments.models:
+            model = make_model(
+                name, vocab=len(tokenizer), device=arguments.device, dtype=getattr(torch, arguments.dtype)
+            )
+            results.append(compare(name, form, model, tokenizer, requests, arguments.batch_sizes))
+            if not arguments.json:
+                print(json.dumps(results[-1]), flush=True)
+    return results
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parsed = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
+    parsed.add_argument("--data", type=Path, required=True, help="folder with MMLU and text")
+    parsed.add_argument("--json", action="store_true", help="print one JSON list at the end")
+    parsed.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
+    parsed.add_argument("--models", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parsed.add_argument("--subjects", type=int, default=10, help="the first so many subjects, whole")
+    parsed.add_argument("--limit", type=int, default=None, help="only so many questions of each")
+    parsed.add_argument("--shots", type=int, default=5)
+    parsed.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="lm-eval's, tried"
+    )
+    parsed.add_argument("--vocab", type=int, default=VOCAB)
+    parsed.add_argument("--device", default="cpu")
+    parsed.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parsed.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its default")
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run and print."""
+    arguments = parser().parse_args(argv)
+    results = run(arguments)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The benchmarks run, agree with lm-eval, and print what they promise."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.engine.tiny import SENTENCES
+
+with warnings.catch_warnings():
+    # lm-eval's own class imports accelerate and peft, which warn about themselves.
+    warnings.simplefilter("ignore")
+    import lm_eval.models.huggingface  # noqa: F401
+
+    from benchmarks import coldstart, scoring
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two subjects of made-up questions, and a little text."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    words = " ".join(SENTENCES).split()
+    rng = random.Random(0)
+
+    def question(subject: str) -> str:
+        text = " ".join(rng.choices(words, k=12)) + "?"
+        choices = [" ".join(rng.choices(words, k=3)) for _ in range(4)]
+        return json.dumps({"subject": subject, "question": text, "choices": choices, "answer": 1}) + "\n"
+
+    for split, count in (("test", 6), ("dev", 5)):
+        lines = [question(subject) for subject in ("anatomy", "astronomy") for _ in range(count)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines))
+    (tmp_path / "text.txt").write_text("\n".join(SENTENCES))
+    return tmp_path
+
+
+def test_scoring_compares_with_lm_eval_on_the_same_items(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--models",
+        "nemotron_h",
+        "--formats",
+        "standard",
+        "cloze",
+        "--batch-sizes",
+        "2",
+        "--vocab",
+        "400",
+    ]
+    scoring.main(["--data", str(data), "--json", *options])
+    results = json.loads(capsys.readouterr().out)
+    assert [one["work"] for one in results] == ["mmlu standard", "mmlu cloze"]
+    promised = {"work", "model", "seconds_lm_eval", "seconds_archbench", "ratio", "forwarded", "distinct"}
+    for one in results:
+        assert promised | {"max_abs_diff", "differing"} <= set(one)
+        assert one["items"] == 12
+        assert one["differing"] == 0
+        assert one["max_abs_diff"] < 1e-4
+        assert one["distinct"] <= one["forwarded"] < one["requested"] / 2
+        assert one["level"] == "chunk"
+
+
+def test_coldstart_times_fresh_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    coldstart.main(["--json", "--repeats", "1", "--commands", "import archbench"])
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["work"] == "import archbench"
+    assert result["seconds"] > 0
