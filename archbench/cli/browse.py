@@ -93,6 +93,9 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     family, _, member = name.partition(":")
     if member and family in known and member in known[family].members:
         found["member"] = known[family].members[member].model_dump(mode="json", exclude_defaults=True)
+    for one, its in known.items():
+        if name in its.members:
+            found[f"member of {one}"] = its.members[name].model_dump(mode="json", exclude_defaults=True)
     if name in ENTRY_KINDS:
         found["task kind"] = {"about": inspect.getdoc(ENTRY_KINDS[name]), **_fields(ENTRY_KINDS[name])}
     if name in own:
@@ -105,7 +108,10 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     if not found:
         members = [f"{one}:{member}" for one, family in known.items() for member in family.members]
         names = {*known, *members, *ENTRY_KINDS, *own, *shipped}
-        raise RequestError(f"There is nothing called '{name}'. {did_you_mean(name, names, label='Names')}")
+        raise RequestError(
+            f"There is nothing called '{name}'. {did_you_mean(name, names, label='Names')} lm-eval's own "
+            "tasks are listed by: lm_eval ls tasks."
+        )
     return found
 
 

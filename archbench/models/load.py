@@ -58,7 +58,7 @@ def load_model(
     if isinstance(source, PreTrainedModel):
         _refuse_conversion(source, wanted_dtype, wanted_device, revision)
         return source.eval()
-
+    _check_kind("model", source)
     location, folder = _locate(source, revision)
     if folder is not None:
         _check_model_folder(folder)
@@ -101,6 +101,7 @@ def load_tokenizer(
 
     if isinstance(source, PreTrainedTokenizerBase):
         return source
+    _check_kind("tokenizer", source)
     location, folder = _locate(source, revision)
     if folder is not None and not any(
         (folder / name).is_file()
@@ -116,6 +117,14 @@ def load_tokenizer(
         except Exception as error:
             raise _load_failure("tokenizer", location, folder, error) from error
     return cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def _check_kind(what: str, source: object) -> None:
+    if not isinstance(source, (str, Path)):
+        raise RequestError(
+            f"A {type(source).__name__} was given as {what}; a transformers {what} object, a folder or a hub "
+            "id was expected."
+        )
 
 
 def _locate(source: str | Path, revision: str | None) -> tuple[str, Path | None]:

@@ -22,7 +22,8 @@ def families(extra_dirs: Sequence[Path] = ()) -> dict[str, Family]:
     Where a name comes again, the later one counts, and a warning says so.
 
     Raises:
-        RequestError: If a folder of `extra_dirs` does not exist, or a family file is wrong.
+        RequestError: If a folder of `extra_dirs` does not exist, or a family file in one of them is wrong.
+            A wrong file in `$ARCHBENCH_HOME/families` is left out with a warning.
     """
     seen: dict[str, tuple[Family, Path]] = {}
     home = paths.home()
@@ -33,7 +34,14 @@ def families(extra_dirs: Sequence[Path] = ()) -> dict[str, Family]:
                 raise RequestError(f"--families {folder}: there is no such folder.")
             continue
         for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-            family = validate(Family, read_yaml(file))
+            try:
+                family = validate(Family, read_yaml(file))
+            except RequestError as error:
+                # One draft in the user's own folder must not keep archbench from everything else.
+                if folder in extra_dirs or folder == paths.catalog():
+                    raise
+                log.warning("left out: %s", error)
+                continue
             if family.name in seen:
                 log.warning(
                     "family '%s' of %s replaces the one of %s", family.name, file, seen[family.name][1]

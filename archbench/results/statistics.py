@@ -149,7 +149,8 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
 
     Returns:
         The estimate. Its standard error and interval are NaN where a stratum has a single item, since such a
-        stratum says nothing of its own spread.
+        stratum says nothing of its own spread. Where every stratum is all right or all wrong, the estimator's
+        variance is zero, which is not certainty: the interval is Wilson's over all items then.
     """
     if len(values) == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "stratified")
@@ -159,6 +160,9 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
         return Estimate(len(values), mean, math.nan, math.nan, math.nan, "stratified")
     variance = sum(float(np.var(group, ddof=1)) / len(group) for group in groups)
     stderr = math.sqrt(variance) / len(groups)
+    if stderr == 0 and is_binary(values):
+        low, high = wilson(mean * len(values), len(values), confidence)
+        return Estimate(len(values), mean, stderr, low, high, "stratified")
     half = _z(confidence) * stderr
     return Estimate(len(values), mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "stratified")
 

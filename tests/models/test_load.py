@@ -66,6 +66,13 @@ def test_a_model_object_is_taken_as_it_is() -> None:
         load_model(model, revision="main")
 
 
+def test_an_object_that_is_no_model_is_named(folder: Path) -> None:
+    with pytest.raises(RequestError, match="A Linear was given as model"):
+        load_lm(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="A Tokenizer was given as tokenizer"):
+        load_lm(folder, Tokenizer(models.BPE()))  # type: ignore[arg-type]
+
+
 def test_missing_weights_are_named_and_not_made_up(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.down_proj.weight"]

@@ -113,6 +113,19 @@ def test_the_users_own_folder_is_searched(
     assert "world" in families()
 
 
+def test_a_draft_in_the_users_own_folder_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "home" / "families", "titel: x\n", name="draft.yaml")
+    monkeypatch.setenv("ARCHBENCH_HOME", str(tmp_path / "home"))
+    with caplog.at_level(logging.WARNING):
+        assert "microworld" in families()
+    assert "left out" in caplog.text
+    assert "draft.yaml" in caplog.text
+    with pytest.raises(RequestError, match=r"draft\.yaml"):
+        families([tmp_path / "home" / "families"])
+
+
 def test_shipped_families_are_whole() -> None:
     for name, family in families().items():
         assert family.title

@@ -237,6 +237,12 @@ def test_macro_mean_weighs_subjects_alike_and_covers() -> None:
     assert np.mean([one.low <= 0.45 <= one.high for one in drawn]) == pytest.approx(0.94, abs=0.02)
 
 
+def test_macro_mean_of_all_wrong_is_not_certain() -> None:
+    found = s.macro_mean(np.zeros(20), np.array(["a", "b"] * 10))
+    assert (found.score, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(s.wilson(0, 20)[1])
+
+
 def test_macro_mean_of_single_items_has_no_interval() -> None:
     found = s.macro_mean(np.array([1.0, 0.0, 1.0]), np.array(["a", "b", "b"]))
     assert found.score == pytest.approx(0.75)

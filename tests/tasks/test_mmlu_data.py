@@ -57,6 +57,11 @@ def as_csv_with_json(rows: list[dict[str, Any]], path: Path) -> None:
     write_csv(path, header, cells, encoding="utf-8-sig")
 
 
+def as_jsonl_with_mark(rows: list[dict[str, Any]], path: Path) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8-sig")
+
+
 def as_csv_with_letters(rows: list[dict[str, Any]], path: Path) -> None:
     header = ["subject", "question", "A", "B", "C", "D", "answer", "unused"]
     write_csv(
@@ -66,8 +71,13 @@ def as_csv_with_letters(rows: list[dict[str, Any]], path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "write"),
-    [("parquet", as_parquet), ("csv", as_csv_with_json), ("csv", as_csv_with_letters)],
-    ids=["parquet", "csv-json", "csv-letters"],
+    [
+        ("parquet", as_parquet),
+        ("csv", as_csv_with_json),
+        ("csv", as_csv_with_letters),
+        ("jsonl", as_jsonl_with_mark),
+    ],
+    ids=["parquet", "csv-json", "csv-letters", "jsonl-mark"],
 )
 def test_kind_of_file_does_not_matter(
     suffix: str, write: Callable[[list[dict[str, Any]], Path], None], tricky: Path, tmp_path: Path

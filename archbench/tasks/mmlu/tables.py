@@ -130,7 +130,7 @@ def _csv_rows(path: Path) -> list[tuple[str, Row]]:
 
 def _jsonl_rows(path: Path) -> list[tuple[str, Row]]:
     rows = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
