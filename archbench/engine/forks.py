@@ -66,6 +66,8 @@ class Costs(NamedTuple):
         fixed_bytes: Memory of the state of one row, whatever its length.
         token_bytes: Memory that each token of a row adds to it.
         cache_bytes: Memory that held states may take.
+        apart: What it costs besides, in tokens, to work on a fork's rows apart from others: decoding them
+            takes forward passes of its own.
     """
 
     forward: float
@@ -74,6 +76,7 @@ class Costs(NamedTuple):
     fixed_bytes: float
     token_bytes: float
     cache_bytes: int
+    apart: float = 0.0
 
     def held(self, depth: int) -> float:
         """Bytes of the state of one row of some length."""
@@ -107,7 +110,7 @@ class Forks:
         waiting = list(subtrees)
         while waiting:
             self._sort_out(depth, waiting, leaves, candidates)
-            forks, waiting = self._gather(depth, candidates, rows)
+            forks, waiting = self._gather(depth, candidates, rows, others=bool(leaves))
             if not waiting:
                 return leaves, forks
             refused = set(waiting)
@@ -136,9 +139,12 @@ class Forks:
                 stack.extend(self._parts(subtree))
 
     def _gather(
-        self, depth: int, candidates: list[tuple[int, Subtree]], rows: int
+        self, depth: int, candidates: list[tuple[int, Subtree]], rows: int, *, others: bool
     ) -> tuple[list[Fork], list[Subtree]]:
-        """Batches of candidates, longest first, and the candidates that are not worth a forward pass."""
+        """Batches of candidates, longest first, and the candidates that are not worth a forward pass.
+
+        `others` tells whether there are rows besides the candidates.
+        """
         costs = self._costs
         forks: list[Fork] = []
         refused: list[Subtree] = []
@@ -156,7 +162,8 @@ class Forks:
                 more_below = below + self._below(depth, subtree)
                 weight = (end + 1 - start) * (left[start][0] - depth + PAST * depth)
                 if end > start and (
-                    longer_cut > max(_CUT * more_below, costs.forward / 2) or weight > costs.row_tokens
+                    longer_cut > max(_CUT * more_below, (costs.forward + costs.apart) / 2)
+                    or weight > costs.row_tokens
                 ):
                     break
                 saved += self._saving(depth, common, subtree)
@@ -164,7 +171,8 @@ class Forks:
                 fans += len(self._parts(subtree)) - 1
                 end += 1
             batch = tuple(subtree for _, subtree in left[start:end])
-            if saved - cut > costs.forward:
+            apart = costs.apart if others or len(batch) < len(left) else 0.0
+            if saved - cut > costs.forward + apart:
                 forks.append(Fork(batch, cut_to))
             else:
                 refused.extend(batch)

@@ -179,20 +179,33 @@ class Scorer:
             cache = new_cache(self.model)
         wanted = torch.tensor(places, dtype=torch.long).reshape(-1, 2)
         if not stepwise:
-            return self._forward(input_ids, wanted, cache, depth), cache
+            return self.forward(input_ids, wanted, cache, depth), cache
         # Every step gives the logits of its places; `order` puts them back into the order asked for.
         order = torch.argsort(wanted[:, 1], stable=True)
         found = []
         for step in range(width):
             here = wanted[wanted[:, 1] == step]
             here = torch.stack([here[:, 0], torch.zeros_like(here[:, 0])], dim=1)
-            found.append(self._forward(input_ids[:, step : step + 1], here, cache, depth + step))
+            found.append(self.forward(input_ids[:, step : step + 1], here, cache, depth + step))
         return torch.cat(found)[torch.argsort(order).to(found[0].device)], cache
 
-    def _forward(
+    def forward(
         self, input_ids: torch.Tensor, places: torch.Tensor, cache: DynamicCache | None, depth: int
     ) -> torch.Tensor:
-        """One forward pass: `[places, vocab]` logits for `[batch, length]` ids; `cache` moves on."""
+        """One forward pass.
+
+        Args:
+            input_ids: Token ids, `[batch, length]`.
+            places: Row and position of each place, `[places, 2]`.
+            cache: State that the rows go on from, row by row, moved on by the pass; None starts afresh.
+            depth: Tokens in it.
+
+        Returns:
+            Logits, `[places, vocab]`.
+
+        Raises:
+            RunError: The model's forward pass does not go through its output head as expected.
+        """
         model = self.model
         arguments: dict[str, Any] = {"use_cache": cache is not None}
         if cache is not None:

@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+class Job(NamedTuple):
+    """One generation to make.
+
+    Attributes:
+        prompt: Token ids of the prompt.
+        max_new: At most this many new tokens.
+        stop: Strings that end it.
+        options: Sampling settings as (name, value) pairs.
+        seed: Seed of a sampled generation, None for a greedy one.
+    """
+
+    prompt: tuple[int, ...]
+    max_new: int
+    stop: tuple[str, ...]
+    options: tuple[tuple[str, Any], ...]
+    seed: int | None
+
+
 class Generated(NamedTuple):
     """One generation.
 
@@ -34,6 +52,9 @@ class Generator:
     A checkpoint's own `generation_config` (repetition penalties, sampling settings) is set aside except
     for its end-of-text tokens, so that two models are asked the same. Sampling without `top_k` or
     `top_p` is from the full distribution.
+
+    Attributes:
+        eos: Ids of the tokens that end a generation.
     """
 
     def __init__(self, model: PreTrainedModel, codec: Codec) -> None:
@@ -41,7 +62,7 @@ class Generator:
         self._codec = codec
         own = model.generation_config.eos_token_id if model.generation_config else None
         own = own if isinstance(own, list) else [] if own is None else [own]
-        self._eos = sorted({codec.eos_token_id, *own})
+        self.eos = sorted({codec.eos_token_id, *own})
         pad = codec.tokenizer.pad_token_id
         self._pad = codec.eos_token_id if pad is None else int(pad)
 
@@ -68,11 +89,11 @@ class Generator:
         """
         input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
         length = input_ids.shape[1]
-        stopping = _StopStrings(self._codec, stop, length, batch=len(prompts))
+        stopping = _StopRows(StopStrings(self._codec, stop), length, batch=len(prompts))
         settings = {"top_k": 0, "top_p": 1.0} if options.get("do_sample") else {}
         config = GenerationConfig(
             max_new_tokens=max_new,
-            eos_token_id=self._eos,
+            eos_token_id=self.eos,
             pad_token_id=self._pad,
             **{**settings, **options},
         )
@@ -96,30 +117,47 @@ class Generator:
     def _read(self, new: list[int], stopped: int | None) -> Generated:
         """Cut what follows the end of a row: rows that end early are filled up by `generate`."""
         end = len(new) if stopped is None else stopped
-        end = next((i + 1 for i, token in enumerate(new[:end]) if token in self._eos), end)
+        end = next((i + 1 for i, token in enumerate(new[:end]) if token in self.eos), end)
         return Generated(self._codec.decode(new[:end]), end)
 
 
-class _StopStrings(StoppingCriteria):  # type: ignore[misc]
-    """Stops each row at the first token that completes a stop string, however it is tokenised."""
+class StopStrings:
+    """Finds the first token that completes a stop string, however it is tokenised.
 
-    def __init__(self, codec: Codec, stop: Sequence[str], prompt: int, *, batch: int) -> None:
+    Attributes:
+        window: How many of the last tokens are looked at.
+    """
+
+    def __init__(self, codec: Codec, stop: Sequence[str]) -> None:
+        """Look for some strings; empty ones do not count."""
         self._codec = codec
         self._stop = [string for string in stop if string]
-        self._prompt = prompt
         # Every token gives at least a byte of text, so a stop string lies within that many tokens;
         # a few more keep it off the window's edge, where some decoders drop a space.
-        self._window = max((len(string.encode()) for string in self._stop), default=0) + 4
+        self.window = max((len(string.encode()) for string in self._stop), default=0) + 4
+
+    def completed(self, new: Sequence[int]) -> bool:
+        """Whether a stop string stands at the end of the new tokens, of which all but the last were asked."""
+        if not self._stop:
+            return False
+        text = self._codec.decode(list(new[-self.window :]), skip_special_tokens=False)
+        return any(string in text for string in self._stop)
+
+
+class _StopRows(StoppingCriteria):  # type: ignore[misc]
+    """Stops each row at the first token that completes a stop string."""
+
+    def __init__(self, stop: StopStrings, prompt: int, *, batch: int) -> None:
+        self._stop = stop
+        self._prompt = prompt
         self.ends: list[int | None] = [None] * batch
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         count = input_ids.shape[1] - self._prompt
-        tails = input_ids[:, max(self._prompt, input_ids.shape[1] - self._window) :].tolist()
-        for i, tail in enumerate(tails):
-            if self.ends[i] is None and self._stop:
-                text = self._codec.decode(tail, skip_special_tokens=False)
-                if any(string in text for string in self._stop):
-                    self.ends[i] = count
+        tails = input_ids[:, max(self._prompt, input_ids.shape[1] - self._stop.window) :].tolist()
+        for i, new in enumerate(tails):
+            if self.ends[i] is None and self._stop.completed(new):
+                self.ends[i] = count
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
 
 

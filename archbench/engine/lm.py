@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
@@ -271,8 +271,10 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Text that the model writes after each prompt, cut before the first stop string.
 
-        Requests of equal prompt length and equal settings are generated together, without padding; sampled
-        ones alone, each from its own seed, so that no result depends on its neighbours.
+        What prompts have in common is read once, where the model was found fit for that, and their branches
+        are decoded together without padding; sampled ones each from its own seed, so that no result depends
+        on its neighbours. Otherwise greedy requests of equal prompt length and equal settings are generated
+        together, sampled ones alone.
 
         Raises:
             TooLongError: A prompt and its `max_gen_toks` do not fit into `max_length`; nothing was generated.
@@ -282,9 +284,11 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         with self._clock(), reporting(self._progress, "Generating") as report:
             texts, counts = answer_prompts(
                 [tuple(request.args)[:2] for request in requests],
+                scorer=self._scorer,
                 generator=self._generator,
                 codec=self._codec,
                 budget=self._budget,
+                settings=Settings(self._cache_bytes, self._limit, self.name),
                 check=self._check,
                 default_new_tokens=self.max_gen_toks,
                 seed=self._seed,

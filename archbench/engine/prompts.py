@@ -1,4 +1,4 @@
-"""Plan generations: read each request's settings, put equal lengths together, answer a prompt once."""
+"""Plan generations: read each request's settings, answer a prompt once, share what prompts have in common."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from archbench.engine.batching import Budget
-from archbench.engine.generation import Generated, Generator
+from archbench.engine.branches import generate_on_trie
+from archbench.engine.caches import exact_states
+from archbench.engine.decoding import Decoder
+from archbench.engine.forward import Scorer
+from archbench.engine.gate import exactness
+from archbench.engine.generation import Generated, Generator, Job
+from archbench.engine.scoring import Settings, forward_tokens, sharing_costs
 from archbench.engine.text import Codec
+from archbench.engine.trie import Trie
 from archbench.engine.usage import Report
 from archbench.errors import RequestError, did_you_mean
 
@@ -27,30 +34,14 @@ _SETTINGS = (
 )
 
 
-class Job(NamedTuple):
-    """One generation to make and the requests that it answers.
-
-    Attributes:
-        prompt: Token ids of the prompt.
-        max_new: At most this many new tokens.
-        stop: Strings that end it.
-        options: Sampling settings as (name, value) pairs.
-        seed: Seed of a sampled generation, None for a greedy one.
-    """
-
-    prompt: tuple[int, ...]
-    max_new: int
-    stop: tuple[str, ...]
-    options: tuple[tuple[str, Any], ...]
-    seed: int | None
-
-
 def answer_prompts(
     requests: Sequence[tuple[str, dict[str, Any]]],
     *,
+    scorer: Scorer,
     generator: Generator,
     codec: Codec,
     budget: Budget,
+    settings: Settings,
     check: Callable[[str, Sequence[int], int], None],
     default_new_tokens: int,
     seed: int,
@@ -60,9 +51,11 @@ def answer_prompts(
 
     Args:
         requests: The requests.
-        generator: What generates.
+        scorer: What forwards where prefixes may be shared.
+        generator: What generates where they may not.
         codec: The tokenizer.
         budget: Tokens that may be held at once; a generation takes up its prompt and its `max_new`.
+        settings: Memory for shared prefixes, and limits of the model.
         check: Called before anything is generated with (which request, prompt ids, length that has to fit).
         default_new_tokens: `max_gen_toks` of a request without one.
         seed: Of sampled generations, together with the prompt, the settings and how often both came before.
@@ -77,8 +70,8 @@ def answer_prompts(
     """
     jobs: dict[Job, list[int]] = {}
     repeats: Counter[str] = Counter()
-    for index, (prompt, settings) in enumerate(requests):
-        max_new, stop, options = _read_settings(index, settings, codec, default_new_tokens)
+    for index, (prompt, asked) in enumerate(requests):
+        max_new, stop, options = _read_settings(index, asked, codec, default_new_tokens)
         ids = codec.encode_prompt(prompt)
         check(f"Request {index} (prompt and max_gen_toks {max_new})", ids, len(ids) + max_new)
         job_seed = None
@@ -90,9 +83,64 @@ def answer_prompts(
         jobs.setdefault(job, []).append(index)
 
     texts = [""] * len(requests)
-    counts = Counter(tokens_requested=0, tokens_forwarded=0, tokens_padded=0, batches=0)
+    counts: Counter[str] = Counter()
     finished = 0
-    for group in _groups(jobs):
+
+    def done(batch: Sequence[Job], generations: Sequence[Generated]) -> None:
+        nonlocal finished
+        for job, generation in zip(batch, generations, strict=True):
+            text = postprocess_generated_text(generation.text, list(job.stop), None)
+            for index in jobs[job]:
+                texts[index] = text
+            # The last token generated is never fed back.
+            counts["tokens_requested"] += (len(job.prompt) + generation.tokens - 1) * len(jobs[job])
+            counts["tokens_distinct"] += generation.tokens - 1
+            finished += len(jobs[job])
+        report(finished, len(requests))
+
+    counts["tokens_distinct"] += Trie([(job.prompt, (0,)) for job in jobs]).distinct
+    counts += generate_jobs(list(jobs), scorer, generator, codec, budget, settings, done)
+    return texts, dict(counts)
+
+
+def generate_jobs(
+    jobs: list[Job],
+    scorer: Scorer,
+    generator: Generator,
+    codec: Codec,
+    budget: Budget,
+    settings: Settings,
+    done: Callable[[Sequence[Job], Sequence[Generated]], None],
+) -> Counter[str]:
+    """Generate on a trie where the model was found fit for it, and with `model.generate` where not.
+
+    Args:
+        jobs: What to generate, all different.
+        scorer: As for `answer_prompts`.
+        generator: As for `answer_prompts`.
+        codec: As for `answer_prompts`.
+        budget: As for `answer_prompts`.
+        settings: As for `answer_prompts`.
+        done: Called with every batch's jobs and generations.
+
+    Returns:
+        Counts of forwarded and padding tokens and of batches for `Usage`.
+
+    Raises:
+        RunError: Memory ran out.
+    """
+    found = None
+    if len(jobs) > 1:
+        with exact_states(scorer.model):
+            found = exactness(scorer, limit=settings.limit, name=settings.name)
+            costs = sharing_costs(found, forward_tokens(scorer), budget, settings)
+            if costs is not None:
+                decoder = Decoder(scorer, codec, generator.eos)
+                return generate_on_trie(
+                    jobs, scorer=scorer, decoder=decoder, budget=budget, costs=costs, done=done
+                )
+    counts: Counter[str] = Counter()
+    for group in _groups(jobs, batched=found is None or found.batched):
         first = group[0]
 
         def work(batch: Sequence[Job], first: Job = first) -> list[Generated]:
@@ -107,26 +155,19 @@ def answer_prompts(
         for batch, generations in budget.run(group, lambda job: len(job.prompt) + job.max_new, work):
             longest = max(generation.tokens for generation in generations)
             for job, generation in zip(batch, generations, strict=True):
-                text = postprocess_generated_text(generation.text, list(job.stop), None)
-                for index in jobs[job]:
-                    texts[index] = text
-                # The last token generated is never fed back.
-                tokens = len(job.prompt) + generation.tokens - 1
-                counts["tokens_requested"] += tokens * len(jobs[job])
-                counts["tokens_forwarded"] += tokens
+                counts["tokens_forwarded"] += len(job.prompt) + generation.tokens - 1
                 counts["tokens_padded"] += longest - generation.tokens
-                finished += len(jobs[job])
             counts["batches"] += 1
-            report(finished, len(requests))
-    return texts, dict(counts)
+            done(batch, generations)
+    return counts
 
 
-def _groups(jobs: dict[Job, list[int]]) -> list[list[Job]]:
-    """Jobs that can be generated together, the costliest group first; a sampled job is a group of its own."""
+def _groups(jobs: list[Job], *, batched: bool) -> list[list[Job]]:
+    """Jobs that `Generator` can make together, the costliest group first; a sampled one is on its own."""
     groups: dict[tuple[Any, ...], list[Job]] = {}
     for job in sorted(jobs, key=lambda job: (-len(job.prompt) - job.max_new, job.prompt)):
-        key = (len(job.prompt), *job[1:], job.prompt if job.seed is not None else None)
-        groups.setdefault(key, []).append(job)
+        alone = job.seed is not None or not batched
+        groups.setdefault((len(job.prompt), *job[1:], job.prompt if alone else None), []).append(job)
     return list(groups.values())
 
 

@@ -107,8 +107,8 @@ def _walk(
                 return max(tokens, budget.tokens)
             return max(tokens, math.ceil(positions * weight))
 
-        forward = _FORWARD_TOKENS.get(scorer.model.device.type, _FORWARD_TOKENS_ELSEWHERE)
-        costs = _costs(found, forward, budget, settings)
+        forward = forward_tokens(scorer)
+        costs = sharing_costs(found, forward, budget, settings)
         walk = Walk(trie, scorer, budget, costs, row_cost=row_cost, forward=forward)
         walk.run(answers.take, lambda: done(answers.finished()))
     return {
@@ -120,7 +120,22 @@ def _walk(
     }
 
 
-def _costs(found: Exactness | None, forward: float, budget: Budget, settings: Settings) -> Costs | None:
+def forward_tokens(scorer: Scorer) -> float:
+    """Fixed cost of one more forward pass, in tokens."""
+    return _FORWARD_TOKENS.get(scorer.model.device.type, _FORWARD_TOKENS_ELSEWHERE)
+
+
+def sharing_costs(
+    found: Exactness | None, forward: float, budget: Budget, settings: Settings
+) -> Costs | None:
+    """What decides which prefixes are held; None where none may be.
+
+    Args:
+        found: What the model was found fit for; None where it was not asked.
+        forward: Fixed cost of one more forward pass, in tokens.
+        budget: Tokens that one may hold.
+        settings: Memory for held prefixes.
+    """
     if found is None or found.level == "none" or settings.cache_bytes == 0:
         return None
     return Costs(

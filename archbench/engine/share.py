@@ -21,6 +21,9 @@ _PADDING = 0.1
 Scored = Callable[[int, int, Score], None]
 """Called with (path, index into the path's targets, score)."""
 
+Leaves = Callable[["Held | None", list[Subtree]], None]
+"""Called with a held state (None: nothing is held) and the rows that go on from it."""
+
 
 class Held:
     """State of some rows after the same number of tokens; computed again if it had to be thrown away.
@@ -111,12 +114,30 @@ class Walk:
         Raises:
             RunError: Memory ran out on a single input.
         """
+
+        def leaves(parent: Held | None, rows: list[Subtree]) -> None:
+            self._leaves(parent, rows, scored, after_batch)
+
+        self.visit(leaves, scored, after_batch)
+
+    def visit(self, leaves: Leaves, scored: Scored, after_batch: Callable[[], None]) -> None:
+        """Hold every prefix worth holding, depth first, and hand over what goes on from each.
+
+        Args:
+            leaves: Called with every held state, and at the end with None, and the paths that go on from
+                there on their own.
+            scored: Called with the scores of targets on held prefixes.
+            after_batch: Called after each forward pass of held prefixes.
+
+        Raises:
+            RunError: Memory ran out on a single input.
+        """
         paths = len(self._trie.paths)
         if self._costs is None:
-            self._leaves(None, [Subtree(i, i + 1, 0) for i in range(paths)], scored, after_batch)
+            leaves(None, [Subtree(i, i + 1, 0) for i in range(paths)])
             return
         forks = Forks(self._trie, self._costs)
-        leaves, first = forks.after(0, [Subtree(0, paths, 0)], 0)
+        alone, first = forks.after(0, [Subtree(0, paths, 0)], 0)
         stack: list[tuple[Held | None, Fork]] = [(None, fork) for fork in reversed(first)]
         # Forks first: they are the longer inputs, and whatever runs out of memory does so at once.
         while stack:
@@ -127,9 +148,9 @@ class Walk:
                 stack.append((parent, Fork(fork.subtrees[done:], fork.depth)))
             below = [subtree._replace(row=row) for row, subtree in enumerate(fork.subtrees[:done])]
             under, further = forks.after(held.depth, below, len(held.paths))
-            self._leaves(held, under, scored, after_batch)
+            leaves(held, under)
             stack.extend((held, one) for one in reversed(further))
-        self._leaves(None, leaves, scored, after_batch)
+        leaves(None, alone)
 
     def _extend(self, parent: Held | None, fork: Fork, scored: Scored) -> tuple[Held, int]:
         """Compute a fork's states, for as many of its subtrees as fit, and score what lies on the way."""
@@ -140,7 +161,7 @@ class Walk:
 
         def work(batch: Sequence[Subtree]) -> tuple[list[list[Score]], DynamicCache | None]:
             segments = [self._segment(one.first, start, fork.depth) for one in batch]
-            past = self._past(parent, [one.row for one in batch])
+            past = self.past(parent, [one.row for one in batch])
             return self._scorer.score(segments, past=past, keep=True, stepwise=self._stepwise)
 
         batch, (scores, cache) = next(self._budget.run(fork.subtrees, cost, work))
@@ -164,7 +185,7 @@ class Walk:
 
         def work(batch: Sequence[Subtree]) -> list[list[Score]]:
             segments = [self._segment(one.first, start, lengths[one.first]) for one in batch]
-            past = self._past(parent, [one.row for one in batch])
+            past = self.past(parent, [one.row for one in batch])
             return self._scorer.score(segments, past=past, stepwise=self._stepwise)[0]
 
         for group in self._alike(ordered, lambda leaf: lengths[leaf.first] - start):
@@ -193,7 +214,8 @@ class Walk:
     def _stepwise(self) -> bool:
         return self._costs is not None and self._costs.stepwise
 
-    def _past(self, parent: Held | None, rows: Sequence[int]) -> Past | None:
+    def past(self, parent: Held | None, rows: Sequence[int]) -> Past | None:
+        """What rows of a batch go on from: the state, computed again if it was thrown away."""
         if parent is None:
             return None
         if parent.cache is None:

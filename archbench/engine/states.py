@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from archbench.engine.caches import CountingCache, tells_length
 
@@ -57,7 +58,7 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     return cache
 
 
-def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool) -> DynamicCache:
+def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0) -> DynamicCache:
     """A cache with some rows of another, which is left as it is.
 
     Args:
@@ -65,9 +66,11 @@ def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool) -> DynamicCache
         rows: Index of the row that each new row goes on from.
         keep: Whether the new cache is to be used after the next forward pass. If not, keys and values are
             copied layer by layer while the pass goes through and never held for all layers at once.
+        room: Tokens that are going to follow in a cache that is kept. Their keys and values are written
+            into space set aside for them, where transformers would copy all earlier ones at every token.
     """
     new = copy.copy(cache)
-    new.layers = [_fork_layer(layer, rows, keep) for layer in cache.layers]
+    new.layers = [_fork_layer(layer, rows, keep, room) for layer in cache.layers]
     return new
 
 
@@ -85,8 +88,9 @@ def _tensors(values: dict[Any, Any]) -> list[torch.Tensor]:
     return found
 
 
-def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool) -> Any:
+def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int) -> Any:
     new = copy.copy(layer)
+    vars(new).pop("update", None)
     for name, value in vars(layer).items():
         # Recurrent and convolution states are changed in place, so they are copied at once: they are small.
         if isinstance(value, dict):
@@ -94,6 +98,9 @@ def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool) -> Any:
     if getattr(layer, "is_initialized", False) and isinstance(getattr(layer, "keys", None), torch.Tensor):
         if keep:
             new.keys, new.values = _select(layer.keys, rows), _select(layer.values, rows)
+            # A sliding window keeps no more than its width.
+            if room and type(layer).update is DynamicLayer.update:
+                new.update = _growing(new, room)
         else:
             new.update = _transient(new, layer, rows)
     return new
@@ -108,6 +115,27 @@ def _transient(new: Any, held: Any, rows: torch.Tensor) -> Any:
             return type(new).update(new, keys, values, *args, **kwargs)
         finally:
             new.keys, new.values = held.keys, held.values
+
+    return update
+
+
+def _growing(new: Any, room: int) -> Any:
+    """An `update` that writes into space behind the keys and values `[rows, heads, tokens, size]`."""
+    space = []
+    for past in (new.keys, new.values):
+        held = past.shape[-2]
+        whole = past.new_empty((*past.shape[:2], held + room, past.shape[-1]))
+        whole[..., :held, :] = past
+        space.append(whole)
+    new.keys, new.values = (whole[..., :held, :] for whole in space)
+
+    def update(keys: torch.Tensor, values: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        start = new.keys.shape[-2]
+        end = start + keys.shape[-2]
+        for whole, more in zip(space, (keys, values), strict=True):
+            whole[..., start:end, :] = more
+        new.keys, new.values = (whole[..., :end, :] for whole in space)
+        return new.keys, new.values
 
     return update
 

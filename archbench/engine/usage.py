@@ -19,7 +19,7 @@ class Usage(NamedTuple):
         tokens_distinct: Tokens left when every prefix that requests share is counted once.
         tokens_forwarded: Tokens that were forwarded.
         tokens_padded: Padding tokens forwarded beside them.
-        batches: Forward passes for scores, and generate calls.
+        batches: Forward passes for scores and shared prefixes, and batches of generations.
         backoffs: Times that a batch ran out of memory and was halved.
         seconds: Wall-clock time spent answering, tokenisation included.
     """

@@ -141,7 +141,7 @@ def test_running_out_of_memory_halves_the_batch(tokenizer: PreTrainedTokenizerBa
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
         return generate(*args, input_ids=input_ids, **kwargs)
 
-    lm = load_lm(model, tokenizer)
+    lm = load_lm(model, tokenizer, cache_bytes=0)
     with mock.patch.object(model, "generate", small):
         assert lm.generate_until(prompts(*requests)) == expected
     assert lm.usage.backoffs > 0
