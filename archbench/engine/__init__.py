@@ -3,6 +3,7 @@
 from archbench.engine.limits import TooLongError
 from archbench.engine.lm import ENGINE_VERSION, ArchbenchLM
 from archbench.engine.load import load_lm
+from archbench.engine.store import RequestStore
 from archbench.engine.usage import Usage
 
-__all__ = ["ENGINE_VERSION", "ArchbenchLM", "TooLongError", "Usage", "load_lm"]
+__all__ = ["ENGINE_VERSION", "ArchbenchLM", "RequestStore", "TooLongError", "Usage", "load_lm"]

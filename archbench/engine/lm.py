@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from archbench.engine.generation import Generator
 from archbench.engine.limits import UNLIMITED, context_limit, too_long
 from archbench.engine.prompts import answer_prompts
 from archbench.engine.scoring import IdPair, Settings, score_pairs
+from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
 from archbench.engine.usage import Report, Usage, reporting
 from archbench.errors import RequestError, RunError
@@ -62,6 +63,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         max_length: int | None = None,
         seed: int = 0,
         progress: bool | Report = False,
+        store: RequestStore | None = None,
     ) -> None:
         """Wrap a loaded model; see `load_lm` for the arguments."""
         super().__init__()
@@ -85,6 +87,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._cache_bytes = cache_bytes
         self._seed = seed
         self._progress = progress
+        self._answers = Answers(store, lambda: self.fingerprint)
         self._usage = Usage()
         self._counts: dict[bytes, tuple[int, int]] = {}
 
@@ -219,7 +222,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         with reporting(self._progress, "Scoring") as report:
             finished = 0
 
-            def done(indices: list[int]) -> None:
+            def done(indices: Collection[int]) -> None:
                 nonlocal finished
                 finished += len(indices)
                 report(finished, len(requests))
@@ -258,7 +261,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                     owner += [index] * len(cut)
             unscored = Counter(owner)
 
-            def done(indices: list[int]) -> None:
+            def done(indices: Collection[int]) -> None:
                 unscored.subtract(owner[index] for index in indices)
                 report(len(texts) - sum(count > 0 for count in unscored.values()), len(texts))
 
@@ -289,6 +292,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 codec=self._codec,
                 budget=self._budget,
                 settings=Settings(self._cache_bytes, self._limit, self.name),
+                answers=self._answers,
                 check=self._check,
                 default_new_tokens=self.max_gen_toks,
                 seed=self._seed,
@@ -317,17 +321,31 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             )
         return context_ids, continuation_ids
 
-    def _score(self, pairs: Sequence[IdPair], done: Callable[[list[int]], None]) -> list[tuple[float, bool]]:
+    def _score(
+        self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]
+    ) -> list[tuple[float, bool]]:
+        for index, (context, continuation) in enumerate(pairs):
+            self._check(f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1)
+        known = self._answers.scores(pairs)
+        if known:
+            done(known)
+        missing = [index for index in range(len(pairs)) if index not in known]
+        asked = [pairs[index] for index in missing]
+
+        def keep(found: dict[int, tuple[float, bool]]) -> None:
+            self._answers.keep_scores(asked, found)
+            done(found)
+
         scores, counts = score_pairs(
-            pairs,
+            asked,
             scorer=self._scorer,
             budget=self._budget,
             settings=Settings(self._cache_bytes, self._limit, self.name),
-            check=self._check,
-            done=done,
+            done=keep,
         )
-        self._count(**counts)
-        return scores
+        self._count(**counts, requests_known=len(known))
+        answered = known | dict(zip(missing, scores, strict=True))
+        return [answered[index] for index in range(len(pairs))]
 
     def _check(self, what: str, tokens: Sequence[int], length: int) -> None:
         """Refuse an input that is too long or holds tokens that the model has no embedding for."""

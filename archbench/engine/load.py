@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archbench.engine.lm import CACHE_BYTES, ArchbenchLM
+from archbench.engine.store import RequestStore
 from archbench.engine.usage import Report
 from archbench.errors import RequestError
 from archbench.models.load import load_model, load_tokenizer
@@ -27,6 +28,7 @@ def load_lm(
     max_length: int | None = None,
     seed: int = 0,
     progress: bool | Report = False,
+    store: RequestStore | None = None,
 ) -> ArchbenchLM:
     """A transformers model as an `LM` for lm-eval: `lm_eval.simple_evaluate(model=load_lm(...), ...)`.
 
@@ -46,6 +48,7 @@ def load_lm(
             compare perplexities of an attention and a recurrent model give both the same.
         seed: Of sampled generations; greedy ones and scores do not depend on it.
         progress: True shows a bar; a callable is called with (requests done, requests in all).
+        store: Where answers are kept and found again; the caller closes it.
 
     Returns:
         The LM.
@@ -72,4 +75,5 @@ def load_lm(
         max_length=max_length,
         seed=seed,
         progress=progress,
+        store=store,
     )

@@ -18,6 +18,7 @@ from archbench.engine.forward import Scorer
 from archbench.engine.gate import exactness
 from archbench.engine.generation import Generated, Generator, Job
 from archbench.engine.scoring import Settings, forward_tokens, sharing_costs
+from archbench.engine.store import Answers
 from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
 from archbench.engine.usage import Report
@@ -42,6 +43,7 @@ def answer_prompts(
     codec: Codec,
     budget: Budget,
     settings: Settings,
+    answers: Answers,
     check: Callable[[str, Sequence[int], int], None],
     default_new_tokens: int,
     seed: int,
@@ -56,6 +58,7 @@ def answer_prompts(
         codec: The tokenizer.
         budget: Tokens that may be held at once; a generation takes up its prompt and its `max_new`.
         settings: Memory for shared prefixes, and limits of the model.
+        answers: What is known of earlier generations; new ones are kept there.
         check: Called before anything is generated with (which request, prompt ids, length that has to fit).
         default_new_tokens: `max_gen_toks` of a request without one.
         seed: Of sampled generations, together with the prompt, the settings and how often both came before.
@@ -86,20 +89,31 @@ def answer_prompts(
     counts: Counter[str] = Counter()
     finished = 0
 
-    def done(batch: Sequence[Job], generations: Sequence[Generated]) -> None:
+    def take(job: Job, generation: Generated) -> None:
         nonlocal finished
+        text = postprocess_generated_text(generation.text, list(job.stop), None)
+        for index in jobs[job]:
+            texts[index] = text
+        finished += len(jobs[job])
+
+    def done(batch: Sequence[Job], generations: Sequence[Generated]) -> None:
+        answers.keep_generations(batch, generations)
         for job, generation in zip(batch, generations, strict=True):
-            text = postprocess_generated_text(generation.text, list(job.stop), None)
-            for index in jobs[job]:
-                texts[index] = text
+            take(job, generation)
             # The last token generated is never fed back.
             counts["tokens_requested"] += (len(job.prompt) + generation.tokens - 1) * len(jobs[job])
             counts["tokens_distinct"] += generation.tokens - 1
-            finished += len(jobs[job])
         report(finished, len(requests))
 
-    counts["tokens_distinct"] += Trie([(job.prompt, (0,)) for job in jobs]).distinct
-    counts += generate_jobs(list(jobs), scorer, generator, codec, budget, settings, done)
+    known = answers.generations(jobs)
+    for job, generation in known.items():
+        take(job, generation)
+    counts["requests_known"] = finished
+    if known:
+        report(finished, len(requests))
+    missing = [job for job in jobs if job not in known]
+    counts["tokens_distinct"] += Trie([(job.prompt, (0,)) for job in missing]).distinct
+    counts += generate_jobs(missing, scorer, generator, codec, budget, settings, done)
     return texts, dict(counts)
 
 

@@ -19,6 +19,9 @@ from archbench.errors import RunError
 IdPair = tuple[list[int], list[int]]
 """Ids of a context and of its continuation, neither empty."""
 
+Done = Callable[[dict[int, tuple[float, bool]]], None]
+"""Called with log-likelihoods (nats) and whether they are greedy, by index."""
+
 # Logits of one batch in float32 stay below this; rows with much to score make smaller batches.
 _LOGITS_BYTES = 2**31
 
@@ -49,8 +52,7 @@ def score_pairs(
     scorer: Scorer,
     budget: Budget,
     settings: Settings,
-    check: Callable[[str, Sequence[int], int], None],
-    done: Callable[[list[int]], None],
+    done: Done,
 ) -> tuple[list[tuple[float, bool]], dict[str, int]]:
     """Log-likelihood of each continuation after its context.
 
@@ -59,8 +61,7 @@ def score_pairs(
         scorer: What runs the forward passes.
         budget: Tokens that one of them may hold.
         settings: How to score.
-        check: Called before any forward pass with (which request, its ids, length that has to fit).
-        done: Called after each batch with the indices of the pairs it answered.
+        done: Called after each batch with the answers that it completed, by the index of their pair.
 
     Returns:
         For each pair the sum of its continuation's log-probabilities (nats) and whether every one of
@@ -69,8 +70,6 @@ def score_pairs(
     Raises:
         RunError: A log-likelihood is not finite, or memory ran out on a single input.
     """
-    for index, (context, continuation) in enumerate(pairs):
-        check(f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1)
     results = [(math.nan, False)] * len(pairs)
     counts: Counter[str] = Counter()
     for group in _comparable(pairs, scorer):
@@ -93,7 +92,7 @@ def _comparable(pairs: Sequence[IdPair], scorer: Scorer) -> list[list[int]]:
 
 
 def _walk(
-    answers: _Answers, scorer: Scorer, budget: Budget, settings: Settings, done: Callable[[list[int]], None]
+    answers: _Answers, scorer: Scorer, budget: Budget, settings: Settings, done: Done
 ) -> dict[str, int]:
     """Answer everything that is asked on a trie; returns counts for `Usage`."""
     trie = answers.trie
@@ -168,7 +167,7 @@ class _Answers:
             self._missing.append(len(targets))
             for path, place in targets:
                 self._asking[path][place].append(index)
-        self._ready: list[int] = []
+        self._ready: dict[int, tuple[float, bool]] = {}
         self.results: list[tuple[float, bool]] = [(math.nan, False)] * len(trie.answers)
 
     def take(self, path: int, place: int, score: Score) -> None:
@@ -179,9 +178,9 @@ class _Answers:
             if not self._missing[index]:
                 self._answer(index)
 
-    def finished(self) -> list[int]:
-        """Indices of requests, as their caller counts them, answered since the last call."""
-        ready, self._ready = self._ready, []
+    def finished(self) -> dict[int, tuple[float, bool]]:
+        """Answers since the last call, by the index of their request as its caller counts it."""
+        ready, self._ready = self._ready, {}
         return ready
 
     def _answer(self, index: int) -> None:
@@ -193,4 +192,4 @@ class _Answers:
                 "model diverged, or its dtype overflows. Check its weights, or load it in float32."
             )
         self.results[index] = (total, all(score.greedy for score in scores))
-        self._ready.append(self._indices[index])
+        self._ready[self._indices[index]] = self.results[index]

@@ -15,6 +15,8 @@ class Usage(NamedTuple):
 
     Attributes:
         requests: Requests answered.
+        requests_known: Those (windows of long texts each by itself) whose answer was in a store; their tokens
+            are in none of the other counts.
         tokens_requested: Tokens that answering every request on its own would have forwarded.
         tokens_distinct: Tokens left when every prefix that requests share is counted once.
         tokens_forwarded: Tokens that were forwarded.
@@ -25,6 +27,7 @@ class Usage(NamedTuple):
     """
 
     requests: int = 0
+    requests_known: int = 0
     tokens_requested: int = 0
     tokens_distinct: int = 0
     tokens_forwarded: int = 0

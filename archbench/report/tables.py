@@ -150,6 +150,12 @@ def cost(findings: Findings) -> Sheet:
         "What every cell took. Tokens requested: as if every request were scored on its own; forwarded: "
         "fed to the model; saved: their ratio. Seconds are wall-clock time."
     )
+    if "requests_known" in cells and (cells["requests_known"].fillna(0) > 0).any():
+        stopped = cells[cells["requests_known"].fillna(0) > 0]
+        caption += (
+            f" {len(stopped)} of {len(cells)} cells went on from a run that was stopped: tokens and seconds "
+            "there are of the remaining requests only."
+        )
     heads = ["items", "excluded", "tokens requested", "tokens forwarded", "saved", "seconds", "items/s"]
     table = Table("Cost", caption, [*_WHO, *map(Column, heads)], rows, findings.stamp, frozenset(rules))
     return Sheet("cost", [table], stamped(cells, findings.stamp))

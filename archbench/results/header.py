@@ -78,6 +78,8 @@ class CellHeader(BaseModel):
         seconds: Wall-clock time of the cell.
         tokens_requested: Tokens that scoring each request on its own would have fed to the model.
         tokens_forwarded: Tokens that were fed to the model.
+        requests_known: Requests whose answers were kept from an earlier run that was stopped; their tokens
+            and their time are not counted.
         sharing: How prefixes were shared between requests, as the engine's gate allowed: `chunk`, `steps` or
             `none`.
         started: When the cell was begun, with its time zone.
@@ -106,6 +108,7 @@ class CellHeader(BaseModel):
     seconds: float = Field(ge=0)
     tokens_requested: int | None = None
     tokens_forwarded: int | None = None
+    requests_known: int | None = None
     sharing: str | None = None
     started: AwareDatetime
     finished: AwareDatetime

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archbench.engine import load_lm
+from archbench.engine import RequestStore, load_lm
 from archbench.errors import ArchbenchError, RequestError
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
@@ -40,7 +41,7 @@ def run_suite(
     """Evaluate the cells of a suite that a results folder does not hold yet.
 
     A cell that fails is recorded with its reason, the others go on, and the next run tries it again. Stopping
-    the process at any moment loses at most the cell in progress.
+    the process at any moment loses at most the batch in progress.
 
     Args:
         suite: The suite.
@@ -73,12 +74,12 @@ def run_suite(
 
     note(None)
     missing = plan.missing
-    with Display(len(missing), quiet=quiet) as display:
+    with _answers(out, missing) as answers, Display(len(missing), quiet=quiet) as display:
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
-                _run_member(member, list(cells), plan.suite, store, loaded, display)
+                _run_member(member, list(cells), plan.suite, store, answers, loaded, display)
                 # Two members need not fit into memory together.
                 _free_memory()
                 note(None)
@@ -127,18 +128,29 @@ def _check_nothing_replaced(plan: Plan, out: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None]:
+    """The run's store of answers, opened where anything is to be asked."""
+    if not missing:
+        yield None
+        return
+    with contextlib.closing(RequestStore(out / "requests.sqlite")) as store:
+        yield store
+
+
 def _run_member(
     member: PlannedMember,
     cells: list[Cell],
     suite: Suite,
     store: Store,
+    answers: RequestStore | None,
     loaded: dict[str, dict[str, Any]],
     display: Display,
 ) -> None:
     """Load a member and run its cells, writing each."""
     started = datetime.now(UTC)
     try:
-        lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered)
+        lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
         loaded[member.resolved.name] = _told(lm)
     except Exception as error:
         for cell in cells:
@@ -160,6 +172,7 @@ def _run_member(
                 items=len(found.rows),
                 tokens_requested=int(used.tokens_requested),
                 tokens_forwarded=int(used.tokens_forwarded),
+                requests_known=int(used.requests_known),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
                 seconds=used.seconds,
                 sharing=lm.exactness.level,
@@ -184,6 +197,7 @@ def load_member(
     *,
     seed: int = 0,
     progress: Callable[[int, int], object] | bool = False,
+    store: RequestStore | None = None,
 ) -> Any:
     """The engine with a member's model in it.
 
@@ -192,8 +206,9 @@ def load_member(
         engine: The suite's engine settings.
         seed: Seed of sampled generations.
         progress: Called with (requests done, requests in all).
+        store: Where answers are kept and found again.
     """
-    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress}
+    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress, "store": store}
     declared = member.resolved.member
     if member.weights is not None:
         return load_lm(str(member.weights), str(member.tokenizer), **settings)

@@ -82,7 +82,7 @@ def test_letters_and_identical_requests_cost_one_forward(tokenizer: PreTrainedTo
     lm = load_lm(make_model("llama"), tokenizer)
     scores = lm.loglikelihood(scored(*LETTERS, *LETTERS))
     length = len(tokenizer.encode(LETTERS[0][0]))
-    assert lm.usage._replace(seconds=0.0) == (8, 8 * length, length, length, 0, 1, 0, 0.0)
+    assert lm.usage._replace(seconds=0.0) == (8, 0, 8 * length, length, length, 0, 1, 0, 0.0)
     assert scores[:4] == scores[4:]
     assert lm.usage.since(lm.usage)._replace() == (0,) * len(lm.usage)
 
