@@ -73,7 +73,7 @@ def generate_on_trie(
         def cost(leaf: Subtree) -> int:
             return len(by_path[leaf.first].prompt) - depth + int(PAST * depth)
 
-        for group in _batches(leaves, by_path, parent, budget, costs):
+        for group in _batches(leaves, by_path, parent, budget, costs, beside=decoder.beside):
             for batch, (generations, padded) in budget.run(group, cost, work):
                 made = [by_path[leaf.first] for leaf in batch]
                 for job, generation in zip(made, generations, strict=True):
@@ -87,14 +87,24 @@ def generate_on_trie(
 
 
 def _batches(
-    leaves: Sequence[Subtree], jobs: dict[int, Job], parent: Held | None, budget: Budget, costs: Costs
+    leaves: Sequence[Subtree],
+    jobs: dict[int, Job],
+    parent: Held | None,
+    budget: Budget,
+    costs: Costs,
+    *,
+    beside: bool,
 ) -> Iterator[list[Subtree]]:
-    """Rows to decode together, longest prompts first, as many as there is memory for."""
+    """Rows to decode together, longest prompts first, as many as there is memory for.
+
+    Where they may attend to one prefix `beside` their own tokens, it takes no memory of theirs.
+    """
     ordered = sorted(leaves, key=lambda leaf: (-len(jobs[leaf.first].prompt), leaf.first))
     spare = costs.cache_bytes - (parent.bytes if parent else 0)
     for group in _alike(ordered, jobs):
+        held = parent.depth if parent and beside and len({leaf.row for leaf in group}) == 1 else 0
         longest = max(len(jobs[leaf.first].prompt) + jobs[leaf.first].max_new for leaf in group)
-        fitting = max(1, budget.tokens // longest, int(spare / max(costs.held(longest), 1)))
+        fitting = max(1, budget.tokens // longest, int(spare / max(costs.held(longest - held), 1)))
         parts = -(-len(group) // fitting)
         for part in range(parts):
             yield group[part * len(group) // parts : (part + 1) * len(group) // parts]

@@ -25,6 +25,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from archbench.engine.cascade import attending_to_prefixes
 from archbench.engine.forward import Past, Scorer
 from archbench.engine.generation import Generated, Job, StopStrings
 from archbench.engine.states import fork, new_cache
@@ -56,21 +57,25 @@ class Decoder:
     """Generates as `Generator` does, from states that are already there.
 
     Every sampled row draws from a generator of its own, seeded as `Generator` seeds torch's.
+
+    Attributes:
+        beside: Whether rows that go on from one prefix attend to it where it is held, without a copy.
     """
 
-    def __init__(self, scorer: Scorer, codec: Codec, eos: Collection[int]) -> None:
+    def __init__(self, scorer: Scorer, codec: Codec, eos: Collection[int], *, beside: bool) -> None:
         """Decode with a model.
 
         Args:
             scorer: What runs the forward passes.
             codec: The tokenizer.
             eos: Tokens that end a generation.
+            beside: Whether rows may attend to one prefix held once; otherwise each has a copy.
         """
+        self.beside = beside
         self._scorer = scorer
         self._codec = codec
         self._eos = eos
 
-    @torch.inference_mode()
     def decode(
         self, jobs: Sequence[Job], *, past: Past | None = None, stepwise: bool = False
     ) -> tuple[list[Generated], int]:
@@ -85,6 +90,10 @@ class Decoder:
         Returns:
             One generation per job; and how many tokens were fed to rows that had already ended.
         """
+        with torch.inference_mode(), attending_to_prefixes():
+            return self._decode(jobs, past, stepwise)
+
+    def _decode(self, jobs: Sequence[Job], past: Past | None, stepwise: bool) -> tuple[list[Generated], int]:
         device = self._scorer.model.device
         rows = [_Row(job, self._codec, self._eos, device) for job in jobs]
         going, padded = list(range(len(rows))), 0
@@ -95,7 +104,7 @@ class Decoder:
         if past is None:
             cache = new_cache(self._scorer.model)
         else:
-            cache = fork(past.cache, torch.tensor(past.rows), keep=True, room=end - at)
+            cache = fork(past.cache, torch.tensor(past.rows), keep=True, room=end - at, beside=self.beside)
         roomy = past is not None
         while True:
             input_ids = torch.tensor([rows[i].tokens(at, width) for i in going])

@@ -13,6 +13,7 @@ forward pass is not used.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import weakref
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -21,8 +22,9 @@ import numpy as np
 import torch
 
 from archbench.engine.batching import is_out_of_memory
+from archbench.engine.cascade import IMPLEMENTATION, attending_to_prefixes
 from archbench.engine.forward import Past, Scorer
-from archbench.engine.states import UnforkableError, size
+from archbench.engine.states import UnforkableError, fork, size
 from archbench.engine.trie import Ids
 from archbench.errors import RunError
 
@@ -51,10 +53,11 @@ class Exactness(NamedTuple):
         batched: Whether rows may share a forward pass; not where layers couple them (experts with a
             capacity).
         errors: Difference from the plain forward pass, in standard deviations of the logits, of each way
-            that was tried ("batched", "chunk", "steps"); infinite where it failed.
+            that was tried ("batched", "chunk", "steps", "beside"); infinite where it failed.
         reason: Why the level is not "chunk" or rows are not batched; empty otherwise.
         fixed_bytes: Memory of the state of one row, whatever its length.
         token_bytes: Memory that each of its tokens adds to it.
+        beside: Whether many rows may attend to one held prefix (`cascade`).
     """
 
     level: Level
@@ -63,6 +66,7 @@ class Exactness(NamedTuple):
     reason: str = ""
     fixed_bytes: float = 0.0
     token_bytes: float = 0.0
+    beside: bool = False
 
     def summary(self) -> dict[str, object]:
         """What is written down with results: plain data."""
@@ -142,7 +146,10 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
                 reason = (
                     f"prefixes are followed token by token, because following one at once {reasons['chunk']}"
                 )
-            return Exactness(level, True, errors, reason, *footprint)
+            if scorer.model.config._attn_implementation == IMPLEMENTATION:
+                errors["beside"] = _beside_error(scorer, prompts, plain)
+            beside = errors.get("beside", float("inf")) <= tolerance
+            return Exactness(level, True, errors, reason, *footprint, beside)
     return Exactness("none", True, errors, f"prefixes are not shared, because doing so {reasons['chunk']}")
 
 
@@ -202,6 +209,28 @@ def _shared_error(
     per_token = max(0.0, (large - small) / (second - first))
     fixed = max(0.0, small - per_token * first)
     return _error(torch.cat([prefix, middle, rest, single]), torch.cat(expected)), (fixed, per_token)
+
+
+@torch.inference_mode()
+def _beside_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Tensor]) -> float:
+    """Difference of rows that attend to one held prefix, fed at once and then by single tokens."""
+    first, second = _CUTS
+    rows = [torch.from_numpy(prompts[i]) for i in (0, 1, 2)]
+    found, expected = [], []
+    held = scorer.logits([prompts[0][:first]], [], keep=True)[1]
+    assert held is not None
+    cache = fork(held, torch.tensor([0, 0, 0]), keep=True, room=_LENGTH, beside=True)
+    try:
+        with attending_to_prefixes():
+            for start, stop in itertools.pairwise([first, second, second + 1, second + 2]):
+                ids = torch.stack([row[start:stop] for row in rows])
+                places = torch.tensor(_places([row[start:stop].numpy() for row in rows]))
+                found.append(scorer.forward(ids, places, cache, start).float())
+                expected += [one[start:stop] for one in plain]
+    except Exception:
+        # A model that was not made for it may fail in any way; then each row has a copy.
+        return float("inf")
+    return _error(torch.cat(found), torch.cat(expected))
 
 
 def _error(found: torch.Tensor, expected: torch.Tensor) -> float:

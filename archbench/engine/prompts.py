@@ -149,7 +149,7 @@ def generate_jobs(
             found = exactness(scorer, limit=settings.limit, name=settings.name)
             costs = sharing_costs(found, forward_tokens(scorer), budget, settings)
             if costs is not None:
-                decoder = Decoder(scorer, codec, generator.eos)
+                decoder = Decoder(scorer, codec, generator.eos, beside=found.beside)
                 return generate_on_trie(
                     jobs, scorer=scorer, decoder=decoder, budget=budget, costs=costs, done=done
                 )

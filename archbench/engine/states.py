@@ -11,6 +11,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from archbench.engine.caches import CountingCache, tells_length
+from archbench.engine.cascade import tagged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +59,9 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     return cache
 
 
-def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0) -> DynamicCache:
+def fork(
+    cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0, beside: bool = False
+) -> DynamicCache:
     """A cache with some rows of another, which is left as it is.
 
     Args:
@@ -68,9 +71,12 @@ def fork(cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0) 
             copied layer by layer while the pass goes through and never held for all layers at once.
         room: Tokens that are going to follow in a cache that is kept. Their keys and values are written
             into space set aside for them, where transformers would copy all earlier ones at every token.
+        beside: Whether, in a cache that is kept, the keys and values of a row that all new rows go on from
+            may stay where they are, for attention to find beside each row's own (`cascade`).
     """
+    beside = beside and len(set(rows.tolist())) == 1
     new = copy.copy(cache)
-    new.layers = [_fork_layer(layer, rows, keep, room) for layer in cache.layers]
+    new.layers = [_fork_layer(layer, rows, keep, room, beside) for layer in cache.layers]
     return new
 
 
@@ -88,7 +94,7 @@ def _tensors(values: dict[Any, Any]) -> list[torch.Tensor]:
     return found
 
 
-def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int) -> Any:
+def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, beside: bool) -> Any:
     new = copy.copy(layer)
     vars(new).pop("update", None)
     for name, value in vars(layer).items():
@@ -96,10 +102,17 @@ def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int) -> Any:
         if isinstance(value, dict):
             setattr(new, name, {key: _select(one, rows, True) for key, one in value.items()})
     if getattr(layer, "is_initialized", False) and isinstance(getattr(layer, "keys", None), torch.Tensor):
-        if keep:
+        whole = type(layer).update is DynamicLayer.update
+        if hasattr(layer, "prefix"):
+            _beside(new, layer.prefix)
+        elif keep and whole and beside:
+            row = int(rows[0])
+            new.own = {}
+            _beside(new, (layer.keys[row : row + 1], layer.values[row : row + 1]))
+        elif keep:
             new.keys, new.values = _select(layer.keys, rows), _select(layer.values, rows)
             # A sliding window keeps no more than its width.
-            if room and type(layer).update is DynamicLayer.update:
+            if room and whole:
                 new.update = _growing(new, room)
         else:
             new.update = _transient(new, layer, rows)
@@ -117,6 +130,25 @@ def _transient(new: Any, held: Any, rows: torch.Tensor) -> Any:
             new.keys, new.values = held.keys, held.values
 
     return update
+
+
+def _beside(new: Any, prefix: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Let a layer grow from a prefix `[1, heads, tokens, size]` that it leaves where it is.
+
+    What grows is in its `own`, a dict so that a further fork takes rows of it.
+    """
+    new.prefix = prefix
+    held = prefix[0].shape[-2]
+
+    def update(keys: torch.Tensor, values: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if new.own:
+            keys = torch.cat([new.own["keys"], keys], dim=-2)
+            values = torch.cat([new.own["values"], values], dim=-2)
+        new.own = {"keys": keys, "values": values}
+        return tagged(keys, prefix), values
+
+    new.update = update
+    new.get_seq_length = lambda: held + (new.own["keys"].shape[-2] if new.own else 0)
 
 
 def _growing(new: Any, room: int) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from archbench.engine import load_lm, prompts, states
+from archbench.engine import cascade, load_lm, prompts, states
 from archbench.engine.batching import Budget
 from archbench.engine.caches import exact_states
 from archbench.engine.generation import Generator, Job
@@ -256,6 +256,49 @@ def test_a_failed_batch_leaves_what_was_held_as_it_was(tokenizer: PreTrainedToke
     for one, other in zip(held.layers, before.layers, strict=True):
         for mine, theirs in zip(states._tensors(vars(one)), states._tensors(vars(other)), strict=True):
             assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["llama", "jamba", "mistral"])
+def test_a_prefix_too_large_for_its_scores_is_copied_layer_by_layer(
+    name: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = make_model(name)
+    expected = texts(load_lm(model, tokenizer, cache_bytes=0), QUERIES)
+    with mock.patch.object(cascade, "_SCORES", 0):
+        assert texts(load_lm(model, tokenizer), QUERIES) == expected
+
+
+def test_attention_that_misses_the_prefix_is_found_out(tokenizer: PreTrainedTokenizerBase) -> None:
+    expected = texts(load_lm(make_model("llama"), tokenizer, cache_bytes=0), QUERIES)
+    assert load_lm(make_model("llama"), tokenizer).exactness.beside
+    model = copy.deepcopy(make_model("llama"))
+    with mock.patch.object(cascade, "_with_prefix", lambda attention: attention):
+        lm = load_lm(model, tokenizer)
+        assert texts(lm, QUERIES) == expected
+    assert not lm.exactness.beside
+    assert lm.exactness.level == "chunk"
+    assert lm.exactness.errors["beside"] > 1e-3
+
+
+def test_other_attention_implementations_copy_the_prefix(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = copy.deepcopy(make_model("llama"))
+    model.set_attn_implementation("eager")
+    lm = load_lm(model, tokenizer)
+    assert texts(lm, QUERIES) == texts(load_lm(model, tokenizer, cache_bytes=0), QUERIES)
+    assert not lm.exactness.beside
+    assert lm.usage.tokens_forwarded < lm.usage.tokens_requested / 2
+
+
+def test_a_prefix_is_not_copied_for_its_branches(tokenizer: PreTrainedTokenizerBase) -> None:
+    lm = load_lm(make_model("llama"), tokenizer)
+    with torch.inference_mode():
+        held = lm._scorer.logits([torch.arange(1, 101).numpy()], [], keep=True)[1]
+        assert held is not None
+        branch = states.fork(held, torch.tensor([0] * 30), keep=True, room=9, beside=True)
+        assert branch.layers[0].prefix[0].data_ptr() == held.layers[0].keys.data_ptr()
+        copied = states.fork(held, torch.tensor([0] * 30), keep=True, room=9)
+    assert states.size(copied) >= 30 * states.size(held) > 0
+    assert branch.get_seq_length() == copied.get_seq_length() == 100
 
 
 def test_progress_and_usage_count_every_request_once(tokenizer: PreTrainedTokenizerBase) -> None:
