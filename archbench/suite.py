@@ -62,6 +62,8 @@ class EngineSettings(BaseModel):
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory, not results.
         cache_bytes: Memory for the states of shared prefixes; changes speed, not results; 0 shares none.
         max_length: Longest input in tokens; the model's own limit where absent.
+        rolling_stride: Tokens that each window of a text longer than that predicts, after the first; as many
+            as fit where absent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,6 +73,7 @@ class EngineSettings(BaseModel):
     batch_tokens: PositiveInt = 8192
     cache_bytes: NonNegativeInt = 2**30
     max_length: PositiveInt | None = None
+    rolling_stride: PositiveInt | None = None
 
 
 def _no_suite_key(name: str) -> str:

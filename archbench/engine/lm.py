@@ -61,6 +61,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         batch_tokens: int = 8192,
         cache_bytes: int = CACHE_BYTES,
         max_length: int | None = None,
+        rolling_stride: int | None = None,
         seed: int = 0,
         progress: bool | Report = False,
         store: RequestStore | None = None,
@@ -73,6 +74,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             )
         if cache_bytes < 0:
             raise RequestError(f"cache_bytes ({cache_bytes}) counts bytes: 0 (nothing is shared) or more.")
+        if rolling_stride is not None and rolling_stride < 1:
+            raise RequestError(f"rolling_stride ({rolling_stride}) counts tokens: at least 1.")
         self.model = model
         self.tokenizer = tokenizer
         self.name = model.name_or_path or f"this {model.config.model_type} model"
@@ -84,6 +87,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
         self._generator = Generator(model, self._codec)
         self._budget = Budget(batch_tokens)
+        if rolling_stride is not None and self._limit is not None and rolling_stride > self._limit:
+            raise RequestError(
+                f"rolling_stride ({rolling_stride}) is how many tokens a window predicts, so it can be at "
+                f"most the longest input of {self.name}, {self._limit} tokens (max_length)."
+            )
+        self._stride = rolling_stride
         self._cache_bytes = cache_bytes
         self._seed = seed
         self._progress = progress
@@ -237,8 +246,9 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood (nats) of each text, every token predicted once.
 
-        A text longer than `max_length` is cut into windows as lm-eval does it: each but the last predicts
-        `max_length` tokens, the last is moved back to be full too and predicts the rest.
+        A text longer than `max_length` is cut into windows as lm-eval does it. The first predicts
+        `max_length` tokens, each further one `rolling_stride` (`max_length` where not given) after as many
+        tokens as fit before them; the last predicts the rest and is moved back to be full too.
 
         Raises:
             RunError: A log-likelihood is not finite, or memory ran out.
@@ -246,6 +256,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         texts = [request.args[0] for request in requests]
         with self._clock(), reporting(self._progress, "Scoring texts") as report:
             windows: list[tuple[list[int], list[int]]] = []
+            before = 1 if self._stride is None else self.max_length - self._stride + 1
             owner: list[int] = []
             with self._codec.primed(text for text in texts if text):
                 for index, text in enumerate(texts):
@@ -254,7 +265,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                     cut = [
                         make_disjoint_window(window)
                         for window in get_rolling_token_windows(
-                            tokens, self.prefix_token_id, self.max_length, 1
+                            tokens, self.prefix_token_id, self.max_length, before
                         )
                     ]
                     windows += cut

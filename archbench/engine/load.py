@@ -26,6 +26,7 @@ def load_lm(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
     max_length: int | None = None,
+    rolling_stride: int | None = None,
     seed: int = 0,
     progress: bool | Report = False,
     store: RequestStore | None = None,
@@ -46,6 +47,8 @@ def load_lm(
         max_length: Longest input in tokens; None is what the model's config says, and no limit for a model
             without attention. Rolling log-likelihoods cut documents into windows of this length, so to
             compare perplexities of an attention and a recurrent model give both the same.
+        rolling_stride: Tokens that each window of a rolling log-likelihood after the first predicts; the
+            fewer, the more context each has and the more windows there are. None is `max_length`: no overlap.
         seed: Of sampled generations; greedy ones and scores do not depend on it.
         progress: True shows a bar; a callable is called with (requests done, requests in all).
         store: Where answers are kept and found again; the caller closes it.
@@ -73,6 +76,7 @@ def load_lm(
         batch_tokens=batch_tokens,
         cache_bytes=cache_bytes,
         max_length=max_length,
+        rolling_stride=rolling_stride,
         seed=seed,
         progress=progress,
         store=store,

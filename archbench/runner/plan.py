@@ -170,6 +170,7 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
             "variant": [variant.name, variant.tasks, variant.num_fewshot, variant.metric],
             "dtype": suite.engine.dtype,
             "max_length": suite.engine.max_length,
+            "rolling_stride": suite.engine.rolling_stride,
             "seed": suite.seed,
             "scorer": SCORER_VERSION,
             "engine": ENGINE_VERSION,

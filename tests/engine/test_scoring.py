@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from archbench.engine import TooLongError, load_lm, scoring
-from archbench.errors import RunError
+from archbench.errors import RequestError, RunError
 from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
 
 LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]
@@ -246,6 +246,30 @@ def test_token_counts_are_those_of_the_encoding(tokenizer: PreTrainedTokenizerBa
     lm.loglikelihood_rolling(rolling(SENTENCES[1]))
     assert lm.token_counts("", SENTENCES[1]) == (1, len(tokenizer.encode(SENTENCES[1])))
     assert lm.token_counts(SENTENCES[0] + " ", "cat") is None
+
+
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_a_stride_gives_each_token_the_context_that_fits(
+    stride: int, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    limit, text = 8, SENTENCES[0][:40]
+    lm = load_lm(make_model("llama"), tokenizer, max_length=limit, rolling_stride=stride)
+    ids = [lm.prefix_token_id, *lm.tok_encode(text)]
+    assert len(ids) > 2 * limit
+    expected = 0.0
+    for first in range(1, len(ids)):
+        # The window that predicts this token ends at `end`; it begins as early as fits.
+        end = next(e for e in [limit, *range(limit + stride, len(ids), stride), len(ids) - 1] if e >= first)
+        seen = torch.tensor([ids[max(0, end - limit) : first]])
+        with torch.no_grad():
+            logits = lm.model(seen).logits[0, -1]
+        expected += float(logits.log_softmax(-1)[ids[first]])
+    assert lm.loglikelihood_rolling(rolling(text)) == pytest.approx([expected], abs=1e-3)
+
+
+def test_a_stride_longer_than_the_window_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(RequestError, match="at most the longest input"):
+        load_lm(make_model("llama"), tokenizer, max_length=8, rolling_stride=9)
 
 
 def test_progress_counts_requests_and_ends_complete(tokenizer: PreTrainedTokenizerBase) -> None:
