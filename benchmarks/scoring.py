@@ -2,20 +2,24 @@
 
 Both score the same lm-eval requests with the same model object in this process, archbench first. DIR is
 searched for `test` and `dev` of MMLU (in DIR or DIR/mmlu) and for text to train a tokenizer on (`*.txt`
-anywhere below). Both times include tokenisation; archbench's includes its exactness gate, lm-eval's leaves
-out the search for its best batch size, which is done on a sample beforehand.
+anywhere below). Both times include tokenisation; archbench's includes its exactness gate and its store of
+answers, lm-eval's leaves out the search for its best batch size, which is done on a sample beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
+import gc
 import json
 import logging
 import random
-import resource
+import re
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,7 @@ import torch
 from lm_eval.api.model import LM
 
 from archbench.engine import load_lm
+from archbench.engine.store import RequestStore
 from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.mmlu.data import load
 from archbench.tasks.mmlu.entry import MmluEntry
@@ -100,11 +105,48 @@ def timed(model: PreTrainedModel, work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def reset_peak(model: PreTrainedModel) -> None:
+    """Begin a new high-water mark of memory: of the accelerator, or of the process where it has none."""
+    gc.collect()
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        # Give back what was freed first, or the mark would begin where the work before it ended.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_bytes(model: PreTrainedModel) -> int:
-    """High-water mark of memory so far: of the process, or of the accelerator since it was last reset."""
+    """High-water mark of memory since `reset_peak`, model included."""
     if model.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024
+
+
+@contextlib.contextmanager
+def seconds_inside(model: PreTrainedModel) -> Iterator[list[float]]:
+    """Collect the wall-clock seconds that each forward pass of a model takes."""
+    seconds: list[float] = []
+    began = 0.0
+
+    def begin(*_: Any) -> None:
+        nonlocal began
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+
+    def end(*_: Any) -> None:
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+
+    hooks = [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
+    try:
+        yield seconds
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def best_batch_size(
@@ -133,14 +175,17 @@ def compare(
     sizes: Sequence[int],
 ) -> dict[str, Any]:
     """Time both on the same requests and compare their answers."""
-    lm = load_lm(model, tokenizer, max_length=_MAX_LENGTH)
-    if model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    ours, answers = timed(model, lambda: lm.loglikelihood(requests))
+    reset_peak(model)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(RequestStore(Path(folder) / "requests.sqlite")) as store,
+        seconds_inside(model) as inside,
+    ):
+        lm = load_lm(model, tokenizer, max_length=_MAX_LENGTH, store=store)
+        ours, answers = timed(model, lambda: lm.loglikelihood(requests))
     memory = peak_bytes(model)
     size = best_batch_size(model, tokenizer, requests, sizes)
-    if model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    reset_peak(model)
     theirs, expected = timed(
         model, lambda: hflm(model, tokenizer, size).loglikelihood(requests, disable_tqdm=True)
     )
@@ -160,6 +205,7 @@ def compare(
         "items": len(decisions(requests, answers)),
         "requested": lm.usage.tokens_requested,
         "padded": lm.usage.tokens_padded,
+        "seconds_in_model": round(sum(inside), 2),
         "batch_size_lm_eval": size,
         "peak_mb_archbench": memory // 2**20,
         "peak_mb_lm_eval": peak_bytes(model) // 2**20,
