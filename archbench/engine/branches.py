@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from archbench.engine.batching import Budget
@@ -12,6 +11,7 @@ from archbench.engine.forward import Scorer
 from archbench.engine.generation import Generated, Job
 from archbench.engine.share import Held, Walk
 from archbench.engine.trie import Trie
+from archbench.engine.usage import Count
 
 # Token ids end below this. A prompt's last token is never held, since only its logits say what comes next; in
 # the trie a number of the generation's own stands for it, so that each is a path.
@@ -29,7 +29,8 @@ def generate_on_trie(
     budget: Budget,
     costs: Costs,
     done: Callable[[Sequence[Job], Sequence[Generated]], None],
-) -> Counter[str]:
+    count: Count,
+) -> None:
     """Make generations, each distinct prefix of their prompts read about once.
 
     Args:
@@ -40,9 +41,7 @@ def generate_on_trie(
         costs: What decides which prefixes are held. The states of a batch of branches stay within its memory
             too, or within the budget's tokens if these take more.
         done: Called with every batch's jobs and generations.
-
-    Returns:
-        Counts of tokens and batches for `Usage`.
+        count: Told of tokens and batches as they are done, before `done` is.
 
     Raises:
         RunError: Memory ran out on a single generation.
@@ -57,8 +56,9 @@ def generate_on_trie(
         costs._replace(apart=costs.forward * steps),
         row_cost=lambda tokens, positions: tokens,
         forward=costs.forward,
+        beside=decoder.beside,
+        count=count,
     )
-    counts: Counter[str] = Counter()
 
     def branches(parent: Held | None, leaves: list[Subtree]) -> None:
         depth = parent.depth if parent else 0
@@ -76,14 +76,14 @@ def generate_on_trie(
         for group in _batches(leaves, by_path, parent, budget, costs, beside=decoder.beside):
             for batch, (generations, padded) in budget.run(group, cost, work):
                 made = [by_path[leaf.first] for leaf in batch]
-                for job, generation in zip(made, generations, strict=True):
-                    counts["tokens_forwarded"] += len(job.prompt) - depth + generation.tokens - 1
-                counts["tokens_padded"] += padded
-                counts["batches"] += 1
+                forwarded = sum(
+                    len(job.prompt) - depth + generation.tokens - 1
+                    for job, generation in zip(made, generations, strict=True)
+                )
+                count(tokens_forwarded=forwarded, tokens_padded=padded, batches=1)
                 done(made, generations)
 
     walk.visit(branches, lambda path, place, score: None, lambda: None)
-    return counts + Counter(tokens_forwarded=walk.forwarded, tokens_padded=walk.padded, batches=walk.batches)
 
 
 def _batches(

@@ -20,7 +20,8 @@ IMPLEMENTATION = "sdpa"
 
 _TAG = "archbench_prefix"
 
-# Scores of one layer in float32 stay below this; beyond it the prefix is copied for the time of the layer.
+# So many scores are computed at once: rows are taken in turn, and a single row with more of them has the
+# prefix copied for the time of the layer.
 _SCORES = 2**24
 
 
@@ -51,35 +52,62 @@ def _with_prefix(attention: Any) -> Any:
         prefix = getattr(key, _TAG, None)
         if prefix is None:
             return attention(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
-        rows, heads, count, size = query.shape
-        past, own = prefix[0].shape[-2], key.shape[-2]
-        # Without a mask, one token sees everything; several would each see less.
-        plain = count == 1 if attention_mask is None else attention_mask.dtype == torch.bool
-        if (
-            not plain
-            or kwargs.get("position_bias") is not None
-            or rows * heads * count * (past + own) > _SCORES
-        ):
+        rows, heads, count, _ = query.shape
+        scores = heads * count * (prefix[0].shape[-2] + key.shape[-2])
+        past = prefix[0].shape[-2]
+        if attention_mask is None:
+            # One token sees everything; several would each see less.
+            plain = count == 1
+        else:
+            plain = attention_mask.dtype == torch.bool and bool(attention_mask[..., :past].all())
+        if not plain or kwargs.get("position_bias") is not None or scores > _SCORES:
             whole = [
                 torch.cat([one.expand(rows, -1, -1, -1), more], dim=-2)
                 for one, more in zip(prefix, (key, value), strict=True)
             ]
             return attention(module, query, *whole, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
-        groups = key.shape[1]
-        query = query * (size**-0.5 if scaling is None else scaling)
-        # [rows, groups, queries of a group, size] and, for the prefix, [groups, queries of all rows, size].
-        each = query.reshape(rows, groups, heads // groups * count, size)
-        together = each.transpose(0, 1).reshape(groups, -1, size)
-        before = (together @ prefix[0][0].transpose(-1, -2)).reshape(groups, rows, -1, past).transpose(0, 1)
-        scores = torch.cat([before, each @ key.transpose(-1, -2)], dim=-1).float()
-        if attention_mask is not None:
-            scores = scores.reshape(rows, heads, count, past + own)
-            scores = scores.masked_fill(~attention_mask, -torch.inf).reshape(rows, groups, -1, past + own)
-        weights = scores.softmax(dim=-1).to(value.dtype)
-        on_prefix = weights[..., :past].transpose(0, 1).reshape(groups, -1, past) @ prefix[1][0]
-        out = (
-            on_prefix.reshape(groups, rows, -1, value.shape[-1]).transpose(0, 1) + weights[..., past:] @ value
-        )
-        return out.reshape(rows, heads, count, -1).transpose(1, 2).contiguous(), None
+        step = _SCORES // scores
+        parts = []
+        for first in range(0, rows, step):
+            some = slice(first, first + step)
+            mask = attention_mask
+            if mask is not None and len(mask) > 1:
+                mask = mask[some]
+            parts.append(_both(query[some], key[some], value[some], prefix, mask, scaling))
+        return parts[0] if len(parts) == 1 else torch.cat(parts), None
 
     return attend
+
+
+def _both(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    prefix: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention of rows to a prefix and to their own tokens, `[rows, tokens, heads, size]`."""
+    rows, heads, count, size = query.shape
+    groups, past, own = key.shape[1], prefix[0].shape[-2], key.shape[-2]
+    query = query * (size**-0.5 if scaling is None else scaling)
+    # [rows, groups, queries of a group, size] and, for the prefix, [groups, queries of all rows, size].
+    each = query.reshape(rows, groups, heads // groups * count, size)
+    together = each.transpose(0, 1).reshape(groups, -1, size)
+    before = (together @ prefix[0][0].transpose(-1, -2)).float()
+    after = (each @ key.transpose(-1, -2)).float()
+    if mask is not None:
+        seen = after.reshape(rows, heads, count, own).masked_fill(~mask[..., past:], -torch.inf)
+        after = seen.reshape(rows, groups, -1, own)
+    # One softmax over both, each left where it lies: copying them together would cost more than computing.
+    shape = (groups, -1, 1)
+    highest = torch.maximum(
+        before.amax(dim=-1, keepdim=True), after.amax(dim=-1, keepdim=True).transpose(0, 1).reshape(shape)
+    )
+    before = before.sub_(highest).exp_()
+    after = (after - highest.reshape(groups, rows, -1, 1).transpose(0, 1)).exp_()
+    total = before.sum(dim=-1, keepdim=True) + after.sum(dim=-1, keepdim=True).transpose(0, 1).reshape(shape)
+    out = (before.to(value.dtype) @ prefix[1][0]).float()
+    out += (after.to(value.dtype) @ value).float().transpose(0, 1).reshape(out.shape)
+    out = (out / total).to(value.dtype).reshape(groups, rows, -1, value.shape[-1]).transpose(0, 1)
+    return out.reshape(rows, heads, count, -1).transpose(1, 2).contiguous()

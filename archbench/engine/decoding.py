@@ -28,7 +28,7 @@ from transformers import (
 from archbench.engine.cascade import attending_to_prefixes
 from archbench.engine.forward import Past, Scorer
 from archbench.engine.generation import Generated, Job, StopStrings
-from archbench.engine.states import fork, new_cache
+from archbench.engine.states import fork, new_cache, release
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -119,12 +119,16 @@ class Decoder:
                 rows[i].write(logits[place : place + 1], best[place])
             alive = [i for i in going if not rows[i].ended]
             if not alive:
+                release(cache)
                 return [row.generated() for row in rows], padded
             # Rows that ended are carried along until they are half of the batch: to drop them is to copy
             # the others.
             if not roomy or 2 * len(alive) <= len(going):
                 kept = torch.tensor([going.index(i) for i in alive])
-                cache, going, roomy = fork(cache, kept, keep=True, room=end - at), alive, True
+                before, going, roomy = cache, alive, True
+                # `kept` counts rows of the cache as it was.
+                cache = fork(before, kept, keep=True, room=end - at)
+                release(before)
             padded += len(going) - len(alive)
             width = 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from archbench.engine.caches import CountingCache
-from archbench.engine.states import cache_argument, fork, new_cache
+from archbench.engine.cascade import attending_to_prefixes
+from archbench.engine.states import cache_argument, fork, new_cache, release
 from archbench.engine.trie import Ids, Target
 from archbench.errors import RunError
 
@@ -77,6 +79,7 @@ class Scorer:
         vocab: Number of logits per position.
         depends_on_width: Whether rotary angles go with the longest row of a batch, so that rows of different
             lengths must not share one.
+        takes_positions: Whether the model may be told the positions of its tokens.
     """
 
     def __init__(self, model: PreTrainedModel, *, pad_token_id: int) -> None:
@@ -103,7 +106,7 @@ class Scorer:
         self._head = head
         self._pad = pad_token_id
         # Some models (bamba) take the positions after a cached prefix wrongly unless they are told.
-        self._takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
+        self.takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
 
     def score(
         self,
@@ -112,6 +115,7 @@ class Scorer:
         past: Past | None = None,
         keep: bool = False,
         stepwise: bool = False,
+        beside: bool = False,
     ) -> tuple[list[list[Score]], DynamicCache | None]:
         """Forward a batch of segments.
 
@@ -120,6 +124,7 @@ class Scorer:
             past: What they go on from; the beginning where None.
             keep: Whether to return the state after the segments, which then must be equally long.
             stepwise: Whether to feed what follows a past token by token.
+            beside: Whether rows that go on from one row of a past may attend to it where it is held.
 
         Returns:
             For each segment the scores of its targets, in their order; and the state, or None.
@@ -136,7 +141,12 @@ class Scorer:
         ]
         tokens = [target.token for segment in segments for target in segment.targets]
         logits, cache = self.logits(
-            [segment.tokens for segment in segments], list(place), past=past, keep=keep, stepwise=stepwise
+            [segment.tokens for segment in segments],
+            list(place),
+            past=past,
+            keep=keep,
+            stepwise=stepwise,
+            beside=beside,
         )
         scores = iter(map(Score, *_read(logits, owner, tokens)))
         return [[next(scores) for _ in segment.targets] for segment in segments], cache
@@ -150,6 +160,7 @@ class Scorer:
         past: Past | None = None,
         keep: bool = False,
         stepwise: bool = False,
+        beside: bool = False,
     ) -> tuple[torch.Tensor, DynamicCache | None]:
         """Logits at some places of a batch, and the state behind it if asked for.
 
@@ -159,6 +170,7 @@ class Scorer:
             past: As for `score`.
             keep: As for `score`.
             stepwise: As for `score`.
+            beside: As for `score`.
 
         Returns:
             `[places, vocab]` in the dtype that the model gives; and the state, or None.
@@ -173,21 +185,29 @@ class Scorer:
         stepwise = stepwise and past is not None
         cache, depth = None, 0
         if past is not None:
-            cache = fork(past.cache, torch.tensor(past.rows), keep=keep or stepwise)
+            # What is kept gets keys and values of its own, so that what it came from can be thrown away.
+            beside = beside and not keep and not stepwise
+            cache = fork(past.cache, torch.tensor(past.rows), keep=keep or stepwise, beside=beside)
             depth = past.depth
         elif keep:
             cache = new_cache(self.model)
         wanted = torch.tensor(places, dtype=torch.long).reshape(-1, 2)
-        if not stepwise:
-            return self.forward(input_ids, wanted, cache, depth), cache
-        # Every step gives the logits of its places; `order` puts them back into the order asked for.
-        order = torch.argsort(wanted[:, 1], stable=True)
-        found = []
-        for step in range(width):
-            here = wanted[wanted[:, 1] == step]
-            here = torch.stack([here[:, 0], torch.zeros_like(here[:, 0])], dim=1)
-            found.append(self.forward(input_ids[:, step : step + 1], here, cache, depth + step))
-        return torch.cat(found)[torch.argsort(order).to(found[0].device)], cache
+        try:
+            if not stepwise:
+                with attending_to_prefixes() if beside and past is not None else contextlib.nullcontext():
+                    return self.forward(input_ids, wanted, cache, depth), cache if keep else None
+            # Every step gives the logits of its places; `order` puts them back into the order asked for.
+            order = torch.argsort(wanted[:, 1], stable=True)
+            found = []
+            for step in range(width):
+                here = wanted[wanted[:, 1] == step]
+                here = torch.stack([here[:, 0], torch.zeros_like(here[:, 0])], dim=1)
+                found.append(self.forward(input_ids[:, step : step + 1], here, cache, depth + step))
+            logits = torch.cat(found)[torch.argsort(order).to(found[0].device)]
+            return logits, cache if keep else None
+        finally:
+            if cache is not None and not keep:
+                release(cache)
 
     def forward(
         self, input_ids: torch.Tensor, places: torch.Tensor, cache: DynamicCache | None, depth: int
@@ -210,7 +230,7 @@ class Scorer:
         arguments: dict[str, Any] = {"use_cache": cache is not None}
         if cache is not None:
             arguments[cache_argument(model)] = cache
-            if self._takes_positions:
+            if self.takes_positions:
                 positions = torch.arange(depth, depth + input_ids.shape[1], device=model.device)
                 arguments["position_ids"] = positions.expand(input_ids.shape)
         seen: list[torch.Size] = []

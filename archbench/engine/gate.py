@@ -53,7 +53,8 @@ class Exactness(NamedTuple):
         batched: Whether rows may share a forward pass; not where layers couple them (experts with a
             capacity).
         errors: Difference from the plain forward pass, in standard deviations of the logits, of each way
-            that was tried ("batched", "chunk", "steps", "beside"); infinite where it failed.
+            that was tried ("batched", "chunk", "steps", "beside", and "left_padded", which archbench never
+            relies on: it tells what batched generation elsewhere is worth); infinite where it failed.
         reason: Why the level is not "chunk" or rows are not batched; empty otherwise.
         fixed_bytes: Memory of the state of one row, whatever its length.
         token_bytes: Memory that each of its tokens adds to it.
@@ -118,7 +119,7 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
             ) from error
         raise
     tolerance = TOLERANCE.get(scorer.model.dtype, TOLERANCE[torch.bfloat16])
-    errors = {"batched": batched}
+    errors = {"batched": batched, "left_padded": _left_padded_error(scorer, prompts, plain)}
     if not batched <= tolerance:
         return Exactness(
             "none",
@@ -231,6 +232,27 @@ def _beside_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Tensor])
         # A model that was not made for it may fail in any way; then each row has a copy.
         return float("inf")
     return _error(torch.cat(found), torch.cat(expected))
+
+
+@torch.inference_mode()
+def _left_padded_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Tensor]) -> float:
+    """Difference of rows that are padded on the left, with a mask and positions as `generate` makes them."""
+    model = scorer.model
+    width = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        ids[i, width - len(prompt) :] = torch.from_numpy(prompt)
+        mask[i, width - len(prompt) :] = 1
+    more = {}
+    if scorer.takes_positions:
+        more["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(model.device)
+    try:
+        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **more).logits
+    except Exception:
+        # A model need not take a mask at all, nor padding where its states are made.
+        return float("inf")
+    return _error(logits.float()[mask.bool().to(logits.device)], torch.cat(plain))
 
 
 def _error(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -17,6 +17,10 @@ _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_l
 _RECURRENT_TYPES = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
 
 
+TOO_LONG = ("error", "exclude")
+"""What may happen to an input that a model cannot take whole."""
+
+
 class TooLongError(RunError):
     """An input does not fit into the model's context; nothing was truncated and nothing forwarded."""
 
@@ -58,5 +62,6 @@ def too_long(what: str, tokens: int, limit: int, name: str) -> TooLongError:
     """
     return TooLongError(
         f"{what} has {tokens} tokens, but {name} takes at most {limit}. Prompts are never truncated: use "
-        "fewer or shorter examples, leave this length out for this model, or set max_length if it takes more."
+        "fewer or shorter examples, leave this length out for this model, set max_length if it takes more, "
+        "or leave such items out for every member, counted: engine.too_long=exclude (from Python: too_long)."
     )

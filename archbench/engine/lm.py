@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from archbench.engine.admission import Admission
 from archbench.engine.batching import Budget
 from archbench.engine.caches import exact_states
 from archbench.engine.forward import Scorer
 from archbench.engine.gate import Exactness, exactness
 from archbench.engine.generation import Generator
-from archbench.engine.limits import UNLIMITED, context_limit, too_long
+from archbench.engine.limits import UNLIMITED, context_limit
 from archbench.engine.prompts import answer_prompts
 from archbench.engine.scoring import IdPair, Settings, score_pairs
 from archbench.engine.store import Answers, RequestStore
-from archbench.engine.text import Codec
+from archbench.engine.text import Codec, compact
 from archbench.engine.usage import Report, Usage, reporting
 from archbench.errors import RequestError, RunError
 from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
@@ -62,6 +64,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         cache_bytes: int = CACHE_BYTES,
         max_length: int | None = None,
         rolling_stride: int | None = None,
+        too_long: str = "error",
         seed: int = 0,
         progress: bool | Report = False,
         store: RequestStore | None = None,
@@ -82,7 +85,13 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._revision = revision
         self._device = model.device
         self._limit = max_length if max_length is not None else context_limit(model.config)
-        self._vocab = int(model.get_input_embeddings().weight.shape[0])
+        self._admission = Admission(
+            name=self.name,
+            limit=self._limit,
+            vocab=int(model.get_input_embeddings().weight.shape[0]),
+            tokenizer=str(tokenizer.name_or_path),
+            rule=too_long,
+        )
         self._codec = Codec(tokenizer)
         self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
         self._generator = Generator(model, self._codec)
@@ -98,7 +107,6 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._progress = progress
         self._answers = Answers(store, lambda: self.fingerprint)
         self._usage = Usage()
-        self._counts: dict[bytes, tuple[int, int]] = {}
 
     # What lm-eval asks about the model ------------------------------------------------------------
 
@@ -204,15 +212,35 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         An empty context counts as its stand-in of one token; a text scored by `loglikelihood_rolling` is the
         continuation of an empty context. None where the pair has not been scored by this LM.
         """
-        return self._counts.get(_pair_key(context, continuation))
+        return self._admission.lengths((context, continuation))
+
+    def excluded(self, arguments: Sequence[Any]) -> bool:
+        """Whether a request with these arguments was too long for the model and was not put to it.
+
+        Its answer is then no answer: a log-likelihood that is not a number, or an empty text. Never so unless
+        `too_long` is "exclude".
+        """
+        return self._admission.is_excluded(arguments)
+
+    def describe(self) -> dict[str, Any]:
+        """What is known of the model, for a manifest."""
+        return {
+            "fingerprint": self.fingerprint,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "exactness": self.exactness.summary(),
+        }
 
     # Requests ---------------------------------------------------------------------------------------
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood (nats) of each continuation after its context, and whether it is the greedy one.
 
+        Not a number for pairs that were too long and excluded.
+
         Raises:
-            TooLongError: A pair is longer than `max_length`; nothing was forwarded.
+            TooLongError: A pair is longer than `max_length` and `too_long` is "error"; nothing was forwarded.
             RunError: A continuation has no tokens of its own, a log-likelihood is not finite, or memory
                 ran out.
         """
@@ -222,11 +250,14 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
             )
             with self._codec.primed(text for text in texts if text):
-                encoded = [(pair, *self._encode_request(i, *pair)) for i, pair in enumerate(pairs)]
+                encoded = []
+                for index, pair in enumerate(pairs):
+                    context, continuation = map(compact, self._encode_request(index, *pair))
+                    encoded.append((pair, context, continuation))
             return self._loglikelihood_tokens(encoded)
 
     def _loglikelihood_tokens(
-        self, requests: Sequence[tuple[tuple[str, str] | None, list[int], list[int]]], **kwargs: Any
+        self, requests: Sequence[tuple[tuple[str, str] | None, Sequence[int], Sequence[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
         with reporting(self._progress, "Scoring") as report:
             finished = 0
@@ -239,7 +270,9 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             scores = self._score([(context, continuation) for _, context, continuation in requests], done)
         for pair, context, continuation in requests:
             if pair is not None:
-                self._counts[_pair_key(*pair)] = (len(context), len(continuation))
+                self._admission.remember(pair, (len(context), len(continuation)))
+                if not self._admission.fits(len(context) + len(continuation) - 1):
+                    self._admission.exclude(pair)
         self._count(requests=len(requests))
         return scores
 
@@ -261,7 +294,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             with self._codec.primed(text for text in texts if text):
                 for index, text in enumerate(texts):
                     tokens = self.tok_encode(text)
-                    self._counts[_pair_key("", text)] = (1, len(tokens))
+                    self._admission.remember(("", text), (1, len(tokens)))
                     cut = [
                         make_disjoint_window(window)
                         for window in get_rolling_token_windows(
@@ -290,13 +323,16 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         on its neighbours. Otherwise greedy requests of equal prompt length and equal settings are generated
         together, sampled ones alone.
 
+        Empty after prompts that were too long and excluded.
+
         Raises:
-            TooLongError: A prompt and its `max_gen_toks` do not fit into `max_length`; nothing was generated.
+            TooLongError: A prompt and its `max_gen_toks` do not fit into `max_length` and `too_long` is
+                "error"; nothing was generated.
             RequestError: A generation setting is unknown.
             RunError: Memory ran out.
         """
         with self._clock(), reporting(self._progress, "Generating") as report:
-            texts, counts = answer_prompts(
+            texts = answer_prompts(
                 [tuple(request.args)[:2] for request in requests],
                 scorer=self._scorer,
                 generator=self._generator,
@@ -304,13 +340,17 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 budget=self._budget,
                 settings=Settings(self._cache_bytes, self._limit, self.name),
                 answers=self._answers,
-                check=self._check,
+                admit=self._admission.admit,
                 default_new_tokens=self.max_gen_toks,
                 seed=self._seed,
                 report=report,
+                count=self._count,
             )
-            self._count(requests=len(requests), **counts)
-        return texts
+            self._count(requests=len(requests))
+        for request, text in zip(requests, texts, strict=True):
+            if text is None:
+                self._admission.exclude(request.args)
+        return [text or "" for text in texts]
 
     # Parts ------------------------------------------------------------------------------------------
 
@@ -335,38 +375,36 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     def _score(
         self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]
     ) -> list[tuple[float, bool]]:
-        for index, (context, continuation) in enumerate(pairs):
-            self._check(f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1)
-        known = self._answers.scores(pairs)
-        if known:
-            done(known)
-        missing = [index for index in range(len(pairs)) if index not in known]
+        admitted = [
+            index
+            for index, (context, continuation) in enumerate(pairs)
+            if self._admission.admit(
+                f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1
+            )
+        ]
+        stored = self._answers.scores([pairs[index] for index in admitted])
+        known = {admitted[place]: answer for place, answer in stored.items()}
+        answered = dict.fromkeys(set(range(len(pairs))).difference(admitted), (math.nan, False)) | known
+        if answered:
+            done(answered)
+        missing = [index for index in admitted if index not in known]
         asked = [pairs[index] for index in missing]
 
         def keep(found: dict[int, tuple[float, bool]]) -> None:
             self._answers.keep_scores(asked, found)
             done(found)
 
-        scores, counts = score_pairs(
+        self._count(requests_known=len(known))
+        scores = score_pairs(
             asked,
             scorer=self._scorer,
             budget=self._budget,
             settings=Settings(self._cache_bytes, self._limit, self.name),
             done=keep,
+            count=self._count,
         )
-        self._count(**counts, requests_known=len(known))
-        answered = known | dict(zip(missing, scores, strict=True))
+        answered |= zip(missing, scores, strict=True)
         return [answered[index] for index in range(len(pairs))]
-
-    def _check(self, what: str, tokens: Sequence[int], length: int) -> None:
-        """Refuse an input that is too long or holds tokens that the model has no embedding for."""
-        if self._limit is not None and length > self._limit:
-            raise too_long(what, length, self._limit, self.name)
-        if max(tokens) >= self._vocab:
-            raise RunError(
-                f"{what} holds token {max(tokens)}, but {self.name} has embeddings for {self._vocab}. The "
-                f"tokenizer ({self.tokenizer_name or 'unnamed'}) belongs to another model."
-            )
 
     def _count(self, **counts: float) -> None:
         self._usage = self._usage.plus(**counts)
@@ -378,10 +416,3 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             yield
         finally:
             self._count(seconds=time.perf_counter() - start)
-
-
-def _pair_key(context: str, continuation: str) -> bytes:
-    """A short stand-in for a pair of texts, so that remembering it does not keep long prompts alive."""
-    digest = hashlib.blake2b(f"{len(context)}:".encode(), digest_size=16)
-    digest.update((context + continuation).encode("utf-8", "surrogatepass"))
-    return digest.digest()

@@ -27,6 +27,7 @@ def load_lm(
     device: str | torch.device = "auto",
     max_length: int | None = None,
     rolling_stride: int | None = None,
+    too_long: str = "error",
     seed: int = 0,
     progress: bool | Report = False,
     store: RequestStore | None = None,
@@ -49,6 +50,8 @@ def load_lm(
             compare perplexities of an attention and a recurrent model give both the same.
         rolling_stride: Tokens that each window of a rolling log-likelihood after the first predicts; the
             fewer, the more context each has and the more windows there are. None is `max_length`: no overlap.
+        too_long: "error", or "exclude": what is longer than `max_length` is not put to the model and gets no
+            answer (`ArchbenchLM.excluded` tells which requests). Nothing is ever cut.
         seed: Of sampled generations; greedy ones and scores do not depend on it.
         progress: True shows a bar; a callable is called with (requests done, requests in all).
         store: Where answers are kept and found again; the caller closes it.
@@ -77,6 +80,7 @@ def load_lm(
         cache_bytes=cache_bytes,
         max_length=max_length,
         rolling_stride=rolling_stride,
+        too_long=too_long,
         seed=seed,
         progress=progress,
         store=store,

@@ -21,7 +21,7 @@ from archbench.engine.scoring import Settings, forward_tokens, sharing_costs
 from archbench.engine.store import Answers
 from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
-from archbench.engine.usage import Report
+from archbench.engine.usage import Count, Report
 from archbench.errors import RequestError, did_you_mean
 
 _SETTINGS = (
@@ -44,11 +44,12 @@ def answer_prompts(
     budget: Budget,
     settings: Settings,
     answers: Answers,
-    check: Callable[[str, Sequence[int], int], None],
+    admit: Callable[[str, Sequence[int], int], bool],
     default_new_tokens: int,
     seed: int,
     report: Report,
-) -> tuple[list[str], dict[str, int]]:
+    count: Count,
+) -> list[str | None]:
     """Generate for lm-eval's `(prompt, gen_kwargs)` requests.
 
     Args:
@@ -59,13 +60,15 @@ def answer_prompts(
         budget: Tokens that may be held at once; a generation takes up its prompt and its `max_new`.
         settings: Memory for shared prefixes, and limits of the model.
         answers: What is known of earlier generations; new ones are kept there.
-        check: Called before anything is generated with (which request, prompt ids, length that has to fit).
+        admit: Called before anything is generated with (which request, prompt ids, length that has to fit):
+            whether to answer it.
         default_new_tokens: `max_gen_toks` of a request without one.
         seed: Of sampled generations, together with the prompt, the settings and how often both came before.
         report: Called with (requests done, requests in all).
+        count: Told of tokens and batches as they are done, before `report` is called.
 
     Returns:
-        The texts, and counts of tokens and batches for `Usage`.
+        The texts; None where a request is not answered.
 
     Raises:
         RequestError: A generation setting is unknown.
@@ -73,10 +76,13 @@ def answer_prompts(
     """
     jobs: dict[Job, list[int]] = {}
     repeats: Counter[str] = Counter()
+    refused = 0
     for index, (prompt, asked) in enumerate(requests):
         max_new, stop, options = _read_settings(index, asked, codec, default_new_tokens)
         ids = codec.encode_prompt(prompt)
-        check(f"Request {index} (prompt and max_gen_toks {max_new})", ids, len(ids) + max_new)
+        if not admit(f"Request {index} (prompt and max_gen_toks {max_new})", ids, len(ids) + max_new):
+            refused += 1
+            continue
         job_seed = None
         if options.get("do_sample"):
             identity = json.dumps([seed, prompt, max_new, stop, sorted(options.items())])
@@ -85,9 +91,8 @@ def answer_prompts(
         job = Job(tuple(ids), max_new, tuple(stop), tuple(sorted(options.items())), job_seed)
         jobs.setdefault(job, []).append(index)
 
-    texts = [""] * len(requests)
-    counts: Counter[str] = Counter()
-    finished = 0
+    texts: list[str | None] = [None] * len(requests)
+    finished = refused
 
     def take(job: Job, generation: Generated) -> None:
         nonlocal finished
@@ -101,20 +106,22 @@ def answer_prompts(
         for job, generation in zip(batch, generations, strict=True):
             take(job, generation)
             # The last token generated is never fed back.
-            counts["tokens_requested"] += (len(job.prompt) + generation.tokens - 1) * len(jobs[job])
-            counts["tokens_distinct"] += generation.tokens - 1
+            count(
+                tokens_requested=(len(job.prompt) + generation.tokens - 1) * len(jobs[job]),
+                tokens_distinct=generation.tokens - 1,
+            )
         report(finished, len(requests))
 
     known = answers.generations(jobs)
     for job, generation in known.items():
         take(job, generation)
-    counts["requests_known"] = finished
-    if known:
+    count(requests_known=finished - refused)
+    if finished:
         report(finished, len(requests))
     missing = [job for job in jobs if job not in known]
-    counts["tokens_distinct"] += Trie([(job.prompt, (0,)) for job in missing]).distinct
-    counts += generate_jobs(missing, scorer, generator, codec, budget, settings, done)
-    return texts, dict(counts)
+    count(tokens_distinct=Trie([(job.prompt, (0,)) for job in missing]).distinct)
+    generate_jobs(missing, scorer, generator, codec, budget, settings, done, count)
+    return texts
 
 
 def generate_jobs(
@@ -125,7 +132,8 @@ def generate_jobs(
     budget: Budget,
     settings: Settings,
     done: Callable[[Sequence[Job], Sequence[Generated]], None],
-) -> Counter[str]:
+    count: Count,
+) -> None:
     """Generate on a trie where the model was found fit for it, and with `model.generate` where not.
 
     Args:
@@ -136,9 +144,7 @@ def generate_jobs(
         budget: As for `answer_prompts`.
         settings: As for `answer_prompts`.
         done: Called with every batch's jobs and generations.
-
-    Returns:
-        Counts of forwarded and padding tokens and of batches for `Usage`.
+        count: As for `answer_prompts`.
 
     Raises:
         RunError: Memory ran out.
@@ -150,10 +156,10 @@ def generate_jobs(
             costs = sharing_costs(found, forward_tokens(scorer), budget, settings)
             if costs is not None:
                 decoder = Decoder(scorer, codec, generator.eos, beside=found.beside)
-                return generate_on_trie(
-                    jobs, scorer=scorer, decoder=decoder, budget=budget, costs=costs, done=done
+                generate_on_trie(
+                    jobs, scorer=scorer, decoder=decoder, budget=budget, costs=costs, done=done, count=count
                 )
-    counts: Counter[str] = Counter()
+                return
     for group in _groups(jobs, batched=found is None or found.batched):
         first = group[0]
 
@@ -169,11 +175,12 @@ def generate_jobs(
         for batch, generations in budget.run(group, lambda job: len(job.prompt) + job.max_new, work):
             longest = max(generation.tokens for generation in generations)
             for job, generation in zip(batch, generations, strict=True):
-                counts["tokens_forwarded"] += len(job.prompt) + generation.tokens - 1
-                counts["tokens_padded"] += longest - generation.tokens
-            counts["batches"] += 1
+                count(
+                    tokens_forwarded=len(job.prompt) + generation.tokens - 1,
+                    tokens_padded=longest - generation.tokens,
+                )
+            count(batches=1)
             done(batch, generations)
-    return counts
 
 
 def _groups(jobs: list[Job], *, batched: bool) -> list[list[Job]]:

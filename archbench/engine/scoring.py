@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from archbench.engine.forward import Score, Scorer
 from archbench.engine.gate import Exactness, exactness
 from archbench.engine.share import Walk
 from archbench.engine.trie import Trie
+from archbench.engine.usage import Count
 from archbench.errors import RunError
 
-IdPair = tuple[list[int], list[int]]
+IdPair = tuple[Sequence[int], Sequence[int]]
 """Ids of a context and of its continuation, neither empty."""
 
 Done = Callable[[dict[int, tuple[float, bool]]], None]
@@ -28,7 +28,7 @@ _LOGITS_BYTES = 2**31
 # Time of an almost empty forward pass, in the time that a token takes in a full one: on a CPU the overhead
 # of Python, on an accelerator also the width below which it idles. Fixed, not measured, so that every run
 # makes the same batches.
-_FORWARD_TOKENS = {"cpu": 16.0}
+_FORWARD_TOKENS = {"cpu": 32.0}
 _FORWARD_TOKENS_ELSEWHERE = 512.0
 
 
@@ -53,7 +53,8 @@ def score_pairs(
     budget: Budget,
     settings: Settings,
     done: Done,
-) -> tuple[list[tuple[float, bool]], dict[str, int]]:
+    count: Count,
+) -> list[tuple[float, bool]]:
     """Log-likelihood of each continuation after its context.
 
     Args:
@@ -62,22 +63,28 @@ def score_pairs(
         budget: Tokens that one of them may hold.
         settings: How to score.
         done: Called after each batch with the answers that it completed, by the index of their pair.
+        count: Told of tokens and batches as they are done, before `done` is.
 
     Returns:
         For each pair the sum of its continuation's log-probabilities (nats) and whether every one of
-        its tokens is the greedy one; and counts of tokens and batches for `Usage`.
+        its tokens is the greedy one.
 
     Raises:
         RunError: A log-likelihood is not finite, or memory ran out on a single input.
     """
     results = [(math.nan, False)] * len(pairs)
-    counts: Counter[str] = Counter()
+
+    def finished(found: dict[int, tuple[float, bool]]) -> None:
+        # What is predicted last is never fed.
+        count(tokens_requested=sum(len(pairs[index][0]) + len(pairs[index][1]) - 1 for index in found))
+        done(found)
+
     for group in _comparable(pairs, scorer):
         answers = _Answers(Trie([pairs[index] for index in group]), group, settings.name)
-        counts.update(_walk(answers, scorer, budget, settings, done))
+        _walk(answers, scorer, budget, settings, finished, count)
         for index, answer in zip(group, answers.results, strict=True):
             results[index] = answer
-    return results, dict(counts)
+    return results
 
 
 def _comparable(pairs: Sequence[IdPair], scorer: Scorer) -> list[list[int]]:
@@ -92,10 +99,11 @@ def _comparable(pairs: Sequence[IdPair], scorer: Scorer) -> list[list[int]]:
 
 
 def _walk(
-    answers: _Answers, scorer: Scorer, budget: Budget, settings: Settings, done: Done
-) -> dict[str, int]:
-    """Answer everything that is asked on a trie; returns counts for `Usage`."""
+    answers: _Answers, scorer: Scorer, budget: Budget, settings: Settings, done: Done, count: Count
+) -> None:
+    """Answer everything that is asked on a trie."""
     trie = answers.trie
+    count(tokens_distinct=trie.distinct)
     with exact_states(scorer.model):
         found = exactness(scorer, limit=settings.limit, name=settings.name) if len(trie.paths) > 1 else None
         # A position to score weighs as much of the budget as its logits take up of theirs.
@@ -108,15 +116,11 @@ def _walk(
 
         forward = forward_tokens(scorer)
         costs = sharing_costs(found, forward, budget, settings)
-        walk = Walk(trie, scorer, budget, costs, row_cost=row_cost, forward=forward)
+        beside = found is not None and found.beside
+        walk = Walk(
+            trie, scorer, budget, costs, row_cost=row_cost, forward=forward, beside=beside, count=count
+        )
         walk.run(answers.take, lambda: done(answers.finished()))
-    return {
-        "tokens_requested": trie.tokens_requested,
-        "tokens_distinct": trie.distinct,
-        "tokens_forwarded": walk.forwarded,
-        "tokens_padded": walk.padded,
-        "batches": walk.batches,
-    }
 
 
 def forward_tokens(scorer: Scorer) -> float:

@@ -11,6 +11,7 @@ from archbench.engine.forks import PAST, Costs, Fork, Forks, Subtree
 from archbench.engine.forward import Past, Score, Scorer, Segment
 from archbench.engine.states import size
 from archbench.engine.trie import Target, Trie
+from archbench.engine.usage import Count
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
@@ -66,13 +67,7 @@ class Pool:
 
 
 class Walk:
-    """Scores every target of a trie.
-
-    Attributes:
-        forwarded: Tokens forwarded so far.
-        padded: Padding tokens forwarded beside them.
-        batches: Forward passes so far.
-    """
+    """Scores every target of a trie."""
 
     def __init__(
         self,
@@ -83,6 +78,8 @@ class Walk:
         *,
         row_cost: Callable[[int, int], int],
         forward: float,
+        beside: bool,
+        count: Count,
     ) -> None:
         """Prepare a walk.
 
@@ -94,6 +91,8 @@ class Walk:
             row_cost: Called with (tokens, distinct positions to score) of a row: how much of the budget it
                 takes.
             forward: Fixed cost of one more forward pass, in tokens.
+            beside: Whether rows may attend to a prefix where it is held.
+            count: Told of the tokens and batches that are forwarded.
         """
         self._trie = trie
         self._scorer = scorer
@@ -102,7 +101,8 @@ class Walk:
         self._row_cost = row_cost
         self._forward = forward
         self._pool = Pool(costs.cache_bytes if costs else 0)
-        self.forwarded = self.padded = self.batches = 0
+        self._beside = beside
+        self._told = count
 
     def run(self, scored: Scored, after_batch: Callable[[], None]) -> None:
         """Score everything.
@@ -186,7 +186,7 @@ class Walk:
         def work(batch: Sequence[Subtree]) -> list[list[Score]]:
             segments = [self._segment(one.first, start, lengths[one.first]) for one in batch]
             past = self.past(parent, [one.row for one in batch])
-            return self._scorer.score(segments, past=past, stepwise=self._stepwise)[0]
+            return self._scorer.score(segments, past=past, stepwise=self._stepwise, beside=self._beside)[0]
 
         for group in self._alike(ordered, lambda leaf: lengths[leaf.first] - start):
             for batch, scores in self._budget.run(group, cost, work):
@@ -257,6 +257,5 @@ class Walk:
                 scored(subtree.first, place, score)
 
     def _count(self, lengths: Sequence[int]) -> None:
-        self.forwarded += sum(lengths)
-        self.padded += len(lengths) * max(lengths) - sum(lengths)
-        self.batches += 1
+        padded = len(lengths) * max(lengths) - sum(lengths)
+        self._told(tokens_forwarded=sum(lengths), tokens_padded=padded, batches=1)

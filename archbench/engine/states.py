@@ -71,13 +71,24 @@ def fork(
             copied layer by layer while the pass goes through and never held for all layers at once.
         room: Tokens that are going to follow in a cache that is kept. Their keys and values are written
             into space set aside for them, where transformers would copy all earlier ones at every token.
-        beside: Whether, in a cache that is kept, the keys and values of a row that all new rows go on from
-            may stay where they are, for attention to find beside each row's own (`cascade`).
+        beside: Whether the keys and values of a row that all new rows go on from may stay where they are,
+            for attention to find beside each row's own (`cascade`).
     """
     beside = beside and len(set(rows.tolist())) == 1
     new = copy.copy(cache)
     new.layers = [_fork_layer(layer, rows, keep, room, beside) for layer in cache.layers]
     return new
+
+
+def release(cache: DynamicCache) -> None:
+    """Take apart a forked cache that is not used any more.
+
+    Its layers refer to themselves and to what they were forked from, so that Python would keep all of it
+    until its next search for cycles: gigabytes, after many batches.
+    """
+    for layer in cache.layers:
+        vars(layer).pop("update", None)
+        vars(layer).pop("get_seq_length", None)
 
 
 def size(cache: DynamicCache) -> int:
@@ -105,7 +116,7 @@ def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, beside: b
         whole = type(layer).update is DynamicLayer.update
         if hasattr(layer, "prefix"):
             _beside(new, layer.prefix)
-        elif keep and whole and beside:
+        elif whole and beside:
             row = int(rows[0])
             new.own = {}
             _beside(new, (layer.keys[row : row + 1], layer.values[row : row + 1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,15 @@ from archbench.errors import RequestError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+# A tokenizer's own record of a text is many times as large as the ids.
+_TOGETHER = 256
+
+
+def compact(ids: Iterable[int]) -> array[int]:
+    """Token ids in four bytes each; a list of numbers takes nine times as much."""
+    return array("I", ids)
 
 
 class Codec:
@@ -35,19 +45,21 @@ class Codec:
         bos = tokenizer.bos_token_id
         self.prefix_token_id = self.eos_token_id if bos is None else int(bos)
         self._prefix_text = cast("str", tokenizer.decode(self.prefix_token_id))
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, array[int]] = {}
 
     @contextlib.contextmanager
     def primed(self, texts: Iterable[str]) -> Iterator[None]:
-        """Encode many texts at once, in parallel, and answer for them from memory inside the block."""
+        """Encode many texts in parallel, and answer for them from memory inside the block."""
         plain: list[str] = []
         prefixed: list[str] = []
         for text in dict.fromkeys(texts):
             (prefixed if text.startswith(self._prefix_text) else plain).append(text)
         try:
             for group, options in ((plain, {}), (prefixed, {"add_special_tokens": False})):
-                if group:
-                    self._known.update(zip(group, self.tokenizer(group, **options)["input_ids"], strict=True))
+                for first in range(0, len(group), _TOGETHER):
+                    some = group[first : first + _TOGETHER]
+                    found = self.tokenizer(some, **options)["input_ids"]
+                    self._known.update(zip(some, map(compact, found), strict=True))
             yield
         finally:
             self._known.clear()
@@ -55,7 +67,7 @@ class Codec:
     def encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
         """Token ids of a text; `add_special_tokens=None` applies the rule of the class."""
         if add_special_tokens is None and text in self._known:
-            return self._known[text]
+            return self._known[text].tolist()
         if add_special_tokens is None and text.startswith(self._prefix_text):
             add_special_tokens = False
         options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}

@@ -10,6 +10,10 @@ Report = Callable[[int, int], object]
 """Called with (requests done, requests in all)."""
 
 
+Count = Callable[..., object]
+"""Called with what has just been done, by the names of `Usage`: `count(batches=1, tokens_forwarded=512)`."""
+
+
 class Usage(NamedTuple):
     """Work done by an LM since it was made.
 

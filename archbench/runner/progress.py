@@ -12,11 +12,19 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from archbench.results.header import CellHeader
 
+Tokens = Callable[[], tuple[int, int]]
+"""Tokens requested and tokens forwarded."""
+
+
+def _no_tokens() -> tuple[int, int]:
+    return 0, 0
+
 
 class Display:
     """Shows cells as they run, on stderr so that stdout stays free for results.
 
-    `answered` is handed to the engine, which calls it with (requests done, requests in all).
+    `answered` is handed to the engine, which calls it with (requests done, requests in all). Speed counts the
+    tokens that requests would take each on its own; what sharing prefixes saves of them stands beside it.
     """
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
@@ -24,7 +32,7 @@ class Display:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._total = total
         self._number = 0
-        self._tokens: Callable[[], int] = int
+        self._tokens: Tokens = _no_tokens
         self._began = time.monotonic()
         self._task: TaskID | None = None
         self._progress = Progress(
@@ -51,8 +59,8 @@ class Display:
         """One line for the reader; markup in it is shown, not obeyed."""
         self._console.print(escape(text), soft_wrap=True)
 
-    def begin(self, name: str, tokens: Callable[[], int] = int) -> None:
-        """A cell begins; `tokens` tells how many tokens have been answered for it so far."""
+    def begin(self, name: str, tokens: Tokens = _no_tokens) -> None:
+        """A cell begins; `tokens` tells how many tokens were requested and forwarded for it so far."""
         self._number += 1
         self._tokens, self._began = tokens, time.monotonic()
         if self._task is not None:
@@ -64,7 +72,7 @@ class Display:
         """The engine has answered `done` of `total` requests of the cell."""
         if self._task is not None:
             seconds = max(time.monotonic() - self._began, 1e-3)
-            speed = f"{self._tokens() / seconds:,.0f} tokens/s"
+            speed = _speed(*self._tokens(), seconds)
             self._progress.update(self._task, completed=done, total=total, speed=speed)
 
     def finished(self, header: CellHeader, score: float | None) -> None:
@@ -72,11 +80,18 @@ class Display:
         if header.status == "failed":
             self.say(f"[{self._number}/{self._total}] {header.id}: failed: {header.error}")
             return
-        speed = ""
-        if header.tokens_requested and header.seconds > 0:
-            speed = f", {header.tokens_requested / header.seconds:,.0f} tokens/s"
+        speed = _speed(header.tokens_requested or 0, header.tokens_forwarded or 0, header.seconds)
+        speed = f", {speed}" if speed else ""
         shown = "" if score is None else f"{header.metric} {score:.3f}, "
         self.say(
             f"[{self._number}/{self._total}] {header.id}: {shown}{header.items} items, "
             f"{header.seconds:.1f} s{speed}"
         )
+
+
+def _speed(requested: int, forwarded: int, seconds: float) -> str:
+    """Tokens per second, and how many of them were not forwarded; nothing where there are none."""
+    if not requested or seconds <= 0:
+        return ""
+    saved = 1 - forwarded / requested if forwarded else 0.0
+    return f"{requested / seconds:,.0f} tokens/s" + (f", {saved:.0%} shared" if saved >= 0.005 else "")

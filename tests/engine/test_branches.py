@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from typing import Any
 from unittest import mock
 
@@ -69,7 +70,8 @@ def shared(
     """All jobs on their trie."""
     lm = load_lm(make_model(name), make_tokenizer())
     found = {}
-    counts = prompts.generate_jobs(
+    counts: Counter[str] = Counter()
+    prompts.generate_jobs(
         jobs,
         lm._scorer,
         Generator(lm.model, lm._codec),
@@ -77,6 +79,7 @@ def shared(
         Budget(batch_tokens),
         Settings(cache_bytes, None, name),
         lambda batch, generations: found.update(zip(batch, generations, strict=True)),
+        counts.update,
     )
     return [found[one] for one in jobs], counts
 

@@ -318,3 +318,19 @@ def test_rotary_angles_that_go_with_the_batchs_width_do_not_couple_rows(
     together = load_lm(model, tokenizer).loglikelihood(scored(*pairs))
     single = [load_lm(model, tokenizer).loglikelihood(scored(pair))[0] for pair in pairs]
     same(together, single)
+
+
+def test_work_is_counted_while_it_is_done(tokenizer: PreTrainedTokenizerBase) -> None:
+    """A bar can tell tokens per second before the last answer is there."""
+    seen: list[tuple[int, int, int]] = []
+
+    def note(done: int, total: int) -> None:
+        seen.append((done, lm.usage.tokens_requested, lm.usage.tokens_forwarded))
+
+    lm = load_lm(make_model("llama"), tokenizer, batch_tokens=40, progress=note)
+    lm.loglikelihood(scored(*((sentence, f" {word}") for sentence in SENTENCES for word in ("one", "two"))))
+    halfway = [requested for done, requested, _ in seen if 0 < done < 8]
+    assert halfway, "more than one batch"
+    assert all(0 < requested < lm.usage.tokens_requested for requested in halfway)
+    assert [forwarded for *_, forwarded in seen] == sorted(forwarded for *_, forwarded in seen)
+    assert seen[-1][1:] == (lm.usage.tokens_requested, lm.usage.tokens_forwarded)

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from archbench.engine import caches, load_lm
 from archbench.engine.lm import ArchbenchLM
-from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, scored
+from tests.engine.tiny import CONFIGS, SENTENCES, UNSHARED, VOCAB, make_model, make_tokenizer, scored
 
 Request = tuple[None, list[int], list[int]]
 
@@ -222,3 +222,46 @@ def test_progress_counts_every_request_once(tokenizer: PreTrainedTokenizerBase) 
     assert calls[-1] == (len(requests), len(requests))
     assert calls == sorted(calls)
     assert len(lm.loglikelihood(scored((SENTENCES[0], " cat")))) == 1
+
+
+@pytest.mark.parametrize("name", UNSHARED)
+def test_what_cannot_be_shared_says_so_and_is_scored_plainly(
+    name: str, tokenizer: PreTrainedTokenizerBase, caplog: pytest.LogCaptureFixture
+) -> None:
+    lm = load_lm(make_model(name), tokenizer)
+    requests = tree(0)[:6]
+    with caplog.at_level(logging.WARNING):
+        got = answers(lm, requests)
+    assert lm.exactness.level == "none"
+    assert lm.exactness.batched
+    assert lm.exactness.reason in caplog.text
+    for (logprob, greedy), (_, context, continuation) in zip(got, requests, strict=True):
+        with torch.inference_mode():
+            ids = torch.tensor([[*context, *continuation]])
+            logits = lm.model(ids, use_cache=False).logits[0].log_softmax(-1)
+        wanted = logits[len(context) - 1 : -1]
+        chosen = wanted.gather(1, torch.tensor(continuation)[:, None])
+        assert logprob == pytest.approx(float(chosen.sum()), abs=1e-4)
+        assert greedy == (wanted.argmax(-1).tolist() == continuation)
+
+
+@pytest.mark.parametrize("name", ["llama", "mamba2", "nemotron_h"])
+def test_any_number_of_threads_decides_alike(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append(answers(load_lm(make_model(name), tokenizer), tree(1)))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        same(other, found[0])
+
+
+def test_left_padding_is_measured_and_not_relied_on(tokenizer: PreTrainedTokenizerBase) -> None:
+    wrong = load_lm(make_model("rwkv"), tokenizer).exactness.errors["left_padded"]
+    right = load_lm(make_model("llama"), tokenizer).exactness
+    assert right.errors["left_padded"] < 1e-5
+    assert wrong > 1e-2
+    assert right.level == "chunk"

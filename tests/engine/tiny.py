@@ -142,7 +142,28 @@ CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "qwen3_next": ("qwen3_next", {**_BODY, **_ATTENTION, **_DELTA, **_EXPERTS, "num_experts": 4}),
     "olmo_hybrid": ("olmo_hybrid", {**_BODY, **_ATTENTION, **_DELTA}),
+    "zamba2": (
+        "zamba2",
+        {
+            **_BODY,
+            **_ATTENTION,
+            **_SSD,
+            "layers_block_type": ["mamba", "hybrid"],
+            "num_mem_blocks": 1,
+        },
+    ),
 }
+"""Architectures whose prefixes can be shared."""
+
+UNSHARED: dict[str, tuple[str, dict[str, object]]] = {
+    "rwkv": ("rwkv", {**_BODY, "attention_hidden_size": 32, "context_length": 256}),
+    "xlstm": ("xlstm", {**_BODY, "num_heads": 4, "chunk_size": 16}),
+    "recurrent_gemma": (
+        "recurrent_gemma",
+        {**_BODY, **_ATTENTION, "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 16},
+    ),
+}
+"""Architectures whose states transformers does not hand out in a way that they could be gone on from."""
 
 
 @functools.cache
@@ -172,7 +193,7 @@ def make_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerBase:
 @functools.cache
 def make_model(name: str) -> PreTrainedModel:
     """A tiny random model. Its weights are large, so that predictions differ and ties do not occur."""
-    model_type, fields = CONFIGS[name]
+    model_type, fields = (CONFIGS | UNSHARED)[name]
     config = AutoConfig.for_model(model_type, **fields, bos_token_id=None, eos_token_id=0, pad_token_id=None)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
