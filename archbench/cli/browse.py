@@ -140,6 +140,8 @@ def _members(dirs: Sequence[Path]) -> list[Row]:
         for name, member in family.members.items():
             folder = (family.folder / member.path) if member.path else None
             state = "untrained control" if member.init == "random" else f"hub {member.hub}"
+            if member.hub is None and member.backend is not None:
+                state = f"backend {member.backend}"
             if folder is not None:
                 state = "ready" if any(folder.glob("*.safetensors")) else f"archbench train {family.name}"
             kind = (member.architecture or {}).get("model_type", "")

@@ -23,6 +23,9 @@ class Member(BaseModel):
         tokenizer: Folder or hub id of the tokenizer, where the model or family does not bring one.
         init: `trained` reads weights; `random` builds the architecture untrained, as a control.
         seed: Seed of the weights of a `random` member.
+        backend: Name of the lm-eval class that runs the model, such as `vllm`; where absent, archbench's own
+            engine does.
+        arguments: What to make that class with; path, hub id and tokenizer are handed over besides.
         declared: What a model card or paper says of a field of the match contract (docs/matching.md).
         notes: Anything a reader of a report should know about this member.
     """
@@ -37,6 +40,8 @@ class Member(BaseModel):
     tokenizer: str | None = None
     init: Literal["trained", "random"] = "trained"
     seed: int = 0
+    backend: str | None = None
+    arguments: dict[str, str | int | float | bool] = Field(default_factory=dict)
     declared: dict[FieldName, Claim] = Field(default_factory=dict)
     notes: str | None = None
 
@@ -56,8 +61,15 @@ class Member(BaseModel):
                 raise ValueError(
                     "a member with init: random is built from its architecture, without path or hub"
                 )
-        elif bool(self.path) == bool(self.hub):
-            raise ValueError("a member needs either path (a folder) or hub (a hub id); or init: random")
+        elif (self.path and self.hub) or not (self.path or self.hub or (self.backend and self.arguments)):
+            raise ValueError(
+                "a member needs either path (a folder) or hub (a hub id); or init: random; or a backend "
+                "whose arguments name the model"
+            )
+        if self.backend and self.init == "random":
+            raise ValueError("a member with init: random is built by archbench; it takes no backend")
+        if self.arguments and not self.backend:
+            raise ValueError("arguments are those of a backend; this member names none")
         if self.revision and not self.hub:
             raise ValueError("a revision belongs to a hub id; this member has none")
         return self

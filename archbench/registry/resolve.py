@@ -21,8 +21,9 @@ class ResolvedMember:
         name: Display name, unique in the run: the member's own, or `family:member` where two share it.
         title: Name for tables and figures.
         family: The family it came from; None for a model that the suite names itself.
-        source: Local folder or hub id of the weights; None for a `random` member.
-        tokenizer: Local folder or hub id; None where the hub model brings its own.
+        source: Local folder or hub id of the weights; None for a `random` member and where the arguments of a
+            backend name the model.
+        tokenizer: Local folder or hub id; None where the hub model or backend brings its own.
         member: The declaration.
     """
 
@@ -109,7 +110,7 @@ def _tokenizer(
         if looks_local(said):
             raise RequestError(f"{at}: there is no tokenizer folder {folder}.")
         return said
-    if member.hub is not None:
+    if member.hub is not None or (member.backend is not None and source is None):
         return None
     if source is None or not has_tokenizer(Path(source)):
         of = f"the folder {source} holds" if source else f"the member '{name}' has"

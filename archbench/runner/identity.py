@@ -31,8 +31,9 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
         download: Whether to fetch what is not in the local hub cache.
 
     Returns:
-        Folder of the weights (None for a `random` member) and of the tokenizer. None for both where a hub
-        model is not in the cache and `download` is off.
+        Folder of the weights (None for a `random` member and where a backend's arguments name the model) and
+        of the tokenizer (None where such a backend brings its own). None for both where a hub model is not in
+        the cache and `download` is off.
 
     Raises:
         RequestError: If the hub does not give a model or tokenizer.
@@ -46,6 +47,8 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
             return None, None
         if member.member.hub is not None:
             check_model_folder(weights, f"Member '{member.name}' ({member.member.hub})")
+    if member.tokenizer is None and member.source is None:
+        return None, None
     if member.tokenizer is None:
         tokenizer = weights
     elif Path(member.tokenizer).is_dir():
@@ -62,16 +65,24 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
     return weights, tokenizer
 
 
-def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path) -> str:
+def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
     """Digest of everything that a member's answers depend on: config, weights and tokenizer, byte by byte.
 
-    A `random` member is a function of its architecture and seed, and of the code that draws its weights.
+    A `random` member is a function of its architecture and seed, and of the code that draws its weights; what
+    a backend's arguments name is known by its name alone. None where the files are not at hand.
     """
-    if weights is not None:
-        model: Any = _files(weights, _WEIGHTS)
+    said = member.member
+    if said.backend is not None and member.source is None:
+        model: Any = None
+    elif tokenizer is None:
+        return None
+    elif weights is not None:
+        model = _files(weights, _WEIGHTS)
     else:
-        model = [member.member.architecture, member.member.seed, version("torch")]
-    return digest([model, _files(tokenizer, TOKENIZER_FILES)])
+        model = [said.architecture, said.seed, version("torch")]
+    parts = [model, _files(tokenizer, TOKENIZER_FILES) if tokenizer is not None else None]
+    # Settings of a backend may all change an answer; without one, the digest is what it always was.
+    return digest([*parts, said.backend, said.arguments] if said.backend is not None else parts)
 
 
 def tokenizer_identity(folder: Path) -> str:

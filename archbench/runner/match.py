@@ -136,8 +136,12 @@ def compare_tokens(plan: Plan) -> list[str]:
         if member.tokenizer is not None:
             known = folders.setdefault(tokenizer_digest(member.tokenizer), (member.tokenizer, []))
             known[1].append(member.resolved.name)
+    bare = [one.resolved.name for one in plan.members if one.tokenizer is None]
+    lines = []
+    if bare and len(plan.members) > 1:
+        lines.append(f"the tokenizer of {', '.join(bare)} is not known here")
     if len(folders) < 2:
-        return []
+        return lines
     texts = suite_texts(plan)
     encoded = []
     for folder, _ in folders.values():
@@ -146,9 +150,15 @@ def compare_tokens(plan: Plan) -> list[str]:
     first, *others = encoded
     apart = sum(any(other[at] != ids for other in others) for at, ids in enumerate(first))
     who = " / ".join(", ".join(names) for _, names in folders.values())
-    if not apart:
-        return [f"the tokenizers of {who} differ, but encode all {len(texts):,} texts of the suite alike"]
-    return [f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"]
+    if apart:
+        lines.append(
+            f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"
+        )
+    else:
+        lines.append(
+            f"the tokenizers of {who} differ, but encode all {len(texts):,} texts of the suite alike"
+        )
+    return lines
 
 
 def suite_texts(plan: Plan) -> list[str]:

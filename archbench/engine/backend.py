@@ -1,0 +1,280 @@
+"""Models on one of lm-eval's own classes (vLLM, an API, ...), with nothing cut quietly there either."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.model import LM
+from lm_eval.api.registry import model_registry
+from lm_eval.models.huggingface import HFLM
+
+from archbench.engine.admission import Admission
+from archbench.engine.usage import Report, Usage, reporting
+from archbench.errors import RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
+# Requests put to the class at a time: enough for it to sort and batch, few enough for a bar to move.
+_CHUNK = 1024
+
+# Tokens that classes other than `hf` may keep back from their stated length before they begin to cut.
+_RESERVE = 2
+
+
+class BackendLM(LM):  # type: ignore[misc]
+    """One of lm-eval's classes, watched: it never gets an input that it would cut. Made by `load_backend`.
+
+    Prefixes are not shared, exactness is not measured and answers are not stored: how it computes is the
+    class's own affair. Lengths are those of the class's own tokenizer; where it has none in this process
+    (some APIs), they are unknown and cannot be checked.
+
+    Attributes:
+        lm: The class's object.
+        backend: Its name in lm-eval.
+        name: How messages call the model.
+    """
+
+    def __init__(self, lm: LM, *, backend: str, name: str, too_long: str, progress: bool | Report) -> None:
+        """Watch an object; see `load_backend`."""
+        super().__init__()
+        self.lm = lm
+        self.backend = backend
+        self.name = name
+        # What is unknown limits nothing: the class has no length, or no tokenizer to count with.
+        limit = getattr(lm, "max_length", None)
+        self._counts_tokens = hasattr(lm, "_encode_pair") and getattr(lm, "tokenizer", None) is not None
+        reserve = 0 if isinstance(lm, HFLM) else _RESERVE
+        self._admission = Admission(
+            name=name,
+            limit=int(limit) - reserve if isinstance(limit, int) and self._counts_tokens else None,
+            vocab=None,
+            tokenizer="",
+            rule=too_long,
+        )
+        self._progress = progress
+        self._usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """Work done so far; tokens forwarded are not known and stay 0."""
+        return self._usage
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name of the tokenizer, fit for a file name."""
+        return str(self.lm.tokenizer_name)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """A chat as the class makes a prompt of it."""
+        return str(self.lm.apply_chat_template(chat_history, add_generation_prompt=add_generation_prompt))
+
+    def describe(self) -> dict[str, Any]:
+        """What is known of the model, for a manifest."""
+        limit = self._admission.limit
+        unknown = "not known here, so lengths are not checked"
+        told = {"backend": self.backend, "longest_input": unknown if limit is None else limit}
+        model = getattr(self.lm, "model", None)
+        if model is not None and hasattr(model, "parameters"):
+            told["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+            told |= {"dtype": str(model.dtype).removeprefix("torch."), "device": str(self.lm.device)}
+        return told
+
+    def tok_encode(self, string: str) -> list[int] | None:
+        """Token ids of a text; None where the class has no tokenizer here."""
+        return list(self.lm.tok_encode(string)) if self._counts_tokens else None
+
+    def token_counts(self, context: str, continuation: str) -> tuple[int, int] | None:
+        """How many tokens the context and the continuation of a scored pair have; None where not known."""
+        return self._admission.lengths((context, continuation))
+
+    def excluded(self, arguments: Sequence[Any]) -> bool:
+        """Whether a request with these arguments was too long for the model and was not put to it."""
+        return self._admission.is_excluded(arguments)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Log-likelihood (nats) of each continuation after its context, and whether it is the greedy one.
+
+        Raises:
+            TooLongError: A pair is longer than the class takes and such are not excluded.
+        """
+
+        def admit(index: int, arguments: tuple[str, str]) -> bool:
+            if not self._counts_tokens:
+                return True
+            context, continuation = arguments
+            lengths = self._pair_lengths(context, continuation)
+            self._admission.remember(arguments, lengths)
+            self._usage = self._usage.plus(tokens_requested=sum(lengths) - 1)
+            return self._admission.admit(f"Request {index}", (0,), sum(lengths) - 1)
+
+        return self._put("loglikelihood", "Scoring", requests, (math.nan, False), admit)
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """Log-likelihood (nats) of each text, cut into windows as the class does it."""
+        return self._put("loglikelihood_rolling", "Scoring texts", requests, math.nan, lambda *_: True)
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Text that the model writes after each prompt.
+
+        Raises:
+            TooLongError: A prompt and its `max_gen_toks` are longer than the class takes and such are not
+                excluded.
+        """
+
+        def admit(index: int, arguments: tuple[str, dict[str, Any]]) -> bool:
+            prompt, settings = arguments[:2]
+            tokens = self.tok_encode(prompt)
+            if tokens is None:
+                return True
+            new = settings.get("max_gen_toks", getattr(self.lm, "max_gen_toks", 256))
+            self._usage = self._usage.plus(tokens_requested=len(tokens))
+            what = f"Request {index} (prompt and max_gen_toks {new})"
+            return self._admission.admit(what, (0,), len(tokens) + int(new))
+
+        return self._put("generate_until", "Generating", requests, "", admit)
+
+    def _put(
+        self,
+        method: str,
+        description: str,
+        requests: Sequence[Instance],
+        nothing: Any,
+        admit: Callable[[int, Any], bool],
+    ) -> list[Any]:
+        """Put the requests that are admitted to the class, some at a time; `nothing` answers the others."""
+        start = time.perf_counter()
+        answers = [nothing] * len(requests)
+        asked = []
+        for index, request in enumerate(requests):
+            if admit(index, request.args):
+                asked.append(index)
+            else:
+                self._admission.exclude(request.args)
+        done = len(requests) - len(asked)
+        call = getattr(self.lm, method)
+        # Their bars would stand in ours.
+        quiet = {"disable_tqdm": True} if "disable_tqdm" in _names([call]) else {}
+        with reporting(self._progress, description) as report:
+            report(done, len(requests))
+            for first in range(0, len(asked), _CHUNK):
+                chunk = asked[first : first + _CHUNK]
+                found = call([requests[index] for index in chunk], **quiet)
+                for index, answer in zip(chunk, found, strict=True):
+                    answers[index] = answer
+                done += len(chunk)
+                report(done, len(requests))
+        self._usage = self._usage.plus(requests=len(requests), seconds=time.perf_counter() - start)
+        return answers
+
+    def _pair_lengths(self, context: str, continuation: str) -> tuple[int, int]:
+        if not context:
+            return 1, len(self.lm.tok_encode(continuation, add_special_tokens=False))
+        first, second = self.lm._encode_pair(context, continuation)
+        return len(first), len(second)
+
+
+def check_backend(backend: str) -> None:
+    """Make sure that lm-eval has a class of this name; it is not imported.
+
+    Raises:
+        RequestError: It has none.
+    """
+    import lm_eval.models  # noqa: F401 - fills the registry
+
+    if backend not in model_registry:
+        raise RequestError(
+            f"lm-eval has no model class '{backend}'. {did_you_mean(backend, model_registry.keys())}"
+        )
+
+
+def load_backend(
+    backend: str,
+    arguments: Mapping[str, Any],
+    *,
+    name: str,
+    source: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    too_long: str = "error",
+    progress: bool | Report = False,
+) -> BackendLM:
+    """A model on one of lm-eval's own classes, such as `vllm` or `local-completions`.
+
+    Args:
+        backend: The class's name in lm-eval (`lm_eval --model`).
+        arguments: What to make it with (`lm_eval --model_args`).
+        name: How messages call the model.
+        source: Folder or id of the model, handed over as `pretrained` or `model`.
+        tokenizer: Folder or id of the tokenizer.
+        settings: `dtype`, `device`, `max_length` where they are asked for; handed over under the same names.
+        too_long: As for `load_lm`.
+        progress: As for `load_lm`.
+
+    Returns:
+        The LM.
+
+    Raises:
+        RequestError: There is no such class, it is not installed, or it does not take what it is given.
+    """
+    check_backend(backend)
+    advice = f"Arguments come from the member's `arguments`; lm-eval's `--model {backend}` documents them."
+    try:
+        made = model_registry.get(backend)
+        given = _arguments(made, backend, arguments, source, tokenizer, settings or {})
+        lm = made.create_from_arg_obj(given)
+    except RequestError:
+        raise
+    except (ImportError, AttributeError) as error:
+        told = " ".join(str(error).split())
+        raise RequestError(
+            f"lm-eval's model class '{backend}' of {name} cannot be used here: {told}. "
+            "Install what it needs, or leave `backend` out to use archbench's engine."
+        ) from error
+    except (TypeError, ValueError, OSError, AssertionError) as error:
+        told = " ".join(str(error).split())[:500] or "no reason given"
+        raise RequestError(
+            f"lm-eval's model class '{backend}' could not be made for {name} "
+            f"({type(error).__name__}: {told}). {advice}"
+        ) from error
+    return BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
+
+
+def _arguments(
+    made: type,
+    backend: str,
+    arguments: Mapping[str, Any],
+    source: str | Path | None,
+    tokenizer: str | Path | None,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A class's arguments: the member's, its folders, and the engine's settings; none is lost on the way."""
+    takes = _names(vars(base)["__init__"] for base in made.__mro__[:-1] if "__init__" in vars(base))
+    model = next((one for one in ("pretrained", "model") if one in takes), None)
+    given = dict(arguments)
+    asked: dict[str | None, Any] = dict(settings)
+    if source is not None:
+        asked |= {model: str(source), "tokenizer": str(tokenizer) if tokenizer else None}
+    for key, value in asked.items():
+        if value is None or key in given:
+            continue
+        if key is None or key not in takes:
+            what = "a path or hub id" if key is None else f"'{key}'"
+            raise RequestError(
+                f"lm-eval's model class '{backend}' takes no {what}. It takes: {', '.join(sorted(takes))}."
+            )
+        given[key] = value
+    return given
+
+
+def _names(functions: Iterable[Callable[..., Any]]) -> set[str]:
+    """Names of all parameters of some functions."""
+    skipped = ("self", "args", "kwargs")
+    return {one for each in functions for one in inspect.signature(each).parameters if one not in skipped}
