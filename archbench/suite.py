@@ -64,6 +64,8 @@ class EngineSettings(BaseModel):
         max_length: Longest input in tokens; the model's own limit where absent.
         rolling_stride: Tokens that each window of a text longer than that predicts, after the first; as many
             as fit where absent.
+        too_long: What becomes of items longer than a member takes: `error` (its cell fails) or `exclude`
+            (they are left out for every member, and the report counts them). Prompts are never cut.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +76,7 @@ class EngineSettings(BaseModel):
     cache_bytes: NonNegativeInt = 2**30
     max_length: PositiveInt | None = None
     rolling_stride: PositiveInt | None = None
+    too_long: Literal["error", "exclude"] = "error"
 
 
 def _no_suite_key(name: str) -> str:

@@ -14,7 +14,7 @@ from archbench.errors import RunError
 from archbench.report.settings import ReportSettings
 from archbench.results.conditions import Condition
 from archbench.results.frames import RunResults, records
-from archbench.results.header import CellId
+from archbench.results.header import CellHeader, CellId
 
 
 @dataclass(frozen=True)
@@ -142,23 +142,38 @@ class Findings:
         return round(1 - self.settings.confidence, 12)
 
     def gaps(self, conditions: Sequence[Condition]) -> list[str]:
-        """One line for every cell that failed, was never run, or has items excluded or without a score."""
+        """One line for every cell that failed, was never run, or has items too long or without a score."""
         headers = {header.id: header for header in self.results.headers}
         lines = []
         for condition in conditions:
+            out = self.results.left_out.get((condition.task, condition.variant), 0)
+            if out:
+                lines.append(
+                    f"{condition}: {out:,} items are too long for a member and left out for every one."
+                )
             for member in self.members:
                 header = headers.get(CellId(member, condition.task, condition.variant))
                 row = self.score(member, condition)
-                if header is None:
-                    lines.append(f"{member} · {condition}: no result.")
-                elif header.status == "failed":
-                    lines.append(f"{member} · {condition}: failed ({header.error}).")
-                elif (scored := row["n"] if row else 0) < header.items or not scored:
-                    bare = f"{header.items - scored:,} of {header.items:,} items"
-                    lines.append(f"{member} · {condition}: {bare} without a score.")
-                if header is not None and header.excluded:
-                    lines.append(f"{member} · {condition}: {header.excluded:,} items excluded.")
+                gap = _gap(header, row["n"] if row else 0, out)
+                if gap is not None:
+                    lines.append(f"{member} · {condition}: {gap}.")
         return lines
+
+
+def _gap(header: CellHeader | None, scored: int, left_out: int) -> str | None:
+    """What a cell lacks, in words; None where it has all."""
+    if header is None:
+        return "no result"
+    if header.status == "failed":
+        return f"failed ({header.error})"
+    if header.items and header.excluded == header.items:
+        return f"all {header.items:,} items are longer than it takes, so it has no score"
+    if header.excluded:
+        return f"{header.excluded:,} of {header.items:,} items are longer than it takes"
+    compared = header.items - left_out
+    if scored < compared or not scored:
+        return f"{compared - scored:,} of {compared:,} items without a score"
+    return None
 
 
 def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:

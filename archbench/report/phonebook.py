@@ -190,7 +190,7 @@ def _groups(findings: Findings) -> dict[str, list[Condition]]:
 
 def _items(findings: Findings) -> pd.DataFrame:
     tasks = dict.fromkeys(one.task for one in _conditions(findings))
-    frames = [findings.results.items(task) for task in tasks]
+    frames = [items[~items["left_out"]] for items in map(findings.results.items, tasks)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from archbench.errors import RunError
@@ -93,6 +94,33 @@ def natural(text: str) -> list[tuple[bool, int, str]]:
         (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
         for part in re.split(r"(\d+)", text)
     ]
+
+
+def leave_out(rows: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], int]:
+    """Leave out, for every member, the items that were too long for one of them.
+
+    A member that could take none of the items is left out instead: it has no score, and the others are
+    compared on all items that they could take.
+
+    Args:
+        rows: Item rows of every member, in one order.
+
+    Returns:
+        The rows that are left, and how many items were left out.
+    """
+    marked = {
+        member: frame["excluded"].fillna(False).astype(bool).to_numpy()
+        for member, frame in rows.items()
+        if "excluded" in frame
+    }
+    rows = {
+        member: frame for member, frame in rows.items() if member not in marked or not marked[member].all()
+    }
+    masks = [mask for member, mask in marked.items() if member in rows]
+    out = np.logical_or.reduce(masks) if masks else np.zeros(0, dtype=bool)
+    if not out.any():
+        return rows, 0
+    return {member: frame[~out].reset_index(drop=True) for member, frame in rows.items()}, int(out.sum())
 
 
 def check_pairing(condition: Condition, rows: Mapping[str, pd.DataFrame]) -> None:

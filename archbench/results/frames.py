@@ -12,7 +12,14 @@ import pandas as pd
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.results.comparisons import compare_pairs, scores_of
-from archbench.results.conditions import Condition, cells_of, check_pairing, conditions_of, members_of
+from archbench.results.conditions import (
+    Condition,
+    cells_of,
+    check_pairing,
+    conditions_of,
+    leave_out,
+    members_of,
+)
 from archbench.results.header import ITEM_COLUMNS, CellHeader
 from archbench.results.statistics import Estimate, macro_mean, mean_score
 from archbench.results.store import Store
@@ -36,6 +43,8 @@ class RunResults:
             are not among them.
         members: Names of the members, in the suite's order.
         conditions: The conditions, in the suite's order.
+        left_out: By task and variant, how many items were too long for some member that answered others: they
+            are left out for every member. A member that could take none of the items has no score.
     """
 
     def __init__(self, store: Store) -> None:
@@ -54,11 +63,14 @@ class RunResults:
         self._cells: dict[tuple[str, str, str], CellHeader]
         self._cells = {header.id: header for header in self.headers if header.status == "complete"}
         self._rows: dict[tuple[str, str, str], pd.DataFrame] = {}
+        self.left_out: dict[tuple[str, str], int] = {}
         for condition in self.conditions:
-            for member, rows in self._read(condition):
+            compared, out = leave_out(self._read(condition))
+            self.left_out[condition.task, condition.variant] = out
+            for member, rows in compared.items():
                 self._rows[member, condition.task, condition.variant] = rows
 
-    def _read(self, condition: Condition) -> Iterable[tuple[str, pd.DataFrame]]:
+    def _read(self, condition: Condition) -> dict[str, pd.DataFrame]:
         read: dict[str, pd.DataFrame] = {}
         for member in self.members:
             header = self._cells.get((member, condition.task, condition.variant))
@@ -66,7 +78,7 @@ class RunResults:
                 read[member] = self._store.items(header, lists=False)
         check_pairing(condition, read)
         # Rows in one order, so that pairing is position.
-        return [(member, rows.sort_values("item", ignore_index=True)) for member, rows in read.items()]
+        return {member: rows.sort_values("item", ignore_index=True) for member, rows in read.items()}
 
     def __repr__(self) -> str:
         name = self.manifest.get("name", self.folder.name)
@@ -113,6 +125,8 @@ class RunResults:
     def items(self, task: str | None = None, member: str | None = None) -> pd.DataFrame:
         """All item rows, each with its cell's names and labels in front.
 
+        `left_out` at the end says which count in no score, since they were too long for some member.
+
         Args:
             task: Only this entry of the suite.
             member: Only this member.
@@ -131,9 +145,11 @@ class RunResults:
                 rows = self._store.items(header)
                 names = {key: getattr(header, key) for key in _CELL} | self._labels(header.labels)
                 front = pd.DataFrame({key: [value] * len(rows) for key, value in names.items()})
+                compared = self._rows.get((name, condition.task, condition.variant))
+                rows["left_out"] = True if compared is None else ~rows["item"].isin(compared["item"])
                 frames.append(pd.concat([front, rows], axis=1))
         if not frames:
-            return pd.DataFrame(columns=[*_CELL, *self.label_names, *ITEM_COLUMNS])
+            return pd.DataFrame(columns=[*_CELL, *self.label_names, *ITEM_COLUMNS, "left_out"])
         return _whole_labels(pd.concat(frames, ignore_index=True), self.label_names)
 
     def scores(

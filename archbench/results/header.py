@@ -25,6 +25,7 @@ ITEM_COLUMNS = (
     "prompt_tokens",
     "prediction",
     "margin",
+    "excluded",
 )
 """Columns of an item row that every task has (docs/architecture.md); a task's metrics come after them."""
 
@@ -74,7 +75,7 @@ class CellHeader(BaseModel):
         status: `complete`, or `failed` where the cell could not be run.
         error: Why it failed.
         items: Item rows stored.
-        excluded: Items counted out by the task's declared rule, such as those too long for a member.
+        excluded: Items among them that are longer than the member takes and were not put to it.
         seconds: Wall-clock time of the cell.
         tokens_requested: Tokens that scoring each request on its own would have fed to the model.
         tokens_forwarded: Tokens that were fed to the model.

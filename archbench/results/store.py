@@ -53,6 +53,7 @@ _TYPES: dict[str, pa.DataType] = {
     "prompt_tokens": pa.int64(),
     "prediction": pa.string(),
     "margin": pa.float64(),
+    "excluded": pa.bool_(),
 }
 _REQUIRED = ("item", "prompt_hash", "target")
 
@@ -180,12 +181,19 @@ class Store:
         path = self._path((member, task, variant), ".json")
         return _read_header(path) if path.is_file() else None
 
-    def has(self, cell_id: CellId | tuple[str, str, str], key: str) -> bool:
-        """Whether a cell can be skipped: it is complete, carries this key, and its items are whole."""
+    def has(self, cell_id: CellId | tuple[str, str, str], key: str, *, may_exclude: bool = False) -> bool:
+        """Whether a cell can be skipped: it is complete, carries this key, and its items are whole.
+
+        Args:
+            cell_id: The cell.
+            key: The key.
+            may_exclude: Whether it may have items that were too long for the member.
+        """
         path = self._path(cell_id, ".json")
         try:
             header = _read_header(path)
-            return header.status == "complete" and header.key == key and bool(self._content(header))
+            fits = header.status == "complete" and header.key == key
+            return fits and (may_exclude or not header.excluded) and bool(self._content(header))
         except RunError:
             return False
 

@@ -31,12 +31,15 @@ class Evaluation:
     Attributes:
         rows: One row per item.
         metrics: Names of the columns that are scores.
-        aggregates: lm-eval's own aggregate metrics, by lm-eval task or group.
+        aggregates: lm-eval's own aggregate metrics, by lm-eval task or group; none where items were excluded,
+            since lm-eval knows nothing of that.
+        excluded: How many items were too long for the model and were not put to it.
     """
 
     rows: list[Row]
     metrics: tuple[str, ...]
     aggregates: dict[str, Any]
+    excluded: int = 0
 
 
 def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int) -> Evaluation:
@@ -73,6 +76,7 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
             task,
             token_counts=getattr(lm, "token_counts", _unknown),
             prompt_length=partial(_prompt_length, lm),
+            excluded=getattr(lm, "excluded", _never),
             prefix=name if variant.stock else None,
             subject=name if len(tasks) > 1 else None,
         )
@@ -81,13 +85,19 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
     if variant.metric not in metrics:
         hint = did_you_mean(variant.metric, metrics, label="Scores of single items")
         raise RunError(f"The metric '{variant.metric}' of {variant.name} is no score of single items. {hint}")
-    return Evaluation(rows, tuple(metrics), dict(results["results"]))
+    excluded = sum(row.get("excluded", False) for row in rows)
+    return Evaluation(rows, tuple(metrics), {} if excluded else dict(results["results"]), excluded)
 
 
 def _prompt_length(lm: Any, prompt: str) -> int | None:
     """Tokens of a prompt, where the backend can tell."""
     encode = getattr(lm, "tok_encode", None)
     return len(encode(prompt)) if encode is not None else None
+
+
+def _never(arguments: Any) -> bool:
+    """Exclusion by a model that excludes nothing."""
+    return False
 
 
 def _unknown(context: str, continuation: str) -> None:

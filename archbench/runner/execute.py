@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archbench.engine import RequestStore, load_lm
+from archbench.engine import RequestStore, Usage, load_backend, load_lm
 from archbench.errors import ArchbenchError, RequestError
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
@@ -151,7 +151,7 @@ def _run_member(
     started = datetime.now(UTC)
     try:
         lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-        loaded[member.resolved.name] = _told(lm)
+        loaded[member.resolved.name] = lm.describe()
     except Exception as error:
         for cell in cells:
             display.begin(str(cell.id))
@@ -159,7 +159,7 @@ def _run_member(
         return
     for cell in cells:
         started, before = datetime.now(UTC), lm.usage
-        display.begin(str(cell.id), partial(_tokens_since, lm, before.tokens_requested))
+        display.begin(str(cell.id), partial(_tokens_since, lm, before))
         try:
             # Our own tasks count their limit themselves, by subject; lm-eval's leave it to the evaluator.
             limit = cell.entry.limit if cell.variant.stock else None
@@ -170,12 +170,13 @@ def _run_member(
                 started,
                 metrics=found.metrics,
                 items=len(found.rows),
+                excluded=found.excluded,
                 tokens_requested=int(used.tokens_requested),
-                tokens_forwarded=int(used.tokens_forwarded),
+                tokens_forwarded=None if member.resolved.member.backend else int(used.tokens_forwarded),
                 requests_known=int(used.requests_known),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
                 seconds=used.seconds,
-                sharing=lm.exactness.level,
+                sharing=None if member.resolved.member.backend else lm.exactness.level,
                 lm_eval=found.aggregates,
             )
             store.write_cell(header, found.rows)
@@ -208,8 +209,19 @@ def load_member(
         progress: Called with (requests done, requests in all).
         store: Where answers are kept and found again.
     """
-    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress, "store": store}
     declared = member.resolved.member
+    if declared.backend is not None:
+        return load_backend(
+            declared.backend,
+            declared.arguments,
+            name=member.resolved.name,
+            source=member.weights,
+            tokenizer=member.tokenizer,
+            settings=_asked_for(engine),
+            too_long=engine.too_long,
+            progress=progress,
+        )
+    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress, "store": store}
     if member.weights is not None:
         return load_lm(str(member.weights), str(member.tokenizer), **settings)
     import torch
@@ -222,6 +234,12 @@ def load_member(
     if engine.dtype != "auto":
         model = model.to(getattr(torch, engine.dtype))
     return load_lm(model.to(device).eval(), tokenizer, **settings | {"dtype": "auto", "device": "auto"})
+
+
+def _asked_for(engine: EngineSettings) -> dict[str, Any]:
+    """Engine settings that a backend has to be told, since they may change answers: those not left open."""
+    told = {"dtype": engine.dtype, "device": engine.device, "max_length": engine.max_length}
+    return {name: value for name, value in told.items() if value not in ("auto", None)}
 
 
 def reason(error: BaseException) -> str:
@@ -254,8 +272,9 @@ def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
     return CellHeader.model_validate(known | found)
 
 
-def _tokens_since(lm: Any, before: int) -> int:
-    return int(lm.usage.tokens_requested) - before
+def _tokens_since(lm: Any, before: Usage) -> tuple[int, int]:
+    used = lm.usage.since(before)
+    return int(used.tokens_requested), int(used.tokens_forwarded)
 
 
 def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
@@ -263,23 +282,12 @@ def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _told(lm: Any) -> dict[str, Any]:
-    """What a loaded model says about itself, for the manifest."""
-    return {
-        "fingerprint": lm.fingerprint,
-        "parameters": sum(parameter.numel() for parameter in lm.model.parameters()),
-        "dtype": str(lm.model.dtype).removeprefix("torch."),
-        "device": str(lm.model.device),
-        "exactness": lm.exactness.summary(),
-    }
-
-
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     """What an earlier run told about members that are still the same, which need not be loaded for it."""
     if not (store.folder / "manifest.json").is_file():
         return {}
     identities = {one.resolved.name: one.identity for one in plan.members}
-    keys = ("fingerprint", "parameters", "dtype", "device", "exactness")
+    keys = ("fingerprint", "parameters", "dtype", "device", "exactness", "backend", "longest_input")
     return {
         one["name"]: {key: one[key] for key in keys if key in one}
         for one in store.manifest.get("members", [])

@@ -12,10 +12,27 @@ from archbench.results.header import ITEM_COLUMNS
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
 
+Excluded = Callable[[Sequence[Any]], bool]
+"""Whether the request with these arguments was too long and was not put to the model."""
+
 PromptLength = Callable[[str], int | None]
 """Tokens of a prompt; None where the backend does not tell."""
 
 Row = dict[str, Any]
+
+# What is known of an item before anybody has answered it.
+_ASKED = (
+    "item",
+    "doc",
+    "subject",
+    "category",
+    "prompt_hash",
+    "target",
+    "choices",
+    "choice_tokens",
+    "choice_chars",
+    "prompt_tokens",
+)
 
 
 def item_rows(
@@ -24,6 +41,7 @@ def item_rows(
     *,
     token_counts: TokenCounts,
     prompt_length: PromptLength = lambda prompt: None,
+    excluded: Excluded = lambda arguments: False,
     prefix: str | None = None,
     subject: str | None = None,
 ) -> list[Row]:
@@ -34,6 +52,8 @@ def item_rows(
         task: The lm-eval task object the samples came from.
         token_counts: Lengths in tokens of a (context, continuation) pair.
         prompt_length: Length in tokens of a prompt that was generated after.
+        excluded: Whether a request was not put to the model. One such leaves the whole item without answer:
+            `excluded` is true, and neither a prediction nor a score stands in its row.
         prefix: Put before the document's number to make item ids, for tasks whose documents have no `id` that
             is unique across tasks; None takes the document's own `id`.
         subject: Subject of documents that name none.
@@ -43,16 +63,26 @@ def item_rows(
         one's metrics have the plain names and the others are called `metric,filter`, as lm-eval writes them.
     """
     rows: dict[int, Row] = {}
+    out: set[int] = set()
+    measured = {"acc_token"}
     first_filter = samples[0]["filter"] if samples else ""
     for sample in samples:
         doc_id = sample["doc_id"]
         if doc_id not in rows:
             rows[doc_id] = {"subject": subject} | _row(sample, task, prefix, token_counts, prompt_length)
+            if any(excluded(arguments) for arguments in sample["arguments"]):
+                out.add(doc_id)
         for metric in sample["metrics"]:
             name = metric if sample["filter"] == first_filter else f"{metric},{sample['filter']}"
             number = _number(sample[metric])
             if number is not None:
                 rows[doc_id][name] = number
+                measured.add(name)
+    for doc_id in out:
+        row = rows[doc_id]
+        unscored = dict.fromkeys(name for name in row if name in measured)
+        asked = {name: value for name, value in row.items() if name in _ASKED}
+        rows[doc_id] = asked | unscored | {"prediction": "", "excluded": True}
     return [rows[doc_id] for doc_id in sorted(rows)]
 
 
@@ -92,6 +122,7 @@ def _row(
         "doc": number,
         "prompt_hash": hashlib.sha256("\0".join(contexts).encode()).hexdigest(),
         "target": str(sample["target"]),
+        "excluded": False,
     }
     row |= {group: known[group] for group in ("subject", "category") if known.get(group) is not None}
     if task.OUTPUT_TYPE == "multiple_choice":

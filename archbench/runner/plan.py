@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from archbench.engine import ENGINE_VERSION
+from archbench.engine import ENGINE_VERSION, check_backend
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
@@ -31,7 +31,7 @@ class PlannedMember:
     Attributes:
         resolved: The member.
         weights: Folder of its weights; None for a `random` member.
-        tokenizer: Folder of its tokenizer.
+        tokenizer: Folder of its tokenizer; None where a backend brings its own.
         identity: Digest of both; None where a hub model has not been fetched (only when showing a plan).
     """
 
@@ -124,6 +124,9 @@ def make_plan(
         raise RequestError(
             f"{suite.where('report', 'baseline')}: no member of this run is called '{baseline}'. {hint}"
         )
+    for one in resolved:
+        if one.member.backend is not None:
+            check_backend(one.member.backend)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
     for entry in entries.values():
@@ -132,9 +135,7 @@ def make_plan(
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
-        members.append(
-            PlannedMember(one, weights, tokenizer, identity(one, weights, tokenizer) if tokenizer else None)
-        )
+        members.append(PlannedMember(one, weights, tokenizer, identity(one, weights, tokenizer)))
     digests, variants = {}, {}
     for name, entry in entries.items():
         if isinstance(entry, GeneratedEntry):
@@ -149,7 +150,7 @@ def make_plan(
             for variant in variants[name]:
                 key = _key(member, digests[name], variant, suite)
                 cell_id = CellId(member.resolved.name, name, variant.name)
-                done = store.has(cell_id, key)
+                done = store.has(cell_id, key, may_exclude=suite.engine.too_long == "exclude")
                 # Without the member's files the key is not the one that a run would give.
                 replaces = member.identity is not None and store.holds_another(cell_id, key)
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
@@ -160,7 +161,8 @@ def make_plan(
 def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suite) -> str:
     """Key of a cell.
 
-    How the work is cut up (batch_tokens, device) stays out: it does not change answers. The versions of
+    How the work is cut up (batch_tokens, device) stays out: it does not change answers; what becomes of items
+    that are too long (too_long) does not either, and a cell's header counts them. The versions of
     lm-eval and transformers are in, since they make the prompts and the models.
     """
     return digest(
@@ -200,6 +202,12 @@ def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[Plann
                 f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the members have "
                 f"{len(different)} different tokenizers ({', '.join(known)}). Every member must read the "
                 f"same text: say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
+            )
+        if bare := [one.resolved.name for one in members if one.identity and not one.tokenizer]:
+            raise RequestError(
+                f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the tokenizer of "
+                f"{', '.join(bare)} is not known here. Name it with members.{bare[0]}.tokenizer=FOLDER, or "
+                f"say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
             )
         if known and len(known) == len(members):
             update["tokenizer"] = str(next(iter(known.values())))

@@ -60,6 +60,7 @@ def test_a_multiple_choice_item() -> None:
         "margin": 1.0,
         "acc": 0.0,
         "acc_token": 0.0,
+        "excluded": False,
     }
 
 
