@@ -98,13 +98,13 @@ def compare(
 ) -> dict[str, Any]:
     """Time both on the same requests and compare their texts."""
     lm = load_lm(model, tokenizer)
-    reset_peak(model)
+    before = reset_peak(model)
     ours, texts = timed(model, lambda: generate(lm, requests))
-    memory = peak_bytes(model)
+    memory = peak_bytes(model) - before
     size = best_batch_size(model, tokenizer, requests, sizes)
-    reset_peak(model)
+    before = reset_peak(model)
     theirs, expected = timed(model, lambda: generate(hflm(model, tokenizer, size), requests))
-    memory_lm_eval = peak_bytes(model)
+    memory_lm_eval = peak_bytes(model) - before
     alone = generate(load_lm(model, tokenizer, cache_bytes=0, batch_tokens=1), requests)
     return {
         "work": f"one phonebook, {len(requests)} queries",

@@ -105,8 +105,12 @@ def timed(model: PreTrainedModel, work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def reset_peak(model: PreTrainedModel) -> None:
-    """Begin a new high-water mark of memory: of the accelerator, or of the process where it has none."""
+def reset_peak(model: PreTrainedModel) -> int:
+    """Begin a new high-water mark of memory: of the accelerator, or of the process where it has none.
+
+    Returns:
+        Bytes that are in use already: model, requests, libraries.
+    """
     gc.collect()
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -114,10 +118,11 @@ def reset_peak(model: PreTrainedModel) -> None:
         # Give back what was freed first, or the mark would begin where the work before it ended.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return peak_bytes(model)
 
 
 def peak_bytes(model: PreTrainedModel) -> int:
-    """High-water mark of memory since `reset_peak`, model included."""
+    """High-water mark of memory since `reset_peak`, what was in use then included."""
     if model.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -175,7 +180,7 @@ def compare(
     sizes: Sequence[int],
 ) -> dict[str, Any]:
     """Time both on the same requests and compare their answers."""
-    reset_peak(model)
+    before = reset_peak(model)
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.closing(RequestStore(Path(folder) / "requests.sqlite")) as store,
@@ -183,9 +188,9 @@ def compare(
     ):
         lm = load_lm(model, tokenizer, max_length=_MAX_LENGTH, store=store)
         ours, answers = timed(model, lambda: lm.loglikelihood(requests))
-    memory = peak_bytes(model)
+    memory = peak_bytes(model) - before
     size = best_batch_size(model, tokenizer, requests, sizes)
-    reset_peak(model)
+    before = reset_peak(model)
     theirs, expected = timed(
         model, lambda: hflm(model, tokenizer, size).loglikelihood(requests, disable_tqdm=True)
     )
@@ -208,7 +213,7 @@ def compare(
         "seconds_in_model": round(sum(inside), 2),
         "batch_size_lm_eval": size,
         "peak_mb_archbench": memory // 2**20,
-        "peak_mb_lm_eval": peak_bytes(model) // 2**20,
+        "peak_mb_lm_eval": (peak_bytes(model) - before) // 2**20,
         "level": lm.exactness.level,
     }
 
