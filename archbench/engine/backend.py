@@ -259,7 +259,8 @@ def _arguments(
     takes = _names(vars(base)["__init__"] for base in made.__mro__[:-1] if "__init__" in vars(base))
     model = next((one for one in ("pretrained", "model") if one in takes), None)
     given = dict(arguments)
-    asked: dict[str | None, Any] = {**settings}
+    asked: dict[str | None, Any] = {}
+    asked.update(settings)
     if source is not None:
         asked |= {model: str(source), "tokenizer": str(tokenizer) if tokenizer else None}
     for key, value in asked.items():
