@@ -17,7 +17,6 @@ from archbench.data.stream import TokenStream
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.build import build_config
-from archbench.models.ssd import use_fast_scan
 from archbench.registry import Family
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.train import Report, TrainResult, finished_result, train_member
@@ -83,7 +82,6 @@ def train_family(
     places = _Places.of(family, out)
     for name in chosen:
         _check_architecture(family, name)
-    use_fast_scan()
     try:
         out.mkdir(parents=True, exist_ok=True)
         material = _prepare(recipe, places)

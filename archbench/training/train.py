@@ -25,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from archbench.data.stream import Tokens, TokenStream
 from archbench.models.build import build_model
+from archbench.models.mixers import fast_mixers
 from archbench.training.recipe import Recipe
 from archbench.training.state import Progress, load_progress, load_state, save_state, write_json
 
@@ -127,7 +128,9 @@ def train_member(
         load_state(state, model, optimizer)
     else:
         progress = Progress(recipe=digest)
-    finite = _run(name, model, optimizer, recipe, stream, progress, state, report)
+    with fast_mixers(model):
+        finite = _run(name, model, optimizer, recipe, stream, progress, state, report)
+        validated = validation_loss(model, recipe, validation) if finite else None
     result = TrainResult(
         member=name,
         outcome="finished" if finite else "diverged",
@@ -136,7 +139,7 @@ def train_member(
         tokens=progress.step * recipe.batch_sequences * recipe.sequence_length,
         steps=progress.step,
         training_loss=progress.losses[-1][1] if finite else None,
-        validation_loss=validation_loss(model, recipe, validation) if finite else None,
+        validation_loss=validated,
         seconds=round(progress.seconds, 1),
         tokens_per_second=round(
             progress.step * recipe.batch_sequences * recipe.sequence_length / max(progress.seconds, 1e-9), 1
