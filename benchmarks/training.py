@@ -56,8 +56,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 4,
     },
 }
-"""`mamba2` leaves the chunk at transformers' 256; `mamba2-chunk32` is the microworld family's layer, whose chunk
-of 32 steps was chosen because the reference is fastest with it."""
+"""`mamba2` leaves the chunk at transformers' 256; `mamba2-chunk32` is the microworld family's layer, whose
+chunk of 32 steps was chosen because the reference is fastest with it."""
 
 
 def batch(sequences: int, length: int) -> torch.Tensor:

@@ -64,9 +64,10 @@ def selective_scan(
         dt = F.softplus(dt)
     if initial_state is None:
         initial_state = x.new_zeros(*x.shape[:2], A.shape[1])
-    y, last = _Scan.apply(  # type: ignore[no-untyped-call]
-        x, dt, A.to(exact), B.to(exact), C.to(exact), initial_state.to(exact), starts
-    )
+    with torch.autocast(x.device.type, enabled=False):
+        y, last = _Scan.apply(  # type: ignore[no-untyped-call]
+            x, dt, A.to(exact), B.to(exact), C.to(exact), initial_state.to(exact), starts
+        )
     if D is not None:
         y = y + x * D[:, None]
     if z is not None:

@@ -78,9 +78,10 @@ def chunk_scan(
         x, B, C = (F.pad(tensor, (0, 0, 0, 0, 0, extra)) for tensor in (x, B, C))
         dt = F.pad(dt, (0, 0, 0, extra))
         starts = None if starts is None else F.pad(starts, (0, extra))
-    y, last = _Scan.apply(  # type: ignore[no-untyped-call]
-        x, dt, A.float(), B, C, initial_states.float(), starts, size
-    )
+    with torch.autocast(x.device.type, enabled=False):
+        y, last = _Scan.apply(  # type: ignore[no-untyped-call]
+            x, dt, A.float(), B, C, initial_states.float(), starts, size
+        )
     if extra:
         y = y[:, :length].contiguous()
     if D is not None:
