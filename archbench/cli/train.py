@@ -18,7 +18,7 @@ Examples:
 
   archbench train microworld --members mamba2,transformer --out my-families
 
-  accelerate launch --num_processes 4 -m archbench train microworld
+  accelerate launch --multi_gpu --num_processes 4 -m archbench train microworld
 
 All members see the same batches in the same order. A training that was stopped continues; --restart begins
 anew. OUT is then a families folder: archbench run SUITE --families OUT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
 
 from archbench.report.style import drawing, drawn, style_of
 
@@ -63,7 +63,9 @@ def loss_curves(curves: Sequence[Curve]) -> Figure | None:
         for area, title in ((left, "training"), (right, "validation")):
             area.set_xscale("log")
             area.set_yscale("log")
-            area.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            area.xaxis.set_major_formatter(EngFormatter(sep=" "))
+            area.xaxis.set_minor_formatter(NullFormatter())
+            area.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             area.yaxis.set_major_formatter(ScalarFormatter())
             area.yaxis.set_minor_formatter(NullFormatter())
             area.set_title(title)
