@@ -68,7 +68,8 @@ def batch(sequences: int, length: int) -> torch.Tensor:
 def loss_of(model: PreTrainedModel, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and the mean loss of the next token."""
     logits = model(input_ids=ids, use_cache=False).logits
-    return logits, F.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1))
+    # As in training: the last position of a window has nothing to predict.
+    return logits, F.cross_entropy(logits.flatten(0, 1), F.pad(ids[:, 1:], (0, 1), value=-100).flatten())
 
 
 def differences(model: PreTrainedModel, ids: torch.Tensor) -> tuple[float, float]:

@@ -9,7 +9,7 @@ L_ij = exp(Σ_{j<k≤i} dt_k A); between chunks only the state passes on (Dao & 
 section 6, "block decomposition"). The reference computes the same with B and C repeated for every head, the
 heads last in memory, and everything kept for the backward pass. Here the heads of a group share its B and C,
 so that what passes through states is one matrix product a chunk for all of them, on inputs as they lie in
-memory; the backward pass keeps the states between chunks and computes the rest again.
+memory; the backward pass is written out, so that only what is of the inputs' size or smaller is kept for it.
 """
 
 from __future__ import annotations
@@ -122,21 +122,23 @@ class _Scan(torch.autograd.Function):
             states = states.flatten(0, 1).flatten(1, 2)
             before.append(states)
             y[:, :, own] = (C[:, :, g] @ states.mT).unflatten(2, (per_group, width))
-        y *= decays.from_start[..., None]
-        for g, own in _groups(groups, per_group):
-            similar = C[:, :, g] @ B[:, :, g].mT
-            for h in range(own.start, own.stop):
-                y[:, :, h] += (similar * decays.between(h)) @ inputs[:, :, h]
-        ctx.save_for_backward(x, dt, A, B, C, *before)
+        from_states = y.mul_(decays.from_start[..., None])
+        y = torch.empty_like(inputs)
+        similar = [C[:, :, g] @ B[:, :, g].mT for g in range(groups)]
+        for h in range(heads):
+            within = (similar[h // per_group] * decays.between[h]) @ inputs[:, :, h]
+            torch.add(from_states[:, :, h], within, out=y[:, :, h])
+        ctx.save_for_backward(x, dt, A, B, C, from_states, *similar, *before)
         ctx.decays, ctx.batch = decays, batch
         return y.view(batch, length, heads, width), last
 
     @staticmethod
     def backward(ctx: Any, dy: Any, dlast: Any) -> Any:
-        x, dt, A, B, C, *before = ctx.saved_tensors
+        x, dt, A, B, C, from_states, *by_group = ctx.saved_tensors
         decays: _Decays = ctx.decays
-        chunks, size, heads, width = x.shape
+        chunks, _, heads, width = x.shape
         groups, per_group = B.shape[2], heads // B.shape[2]
+        similar, before = by_group[:groups], by_group[groups:]
         dy = dy.reshape(x.shape)
         inputs = x * dt[..., None]
         weighted = dy * decays.from_start[..., None]
@@ -144,7 +146,7 @@ class _Scan(torch.autograd.Function):
         dinitial = torch.empty_like(dlast)
         # By the logarithm of the decay from a chunk's beginning to each of its steps. What is added here and
         # taken off there cancels in the sums below, in fp64 without a trace.
-        dlog = x.new_zeros(chunks, size, heads, dtype=torch.float64)
+        dlog = (from_states * dy).sum(3).double()
         dkept = x.new_empty(chunks, heads)
         for (g, own), states in zip(_groups(groups, per_group), before, strict=True):
             dstates = (weighted[:, :, own].flatten(2).mT @ C[:, :, g]).view(
@@ -159,9 +161,8 @@ class _Scan(torch.autograd.Function):
             dinitial[:, own] = carry
             dstates = dstates.flatten(0, 1).flatten(1, 2)
             heads_apart = (per_group, width)
-            dkept[:, own] = (states * dstates).unflatten(1, heads_apart).sum((2, 3))
-            from_states = (C[:, :, g] @ states.mT).unflatten(2, heads_apart)
-            dlog[:, :, own] += (from_states * weighted[:, :, own]).sum(3)
+            by_head = (chunks, per_group, -1)
+            dkept[:, own] = torch.linalg.vecdot(states.view(by_head), dstates.view(by_head))
             to_states = (B[:, :, g] @ dstates.mT).unflatten(2, heads_apart)
             dinputs[:, :, own] = to_states * decays.to_end[:, :, own, None]
             end = (dinputs[:, :, own] * inputs[:, :, own]).sum(3)
@@ -170,11 +171,10 @@ class _Scan(torch.autograd.Function):
             dC[:, :, g] = weighted[:, :, own].flatten(2) @ states
             ended = inputs[:, :, own] * decays.to_end[:, :, own, None]
             dB[:, :, g] = ended.flatten(2) @ dstates
-            similar = C[:, :, g] @ B[:, :, g].mT
-            dsimilar = torch.zeros_like(similar)
+            dsimilar = torch.zeros_like(similar[g])
             for h in range(own.start, own.stop):
-                between = decays.between(h)
-                weights = similar * between
+                between = decays.between[h]
+                weights = similar[g] * between
                 dinputs[:, :, h] += weights.mT @ dy[:, :, h]
                 dweights = dy[:, :, h] @ inputs[:, :, h].mT
                 dsimilar.addcmul_(dweights, between)
@@ -200,27 +200,28 @@ class _Decays:
         from_start: From the chunk's beginning to a step, shape [batch · chunks, Q, heads].
         to_end: From a step to the chunk's end, same shape.
         kept: From the chunk's beginning to its end, shape [batch, chunks, heads, 1, 1].
+        between: For each head from step j to step i, shape [batch · chunks, i, j]; zero for j > i and across
+            starts.
     """
 
     def __init__(self, dt: torch.Tensor, A: torch.Tensor, starts: torch.Tensor | None, size: int) -> None:
         batch, _, heads = dt.shape
         rates = (dt.detach() * A.detach()).view(-1, size, heads)
         # Differences of long sums cancel: they are taken in fp64, or the decays would be off by |sum| x 1e-7.
-        self._log = rates.double().cumsum(1)
-        self.from_start = self._log.float().exp_()
-        self.to_end = (self._log[:, -1:] - self._log).float().exp_()
-        self._apart = torch.ones(size, size, dtype=torch.bool, device=dt.device).triu(1)
+        log = rates.double().cumsum(1)
+        self.from_start = log.float().exp_()
+        self.to_end = (log[:, -1:] - log).float().exp_()
+        apart = torch.ones(size, size, dtype=torch.bool, device=dt.device).triu(1)
         if starts is not None:
             document = starts.reshape(-1, size).cumsum(1)
-            self._apart = self._apart | (document[:, :, None] != document[:, None, :])
+            apart = apart | (document[:, :, None] != document[:, None, :])
             self.from_start.masked_fill_((document > 0)[:, :, None], 0.0)
             self.to_end.masked_fill_((document != document[:, -1:])[:, :, None], 0.0)
         self.kept = self.from_start[:, -1].reshape(batch, -1, heads, 1, 1)
-
-    def between(self, head: int) -> torch.Tensor:
-        """From step j to step i, shape [batch · chunks, i, j]; zero for j > i and across starts."""
-        log = self._log[:, :, head]
-        return (log[:, :, None] - log[:, None, :]).float().masked_fill_(self._apart, -torch.inf).exp_()
+        self.between = [
+            (one[:, :, None] - one[:, None, :]).float().masked_fill_(apart, -torch.inf).exp_()
+            for one in log.unbind(2)
+        ]
 
 
 def _groups(groups: int, per_group: int) -> list[tuple[int, slice]]:
