@@ -18,6 +18,8 @@ Examples:
 
   archbench train microworld --members mamba2,transformer --out my-families
 
+  accelerate launch --multi_gpu --num_processes 4 -m archbench train microworld
+
 All members see the same batches in the same order. A training that was stopped continues; --restart begins
 anew. OUT is then a families folder: archbench run SUITE --families OUT
 (and --set 'families=[{name: microworld, members: [mamba2]}]' where only some members were trained).
@@ -37,20 +39,34 @@ def train(
         typer.Option("--tokens", min=1, help="Train on so many tokens instead of the recipe's number."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of continuing.")] = False,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="Less memory for more time; the weights are the same."),
+    ] = False,
     families: Families = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the members of a family, matched: one token stream, one recipe, many architectures."""
     from archbench.registry import find_family
     from archbench.training import train_family
+    from archbench.training.devices import Devices
+    from archbench.training.records import table
 
     found = find_family(family, families or ())
     chosen = [name.strip() for name in members.split(",")] if members else None
     with _Bar() as bar:
         results = train_family(
-            found, out=out, members=chosen, tokens=tokens, restart=restart, report=bar.report
+            found,
+            out=out,
+            members=chosen,
+            tokens=tokens,
+            restart=restart,
+            checkpointing=checkpointing,
+            report=bar.report,
         )
-    told = [result.model_dump(mode="json", exclude={"curve"}) for result in results]
+    if not Devices().first:
+        return
+    told = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
     if as_json:
         print_json(told)
         if any(one["outcome"] == "diverged" for one in told):
@@ -62,6 +78,8 @@ def train(
         typer.echo(
             f"{one['member']}: {ends}, {one['tokens']:,} tokens, {one['seconds']:.0f} s, {one['folder']}"
         )
+    if any(result.runs for result in results):
+        typer.echo(f"\n{table(results)}")
     if any(one["outcome"] == "diverged" for one in told):
         raise RunError(
             "a member's loss stopped being a number, so it has no checkpoint; lower the learning rate."

@@ -24,7 +24,12 @@ _DOCUMENTS_AT_A_TIME = 256
 
 
 class TokenStream:
-    """Endless windows of tokens over generated documents."""
+    """Endless windows of tokens over generated documents.
+
+    Attributes:
+        length: Tokens in a window.
+        end: Id that closes each document.
+    """
 
     def __init__(
         self,
@@ -44,8 +49,8 @@ class TokenStream:
             length: Tokens in a window.
             windows_per_shard: How many windows are made at once.
         """
-        self.length = length
-        self._document, self._encode, self._end = document, encode, end
+        self.length, self.end = length, end
+        self._document, self._encode = document, encode
         self._per_shard = windows_per_shard
         self._shard = lru_cache(maxsize=2)(self._make_shard)
 
@@ -57,7 +62,7 @@ class TokenStream:
             texts = [self._document(number, first + i) for i in range(_DOCUMENTS_AT_A_TIME)]
             for tokens in self._encode(texts):
                 ids.extend(tokens)
-                ids.append(self._end)
+                ids.append(self.end)
             first += _DOCUMENTS_AT_A_TIME
         return np.array(ids[:wanted], dtype=np.uint32).reshape(self._per_shard, self.length)
 

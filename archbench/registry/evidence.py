@@ -29,7 +29,9 @@ _OF_FIELD: dict[str, FieldName] = {
     "learning_rate": "schedule",
     "final_learning_rate": "schedule",
     "warmup": "schedule",
+    "sweep": "schedule",
     "seed": "seed",
+    "seeds": "seed",
 }
 """Which field of the contract a setting of the recipe belongs to; those not named are `other`."""
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -17,10 +18,12 @@ from archbench.data.stream import TokenStream
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.build import build_config
-from archbench.models.ssd import use_fast_scan
 from archbench.registry import Family
+from archbench.training.devices import Devices
 from archbench.training.recipe import Recipe, parse_recipe
-from archbench.training.train import Report, TrainResult, finished_result, train_member
+from archbench.training.records import write_records
+from archbench.training.sweep import as_run, choose, is_sweep, run_folder
+from archbench.training.train import CARD, Report, TrainResult, finished_result, publish_choice, train_member
 
 _TOKENIZER_DOCUMENTS = 4000
 
@@ -42,12 +45,17 @@ def train_family(
     members: Sequence[str] | None = None,
     tokens: int | None = None,
     restart: bool = False,
+    checkpointing: bool = False,
     report: Report = lambda member, step, steps, loss: None,
 ) -> list[TrainResult]:
     """Train members of a family on the same batches.
 
     Leaves `out/<family>.yaml` (a copy of the family's file) and, in the folders that the file names,
-    tokenizer, quiz questions and members: a families folder that `archbench run --families OUT` reads.
+    tokenizer, quiz questions and members: a families folder that `archbench run --families OUT` reads. Beside
+    them a table of all runs and a figure of their losses (`archbench.training.records`). Where the recipe
+    sweeps or has several seeds, each run lies in its member's folder `runs/`; the chosen one is the member.
+
+    Called by several processes at once (`accelerate launch`), they train each model together.
 
     Args:
         family: A family with a `recipe`.
@@ -55,6 +63,7 @@ def train_family(
         members: Which members; all where None.
         tokens: Budget in place of the recipe's.
         restart: Forget what earlier sittings left instead of resuming.
+        checkpointing: Compute activations again in the backward pass instead of keeping them.
         report: Told of every step.
 
     Returns:
@@ -62,7 +71,7 @@ def train_family(
 
     Raises:
         RequestError: the family has no recipe, a member is unknown or cannot be built, a folder is not
-            relative. Nothing has been written then.
+            relative, a batch cannot be shared among the processes. Nothing has been written then.
         RunError: `out` cannot be written.
     """
     where = family.where("recipe")
@@ -83,15 +92,26 @@ def train_family(
     places = _Places.of(family, out)
     for name in chosen:
         _check_architecture(family, name)
-    use_fast_scan()
+    devices = Devices()
+    devices.check_share(recipe.batch_sequences)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        material = _prepare(recipe, places)
-        if family.file is not None:
-            _copy_if_elsewhere(family.file, out / f"{family.name}.yaml")
-        return [
-            _train(family, name, recipe, material, places.members[name], restart, report) for name in chosen
-        ]
+        if devices.first:
+            out.mkdir(parents=True, exist_ok=True)
+            if family.file is not None:
+                _copy_if_elsewhere(family.file, out / f"{family.name}.yaml")
+        material = _prepare(recipe, places, devices)
+        trainer = _Trainer(recipe, material, devices, checkpointing, report)
+        results = []
+        for name in chosen:
+            folder = places.members[name]
+            if restart:
+                trainer.forget(folder)
+            architecture = family.members[name].architecture
+            assert architecture is not None, "checked above"
+            results.append(trainer.member(name, architecture, folder))
+        if devices.first:
+            write_records(out / family.name, results, recipe)
+        return results
     except OSError as error:
         raise RunError(
             f"cannot write the family to {out}: {error}. Name another folder with --out."
@@ -135,38 +155,73 @@ def _check_architecture(family: Family, name: str) -> None:
         raise RequestError(f"{where}: member '{name}': {error}") from error
 
 
-def _train(
-    family: Family,
-    name: str,
-    recipe: Recipe,
-    material: _Material,
-    folder: Path,
-    restart: bool,
-    report: Report,
-) -> TrainResult:
-    architecture = family.members[name].architecture
-    assert architecture is not None, "checked by train_family"
-    digest = recipe.digest(architecture, material.digest)
-    if restart:
-        shutil.rmtree(folder, ignore_errors=True)
-    earlier = finished_result(folder, digest)
-    if earlier is not None:
-        return earlier
-    return train_member(
-        name,
-        architecture,
-        recipe,
-        material.training,
-        material.validation,
-        folder,
-        vocab_size=len(material.tokenizer),
-        digest=digest,
-        report=report,
-        tokenizer=material.digest,
-    )
+@dataclass(frozen=True)
+class _Trainer:
+    """Trains members one after another, all from the same."""
+
+    recipe: Recipe
+    material: _Material
+    devices: Devices
+    checkpointing: bool
+    report: Report
+
+    def forget(self, folder: Path) -> None:
+        """Remove what earlier sittings left of a member."""
+        if self.devices.first:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.devices.wait()
+
+    def member(self, name: str, architecture: dict[str, Any], folder: Path) -> TrainResult:
+        """Train a member as the recipe says: once, or once for each rate and seed."""
+        if not is_sweep(self.recipe):
+            return self._run(name, architecture, self.recipe, folder)
+        digest = self.recipe.digest(architecture, self.material.digest)
+        earlier = finished_result(folder, digest)
+        if earlier is not None and all((folder / run.folder / CARD).is_file() for run in earlier.runs):
+            return earlier
+        runs, results = [], []
+        for recipe in self.recipe.runs():
+            label = f"{name}, rate {recipe.learning_rate:g}, seed {recipe.seed}"
+            results.append(self._run(label, architecture, recipe, folder / run_folder(recipe)))
+            runs.append(as_run(recipe, results[-1]))
+        chosen = choose(runs)
+        whole = (results[-1] if chosen is None else results[runs.index(chosen)]).model_copy(
+            update={
+                "member": name,
+                "folder": str(folder),
+                "recipe": digest,
+                "recipe_fields": self.recipe.model_dump(mode="json"),
+                "runs": runs,
+                "chosen": None if chosen is None else chosen.folder,
+            }
+        )
+        if self.devices.first:
+            publish_choice(folder, whole)
+        self.devices.wait()
+        return whole
+
+    def _run(self, label: str, architecture: dict[str, Any], recipe: Recipe, folder: Path) -> TrainResult:
+        digest = recipe.digest(architecture, self.material.digest)
+        earlier = finished_result(folder, digest)
+        if earlier is not None:
+            return earlier
+        return train_member(
+            label,
+            architecture,
+            recipe,
+            self.material.training,
+            self.material.validation,
+            folder,
+            vocab_size=len(self.material.tokenizer),
+            digest=digest,
+            report=self.report,
+            tokenizer=self.material.digest,
+            devices=self.devices,
+            checkpointing=self.checkpointing,
+        )
 
 
-def _prepare(recipe: Recipe, places: _Places) -> _Material:
+def _prepare(recipe: Recipe, places: _Places, devices: Devices) -> _Material:
     corpus = recipe.corpus
     world = World(seed=corpus.world_seed, people=corpus.people)
 
@@ -177,9 +232,10 @@ def _prepare(recipe: Recipe, places: _Places) -> _Material:
     tokenizer = train_tokenizer(
         (spelling(0, number) for number in range(_TOKENIZER_DOCUMENTS)), recipe.vocab_size
     )
-    save_tokenizer(tokenizer, places.tokenizer)
-    if places.questions is not None:
-        _write_questions(places.questions, world)
+    if devices.first:
+        save_tokenizer(tokenizer, places.tokenizer)
+        if places.questions is not None:
+            _write_questions(places.questions, world)
 
     def encode(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from archbench.errors import RequestError
 from archbench.registry.evidence import recipe_digest
+
+_LATER = ("reset_at_borders", "precision", "sweep", "seeds")
+"""Settings that recipes did not have at first. Left at their defaults they are no part of a recipe as written
+out, so that the digests of members trained before them still hold."""
+
+
+def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("the same value is listed twice")
+    return values
 
 
 class Corpus(BaseModel):
@@ -30,6 +50,18 @@ class Corpus(BaseModel):
     stream_seed: int = 0
 
 
+class Sweep(BaseModel):
+    """What is tried; each member keeps what served it best.
+
+    Attributes:
+        learning_rate: Peak learning rates, each in place of the recipe's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)] = Field(min_length=1)
+
+
 class Recipe(BaseModel):
     """One recipe for all members of a family.
 
@@ -47,6 +79,12 @@ class Recipe(BaseModel):
         clip: Largest norm of the gradient.
         seed: Seed of the members' first weights.
         validation_windows: Windows of never-trained documents for the validation loss.
+        reset_at_borders: Whether attention, states and positions begin anew with each document. The end token
+            that closes a document is the first of the next one's context: it is predicted from its own
+            document, and predicts the first token of the next.
+        precision: Of the forward and backward pass; `bfloat16` is autocast over weights kept in fp32.
+        sweep: Values to train each member with; the best by validation loss is kept.
+        seeds: Seeds of first weights, each in place of `seed`; how far they lie apart is reported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +102,30 @@ class Recipe(BaseModel):
     clip: PositiveFloat = 1.0
     seed: int = 0
     validation_windows: PositiveInt = 128
+    reset_at_borders: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+    sweep: Sweep | None = None
+    seeds: Annotated[tuple[int, ...], AfterValidator(_distinct)] | None = Field(default=None, min_length=1)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in written.items()
+            if key not in _LATER or getattr(self, key) != fields[key].default
+        }
+
+    def runs(self) -> list[Recipe]:
+        """The recipes of the single runs that this one asks for: every rate with every seed."""
+        rates = self.sweep.learning_rate if self.sweep else (self.learning_rate,)
+        once = self.model_copy(update={"sweep": None, "seeds": None})
+        return [
+            once.model_copy(update={"learning_rate": rate, "seed": seed})
+            for rate in rates
+            for seed in self.seeds or (self.seed,)
+        ]
 
     @property
     def steps(self) -> int:

@@ -24,6 +24,7 @@ class Progress:
         step: Steps done.
         data: Chained sha256 over the batches read so far, in hex.
         losses: (step, mean training loss in nats per token since the entry before), for the curve.
+        validation: (step, validation loss in nats per token) on the way.
         seconds: Time spent in steps, over all sittings.
     """
 
@@ -31,6 +32,7 @@ class Progress:
     step: int = 0
     data: str = ""
     losses: list[tuple[int, float]] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -53,7 +55,8 @@ def load_progress(path: Path) -> Progress | None:
         return None
     with safe_open(path, "pt") as file:
         values = json.loads(file.metadata()["progress"])
-    return Progress(**values | {"losses": [tuple(entry) for entry in values["losses"]]})
+    curves = {key: [tuple(entry) for entry in values.get(key, [])] for key in ("losses", "validation")}
+    return Progress(**values | curves)
 
 
 def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -16,24 +16,45 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from archbench.data.stream import Tokens, TokenStream
+from archbench.data.stream import TokenStream
+from archbench.errors import RequestError
 from archbench.models.build import build_model
+from archbench.training.devices import Devices
+from archbench.training.objective import Loss, objective
 from archbench.training.recipe import Recipe
 from archbench.training.state import Progress, load_progress, load_state, save_state, write_json
 
 CARD = "training.json"
 _CURVE_POINTS = 200
+_VALIDATION_POINTS = 8
 _SECONDS_BETWEEN_SAVES = 30.0
 
 Report = Callable[[str, int, int, float], None]
 """Called after each step with (member, steps done, steps in all, loss in nats per token)."""
+
+
+class Run(BaseModel):
+    """One of the runs that a member was chosen from.
+
+    Attributes:
+        folder: Its checkpoint and record, below the member's folder.
+        learning_rate: Its peak learning rate.
+        seed: Seed of its first weights.
+        outcome: `finished` or `diverged`.
+        validation_loss: At the end, nats per token; None where diverged.
+    """
+
+    folder: str
+    learning_rate: float
+    seed: int
+    outcome: Literal["finished", "diverged"]
+    validation_loss: float | None
 
 
 class TrainResult(BaseModel):
@@ -53,6 +74,10 @@ class TrainResult(BaseModel):
         recipe: Digest of recipe, architecture and tokenizer.
         data: Chained digest of every batch read; equal for all members of a family.
         curve: (step, mean training loss since the point before).
+        validation_curve: (step, validation loss); none in records that older versions wrote.
+        devices: How many processes trained together.
+        runs: Where the recipe sweeps or has several seeds: all runs. The weights are those of `chosen`.
+        chosen: The folder of the run that the weights, losses and times of this record are of.
         recipe_fields: The recipe, whole; with the next two what the digest `recipe` is over, so that an audit
             can tell two recipes apart by field. None in records that older versions wrote.
         architecture: The architecture block.
@@ -72,6 +97,10 @@ class TrainResult(BaseModel):
     recipe: str
     data: str
     curve: list[tuple[int, float]]
+    validation_curve: list[tuple[int, float]] = []
+    devices: int = 1
+    runs: list[Run] = []
+    chosen: str | None = None
     recipe_fields: dict[str, Any] | None = None
     architecture: dict[str, Any] | None = None
     tokenizer: str | None = None
@@ -99,6 +128,8 @@ def train_member(
     digest: str,
     report: Report,
     tokenizer: str | None = None,
+    devices: Devices | None = None,
+    checkpointing: bool = False,
 ) -> TrainResult:
     """Train a member to the end, resuming where an earlier sitting stopped.
 
@@ -113,21 +144,42 @@ def train_member(
         digest: `Recipe.digest` of this member; a state left by another recipe is not resumed from.
         report: Told of every step.
         tokenizer: Digest of the tokenizer, for the record.
+        devices: The processes that train together; this one alone where None.
+        checkpointing: Whether activations are computed again in the backward pass instead of kept: less
+            memory, more time, the same weights.
 
     Returns:
         The record, which also lies in `folder/training.json`.
+
+    Raises:
+        RequestError: the recipe or `checkpointing` asks for something that the model cannot do.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(architecture, seed=recipe.seed, vocab_size=vocab_size).to(device)
+    devices = devices or Devices()
+    devices.check_share(recipe.batch_sequences)
+    model = build_model(architecture, seed=recipe.seed, vocab_size=vocab_size).to(devices.device)
+    if checkpointing:
+        _checkpoint(model)
     optimizer = _optimizer(model, recipe)
     state = folder / ".state" / "state.safetensors"
-    state.parent.mkdir(parents=True, exist_ok=True)
+    if devices.first:
+        state.parent.mkdir(parents=True, exist_ok=True)
     progress = load_progress(state)
     if progress is not None and progress.recipe == digest:
         load_state(state, model, optimizer)
     else:
         progress = Progress(recipe=digest)
-    finite = _run(name, model, optimizer, recipe, stream, progress, state, report)
+    # Nobody writes a newer state before all have read this one.
+    devices.wait()
+
+    with objective(model, recipe, stream.end, forward=devices.wrap(model)) as loss:
+
+        def measure() -> float:
+            return _mean_loss(model, loss, recipe, validation)
+
+        finite = _run(name, model, optimizer, recipe, stream, progress, state, report, loss, measure, devices)
+        validated = measure() if finite else None
+    if validated is not None:
+        progress.validation.append((progress.step, validated))
     result = TrainResult(
         member=name,
         outcome="finished" if finite else "diverged",
@@ -136,7 +188,7 @@ def train_member(
         tokens=progress.step * recipe.batch_sequences * recipe.sequence_length,
         steps=progress.step,
         training_loss=progress.losses[-1][1] if finite else None,
-        validation_loss=validation_loss(model, recipe, validation) if finite else None,
+        validation_loss=validated,
         seconds=round(progress.seconds, 1),
         tokens_per_second=round(
             progress.step * recipe.batch_sequences * recipe.sequence_length / max(progress.seconds, 1e-9), 1
@@ -144,13 +196,28 @@ def train_member(
         recipe=digest,
         data=progress.data,
         curve=progress.losses,
+        validation_curve=progress.validation,
+        devices=devices.count,
         recipe_fields=recipe.model_dump(mode="json"),
         architecture=dict(architecture),
         tokenizer=tokenizer,
     )
-    _publish(model if finite else None, folder, result)
-    shutil.rmtree(state.parent)
+    if devices.first:
+        _publish(model if finite else None, folder, result)
+        shutil.rmtree(state.parent)
+    devices.wait()
     return result
+
+
+def _checkpoint(model: PreTrainedModel) -> None:
+    if not model.supports_gradient_checkpointing:
+        raise RequestError(
+            f"models of model_type '{model.config.model_type}' cannot compute their activations again in the "
+            "backward pass; leave out --gradient-checkpointing."
+        )
+    # Newer versions of transformers give the old name up.
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
@@ -163,13 +230,6 @@ def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
 
 
-def _loss(model: PreTrainedModel, windows: Tokens) -> torch.Tensor:
-    """Mean next-token cross-entropy, nats, over windows of shape [batch, length]."""
-    ids = torch.from_numpy(windows.astype("int64")).to(model.device)
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), ids[:, 1:].reshape(-1))
-
-
 def _run(
     name: str,
     model: PreTrainedModel,
@@ -179,12 +239,16 @@ def _run(
     progress: Progress,
     state: Path,
     report: Report,
+    loss: Loss,
+    measure: Callable[[], float],
+    devices: Devices,
 ) -> bool:
     """Take the remaining steps; return False as soon as a loss is not finite."""
     every = max(1, recipe.steps // _CURVE_POINTS)
     # The curve's mean over the steps since its last point is kept by the sum, which a resumed run
     # starts anew: points fall on saves, so nothing is lost.
     since: list[float] = []
+    validate_at = set(_validation_steps(recipe, every))
     saved = time.monotonic()
     model.train()
     while progress.step < recipe.steps:
@@ -192,37 +256,79 @@ def _run(
         batch = stream.windows(progress.step * recipe.batch_sequences, recipe.batch_sequences)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(progress.step)
-        loss = _loss(model, batch)
-        value = loss.item()
+        mine = loss(devices.share(batch))
+        value = devices.mean(mine)
         since.append(value)
         if not math.isfinite(value):
             return False
-        loss.backward()  # type: ignore[no-untyped-call]
+        mine.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         optimizer.zero_grad()
         progress.step += 1
         progress.data = hashlib.sha256(progress.data.encode() + batch.tobytes()).hexdigest()
         progress.seconds += time.monotonic() - started
-        report(name, progress.step, recipe.steps, value)
+        if devices.first:
+            report(name, progress.step, recipe.steps, value)
         if progress.step % every == 0 or progress.step == recipe.steps:
             progress.losses.append((progress.step, sum(since) / len(since)))
             since.clear()
-            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            if progress.step in validate_at:
+                progress.validation.append((progress.step, measure()))
+            if devices.first and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 save_state(state, model, optimizer, progress)
                 saved = time.monotonic()
     return True
 
 
+def _validation_steps(recipe: Recipe, every: int) -> list[int]:
+    """Steps after which validation loss is measured on the way: halves of the whole, even on a log axis.
+
+    As many as cost about a tenth of the training: a window costs a third of what it costs in training.
+    """
+    affordable = recipe.steps * recipe.batch_sequences // (3 * recipe.validation_windows)
+    halves = (recipe.steps >> power for power in range(1, min(_VALIDATION_POINTS, affordable) + 1))
+    return [step - step % every for step in halves if step >= every]
+
+
 def validation_loss(model: PreTrainedModel, recipe: Recipe, validation: TokenStream) -> float:
     """Mean loss, nats per token, over the recipe's validation windows."""
+    with objective(model, recipe, validation.end) as loss:
+        return _mean_loss(model, loss, recipe, validation)
+
+
+def _mean_loss(model: PreTrainedModel, loss: Loss, recipe: Recipe, validation: TokenStream) -> float:
+    training = model.training
     model.eval()
     total = 0.0
     with torch.no_grad():
         for start in range(0, recipe.validation_windows, recipe.batch_sequences):
             count = min(recipe.batch_sequences, recipe.validation_windows - start)
-            total += _loss(model, validation.windows(start, count)).item() * count
+            total += loss(validation.windows(start, count)).item() * count
+    model.train(training)
     return total / recipe.validation_windows
+
+
+def publish_choice(folder: Path, result: TrainResult) -> None:
+    """Make the run that was chosen the member: its weights, under the record of the whole sweep.
+
+    Args:
+        folder: The member's folder.
+        result: The record, which names the run's folder in `chosen`; None where no run finished.
+    """
+    (folder / CARD).unlink(missing_ok=True)
+    if result.chosen is None:
+        (folder / "model.safetensors").unlink(missing_ok=True)
+    else:
+        part = folder / ".chosen"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        shutil.copyfile(folder / result.chosen / "config.json", part / "config.json")
+        _with_header(folder / result.chosen / "model.safetensors", part / "model.safetensors", result)
+        for file_name in ("config.json", "model.safetensors"):
+            (part / file_name).replace(folder / file_name)
+        part.rmdir()
+    write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
 
 
 def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -> None:
@@ -239,11 +345,16 @@ def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -
     disable_progress_bar()
     model.save_pretrained(part, safe_serialization=True)
     weights = part / "model.safetensors"
-    with safe_open(weights, "pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    header = {"format": "pt", "archbench_recipe": result.recipe, "archbench_data": result.data}
-    save_file(tensors, weights, metadata=header)
+    _with_header(weights, weights, result)
     for file_name in ("config.json", "model.safetensors"):
         (part / file_name).replace(folder / file_name)
     # Where the folder lies is no part of the record: it travels.
     write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
+
+
+def _with_header(source: Path, target: Path, result: TrainResult) -> None:
+    """Copy weights, with the digests of recipe and data in the header."""
+    with safe_open(source, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    header = {"format": "pt", "archbench_recipe": result.recipe, "archbench_data": result.data}
+    save_file(tensors, target, metadata=header)

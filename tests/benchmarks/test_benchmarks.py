@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lm_eval.models.huggingface  # noqa: F401
 
-    from benchmarks import coldstart, scoring
+    from benchmarks import coldstart, scoring, training
 
 
 @pytest.fixture
@@ -70,3 +70,14 @@ def test_coldstart_times_fresh_processes(capsys: pytest.CaptureFixture[str]) -> 
     (result,) = json.loads(capsys.readouterr().out)
     assert result["work"] == "import archbench"
     assert result["seconds"] > 0
+
+
+def test_training_gives_the_gradients_of_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--threads", "1", "--sequences", "2", "--length", "24", "--repeats", "1"]
+    training.main(["--json", "--models", "mamba", "mamba2-chunk32", *options])
+    results = json.loads(capsys.readouterr().out)
+    assert [one["model"] for one in results] == ["mamba", "mamba2-chunk32"]
+    for one in results:
+        assert one["max_abs_diff_logits"] < 1e-5
+        assert one["max_abs_diff_gradients"] < 1e-5
+        assert one["ratio"] > 0

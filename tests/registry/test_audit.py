@@ -49,6 +49,10 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "clip": (2.0, "optimizer"),
     "seed": (1, "seed"),
     "validation_windows": (4, "other"),
+    "reset_at_borders": (True, "other"),
+    "precision": ("bfloat16", "other"),
+    "sweep": ({"learning_rate": [1e-3, 1e-2]}, "schedule"),
+    "seeds": ([0, 1], "seed"),
 }
 
 

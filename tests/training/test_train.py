@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from safetensors import safe_open
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
 from archbench.training import train as training
-from archbench.training.recipe import Recipe, parse_recipe
+from archbench.training.recipe import Recipe, Sweep, parse_recipe
 from archbench.training.train import TrainResult, finished_result, train_member
 
 RECIPE = Recipe(tokens=16 * 4 * 10, sequence_length=16, batch_sequences=4, validation_windows=6, warmup=0.2)
@@ -104,10 +105,11 @@ def test_the_loss_falls_and_the_published_model_has_it(tmp_path: Path) -> None:
 
 
 def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(model: torch.nn.Module, windows: object) -> torch.Tensor:
-        return torch.tensor(float("nan"), requires_grad=True)
+    @contextmanager
+    def explode(*_: object, **__: object) -> Iterator[Callable[[object], torch.Tensor]]:
+        yield lambda windows: torch.tensor(float("nan"), requires_grad=True)
 
-    monkeypatch.setattr(training, "_loss", explode)
+    monkeypatch.setattr(training, "objective", explode)
     result = train(tmp_path)
     assert (result.outcome, result.training_loss, result.validation_loss) == ("diverged", None, None)
     assert not (tmp_path / "model.safetensors").exists(), "no checkpoint of a run that diverged"
@@ -129,6 +131,8 @@ def test_every_field_of_the_recipe_changes_its_digest() -> None:
         "vocab_size": 999, "tokens": 1, "sequence_length": 9, "batch_sequences": 3, "learning_rate": 1.0,
         "final_learning_rate": 0.5, "warmup": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "clip": 3.0,
         "seed": 9, "validation_windows": 3, "corpus": RECIPE.corpus.model_copy(update={"people": 99}),
+        "reset_at_borders": True, "precision": "bfloat16", "seeds": (0,),
+        "sweep": Sweep(learning_rate=(1e-3,)),
     }  # fmt: skip
     assert set(changed) == set(Recipe.model_fields)
     digests = {RECIPE.model_copy(update={key: value}).digest(LLAMA, "t") for key, value in changed.items()}
@@ -139,3 +143,40 @@ def test_every_field_of_the_recipe_changes_its_digest() -> None:
 def test_a_wrong_recipe_names_file_and_key() -> None:
     with pytest.raises(RequestError, match=r"f\.yaml.*corpus\.poeple: extra inputs"):
         parse_recipe({"tokens": 5, "corpus": {"poeple": 3}}, "f.yaml")
+
+
+def test_a_recipe_without_the_later_settings_keeps_its_digest() -> None:
+    assert not {"reset_at_borders", "precision", "sweep", "seeds"} & set(RECIPE.model_dump())
+    assert RECIPE.digest(LLAMA, "t") == "5c70ba617a7c61b272b969843b9c35748d2c5ade6f1908d54629a9ed0fe7d2a6", (
+        "members trained before these settings existed would lose their proof"
+    )
+
+
+def test_validation_loss_on_the_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = RECIPE.model_copy(update={"tokens": 16 * 4 * 40, "validation_windows": 4})
+    with_curve = train(tmp_path / "with", HYBRID, recipe=recipe)
+    monkeypatch.setattr(training, "_VALIDATION_POINTS", 0)
+    without = train(tmp_path / "without", HYBRID, recipe=recipe)
+    assert [step for step, _ in with_curve.validation_curve] == [1, 2, 5, 10, 20, 40]
+    assert with_curve.validation_curve[-1] == without.validation_curve[-1]
+    assert without.validation_loss == with_curve.validation_loss
+    for name, tensor in weights(tmp_path / "with").items():
+        assert torch.equal(tensor, weights(tmp_path / "without")[name]), name
+
+
+def test_checkpointed_activations_give_the_same_weights(tmp_path: Path) -> None:
+    train(tmp_path / "kept", HYBRID)
+    train_member(
+        "m", HYBRID, RECIPE, stream(), stream(1000), tmp_path / "again",
+        vocab_size=32, digest=RECIPE.digest(HYBRID, "t"), report=lambda *_: None, checkpointing=True,
+    )  # fmt: skip
+    for name, tensor in weights(tmp_path / "kept").items():
+        assert torch.equal(tensor, weights(tmp_path / "again")[name]), name
+
+
+def test_bfloat16_trains_to_nearly_the_same_loss_over_fp32_weights(tmp_path: Path) -> None:
+    low = RECIPE.model_copy(update={"precision": "bfloat16"})
+    results = [train(tmp_path / "full", HYBRID), train(tmp_path / "low", HYBRID, recipe=low)]
+    assert results[0].validation_loss != results[1].validation_loss
+    assert results[0].validation_loss == pytest.approx(results[1].validation_loss, rel=0.02)
+    assert {tensor.dtype for tensor in weights(tmp_path / "low").values()} == {torch.float32}
