@@ -61,8 +61,13 @@ class Findings:
 
     @property
     def conditions(self) -> list[Condition]:
-        """The conditions, in the suite's order."""
-        return self.results.conditions
+        """The conditions, in the suite's order; those under changed prompts are `perturbed`."""
+        return [one for one in self.results.conditions if "prompt" not in dict(one.labels)]
+
+    @property
+    def perturbed(self) -> list[Condition]:
+        """Conditions that put the same items under a changed prompt."""
+        return [one for one in self.results.conditions if "prompt" in dict(one.labels)]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -82,8 +87,10 @@ class Findings:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """`RunResults.differences` against the baseline."""
-        return self.results.differences(self.settings.baseline, confidence=self.settings.confidence)
+        """`RunResults.differences` against the baseline, under unchanged prompts."""
+        return self.results.differences(
+            self.settings.baseline, confidence=self.settings.confidence, conditions=self.conditions
+        )
 
     @property
     def baseline(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, tables
+from archbench.report import breakdowns, charts, phonebook, prompts, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -27,6 +27,7 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "mmlu_formats": tables.mmlu_formats,
     "phonebook": phonebook.scores,
     "phonebook_answers": phonebook.answers,
+    "prompts": prompts.spread,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
@@ -41,6 +42,10 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
     "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
     "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
+    "prompts": (
+        prompts.dots,
+        "The same items under changed prompts: each dot is a prompt, filled the plain one.",
+    ),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
 """All figures with their captions."""

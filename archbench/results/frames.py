@@ -211,7 +211,11 @@ class RunResults:
         return self._estimates(rows, [], ["groups", "micro"])
 
     def differences(
-        self, baseline: str | None = None, metric: str | None = None, confidence: float = 0.95
+        self,
+        baseline: str | None = None,
+        metric: str | None = None,
+        confidence: float = 0.95,
+        conditions: Sequence[Condition] | None = None,
     ) -> pd.DataFrame:
         """Paired differences of every member against one, on the same items, in every condition.
 
@@ -219,6 +223,7 @@ class RunResults:
             baseline: The member compared with; the first if None.
             metric: The metric; each condition's primary one if None.
             confidence: Coverage of the intervals; its complement is the level of the verdicts.
+            conditions: Only these; all if None.
 
         Returns:
             Columns task, kind, variant, one per label, member, baseline, metric, n, score, baseline_score,
@@ -232,7 +237,7 @@ class RunResults:
         chosen = baseline or (self.members[0] if self.members else None)
         pairs = [
             (condition, member, chosen)
-            for condition in self.conditions
+            for condition in (self.conditions if conditions is None else conditions)
             for member in self.members
             if chosen is not None and member != chosen
         ]

@@ -14,6 +14,7 @@ from archbench.tasks.entry import TaskEntry, Variant
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
+from archbench.tasks.perturb import Perturbation, perturbed
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ class MmluEntry(TaskEntry):
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
+        perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
+            `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Those that would
+            change nothing (labels in `cloze`, the order of no shots) are left out.
     """
 
     kind: Literal["mmlu"] = "mmlu"
@@ -42,8 +46,9 @@ class MmluEntry(TaskEntry):
     subjects: list[str] | None = Field(default=None, min_length=1)
     description: bool | str = True
     question_prefix: str = ""
+    perturb: list[Perturbation] = Field(default_factory=list)
 
-    @field_validator("formats", "shots", "subjects")
+    @field_validator("formats", "shots", "subjects", "perturb")
     @classmethod
     def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
         for again in value or ():
@@ -74,7 +79,7 @@ class MmluEntry(TaskEntry):
             "description": self.description,
             "question_prefix": self.question_prefix,
         }
-        return [
+        plain = [
             Variant(
                 name=f"{form}-{shots}shot",
                 labels={"format": form, "shots": shots},
@@ -88,6 +93,12 @@ class MmluEntry(TaskEntry):
             for form in self.formats
             for shots in self.shots
         ]
+        return plain + [
+            perturbed(one, how)
+            for one in plain
+            for how in self.perturb
+            if changes(how, str(one.labels["format"]), int(one.labels["shots"]))
+        ]
 
     def digest(self) -> str:
         """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
@@ -96,6 +107,15 @@ class MmluEntry(TaskEntry):
 
     def _questions(self) -> Questions:
         return load(self.data, subjects=self.subjects, limit=self.limit)
+
+
+def changes(perturbation: Perturbation, form: str, shots: int) -> bool:
+    """Whether a perturbation changes anything about a format's prompts."""
+    if perturbation in ("option_order", "labels", "delimiter"):
+        return form != "cloze"
+    if perturbation == "shot_order":
+        return shots > 1
+    return perturbation != "separator" or shots > 0
 
 
 def notes(questions: Questions) -> list[str]:

@@ -59,14 +59,20 @@ def standard(doc: Mapping[str, Any]) -> str:
         D. {choices[3]}
         Answer:                         scored: " A", " B", " C", " D"
 
+    Letters, the full stop after them and `Answer:` are the document's, so that a perturbed prompt
+    (`archbench.tasks.perturb`) may have others.
+
     Args:
         doc: A row of the task's data set.
 
     Returns:
         The prompt, ending in `Answer:`.
     """
-    options = "".join(f"\n{letter}. {text}" for letter, text in zip(LETTERS, doc["choices"], strict=True))
-    return f"{_stem(doc)}{options}\nAnswer:"
+    options = "".join(
+        f"\n{label}{doc['label_end']} {text}"
+        for label, text in zip(doc["labels"], doc["choices"], strict=True)
+    )
+    return f"{_stem(doc)}{options}\n{doc['answer_prefix']}"
 
 
 def choice_text(doc: Mapping[str, Any]) -> str:
@@ -100,7 +106,7 @@ def cloze(doc: Mapping[str, Any]) -> str:
     Returns:
         The prompt, ending in `Answer:`.
     """
-    return f"{_stem(doc)}\nAnswer:"
+    return f"{_stem(doc)}\n{doc['answer_prefix']}"
 
 
 def _stem(doc: Mapping[str, Any]) -> str:

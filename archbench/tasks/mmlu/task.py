@@ -17,7 +17,11 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.mmlu.data import Item, load, too_few_shots
+from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.prompts import description as rendered_description
+from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+
+_NUMBERS = ("1", "2", "3", "4")
 
 _FEATURES = datasets.Features(
     {
@@ -29,6 +33,9 @@ _FEATURES = datasets.Features(
         "question": datasets.Value("string"),
         "choices": datasets.List(datasets.Value("string")),
         "answer": datasets.Value("int64"),
+        "labels": datasets.List(datasets.Value("string")),
+        "label_end": datasets.Value("string"),
+        "answer_prefix": datasets.Value("string"),
     }
 )
 
@@ -39,6 +46,7 @@ def dataset(
     limit: int | None = None,
     description: bool | str = True,
     question_prefix: str = "",
+    perturb: Perturbation | None = None,
     **_: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the splits that the three tasks share; lm-eval calls it with the task's metadata.
@@ -49,6 +57,7 @@ def dataset(
         limit: Only the first so many items of each subject; None for all.
         description: See `archbench.tasks.mmlu.prompts.description`.
         question_prefix: Text before every question, such as `Question: `.
+        perturb: One change to every prompt (`archbench.tasks.perturb`); None for none.
         **_: What else lm-eval puts into the metadata.
 
     Returns:
@@ -66,7 +75,10 @@ def dataset(
     questions = load(data, subjects=subjects, limit=limit)
 
     def split(items: Sequence[Item]) -> datasets.Dataset:
-        rows = [row(item, description=description, question_prefix=question_prefix) for item in items]
+        rows = [
+            row(item, description=description, question_prefix=question_prefix, perturb=perturb)
+            for item in items
+        ]
         # Column by column: from a list of rows, an empty split would have no columns.
         columns = {name: [one[name] for one in rows] for name in _FEATURES}
         return datasets.Dataset.from_dict(columns, features=_FEATURES)
@@ -77,17 +89,25 @@ def dataset(
     }
 
 
-def row(item: Item, *, description: bool | str, question_prefix: str) -> dict[str, Any]:
+def row(
+    item: Item, *, description: bool | str, question_prefix: str, perturb: Perturbation | None = None
+) -> dict[str, Any]:
     """An item as a document: what `archbench.tasks.mmlu.prompts` renders and item rows keep."""
+    moved = 1 if perturb == "option_order" else 0
+    places = len(item.choices)
+    before = f"{PREAMBLE}\n\n" if perturb == "preamble" else ""
     return {
         "id": item.id,
         "subject": item.subject,
         "category": item.category,
-        "description": rendered_description(item.subject, description),
+        "description": before + rendered_description(item.subject, description),
         "question_prefix": question_prefix,
         "question": item.question,
-        "choices": list(item.choices),
-        "answer": item.answer,
+        "choices": [item.choices[(at - moved) % places] for at in range(places)],
+        "answer": (item.answer + moved) % places,
+        "labels": list(_NUMBERS if perturb == "labels" else LETTERS),
+        "label_end": ")" if perturb == "delimiter" else ".",
+        "answer_prefix": "The answer is" if perturb == "answer_prefix" else "Answer:",
     }
 
 
@@ -96,7 +116,11 @@ class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
 
     def __init__(self, config: dict[str, Any]) -> None:
         # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
-        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+        config = {key: value for key, value in config.items() if key != "class"}
+        self._perturb = (config.get("metadata") or {}).get("perturb")
+        if self._perturb == "separator":
+            config["fewshot_delimiter"] = SEPARATOR
+        super().__init__(config=config)
         self._shots: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for shot in self.dataset["dev"]:
             self._shots[shot["subject"]].append(shot)
@@ -110,5 +134,6 @@ class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
         shots = self._shots[doc["subject"]]
         if len(shots) < num_fewshot:
             raise too_few_shots(str(self.config.metadata["data"]), doc["subject"], len(shots), num_fewshot)
-        self.sampler.replace_df(shots)
+        shots = shots[:num_fewshot]
+        self.sampler.replace_df(shots[::-1] if self._perturb == "shot_order" else shots)
         return super().fewshot_context(doc, num_fewshot=num_fewshot, **options)

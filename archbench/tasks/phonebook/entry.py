@@ -10,8 +10,11 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from archbench.tasks.entry import Variant
 from archbench.tasks.lengths import GeneratedEntry, required_counter
+from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+
+Perturbed = Literal["delimiter", "answer_prefix", "shot_order", "preamble", "separator"]
 
 
 class PhonebookEntry(GeneratedEntry):
@@ -25,6 +28,8 @@ class PhonebookEntry(GeneratedEntry):
         books: Books of each size.
         queries: Questions about each book, their depths spread evenly over it.
         depths: Depths asked at in percent, one question per book each, instead of `queries`.
+        perturb: Changes to the prompt, each a variant of its own beside the plain one: `delimiter`,
+            `answer_prefix`, `shot_order`, `preamble`, `separator`.
         limit: Only the first so many items of each variant, book by book; None for all.
         seed: Seed of the books; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
@@ -37,8 +42,9 @@ class PhonebookEntry(GeneratedEntry):
     books: PositiveInt = 20
     queries: PositiveInt = 5
     depths: list[Annotated[int, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
+    perturb: list[Perturbed] = Field(default_factory=list)
 
-    @field_validator("formats", "entries", "lengths", "depths")
+    @field_validator("formats", "entries", "lengths", "depths", "perturb")
     @classmethod
     def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
         for again in value or ():
@@ -94,7 +100,7 @@ class PhonebookEntry(GeneratedEntry):
             "seed": self.seed or 0,
             "tokenizer": self.tokenizer,
         }
-        return [
+        plain = [
             Variant(
                 name=f"{form}-{size}{'entries' if unit == 'entries' else 'tokens'}",
                 labels={"format": form, unit: size},
@@ -107,6 +113,13 @@ class PhonebookEntry(GeneratedEntry):
             )
             for form in self.formats
             for unit, size in sizes
+        ]
+        # The copied entry has neither a question nor an answer's beginning.
+        return plain + [
+            perturbed(one, how)
+            for one in plain
+            for how in self.perturb
+            if how != "answer_prefix" or one.labels["format"] != "copy"
         ]
 
     def digest(self) -> str:

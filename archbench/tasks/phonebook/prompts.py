@@ -11,8 +11,11 @@ The book and what is asked are the same in all three. Wording without a source i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
+
+from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
 
 Format = Literal["standard", "reversed", "copy"]
 FORMATS: tuple[Format, ...] = ("standard", "reversed", "copy")
@@ -22,6 +25,8 @@ VERSION = 1
 
 EXAMPLES = 2
 """Entries shown as worked examples, as in both papers."""
+
+_ENTRY = re.compile(r"(?m)^(.+): (\d{3}-\d{3}-\d{4})$")
 
 Entry = tuple[str, str]
 """Name and number."""
@@ -125,6 +130,36 @@ def copy(book: str, examples: Sequence[Entry], name: str) -> str:
 
 def _question(name: str) -> str:
     return f"What is the phone number for {name}?"
+
+
+def perturb(prompt: str, form: Format, how: Perturbation) -> str:
+    """A prompt with one thing about it changed: the same book, examples and question.
+
+    Args:
+        prompt: What one of the functions above made.
+        form: Which.
+        how: `delimiter`, `answer_prefix`, `shot_order`, `preamble` or `separator`; see
+            `archbench.tasks.perturb`.
+    """
+    parts = prompt.split("\n\n")
+    if how == "preamble":
+        return f"{PREAMBLE}\n\n{prompt}"
+    if how == "separator":
+        return SEPARATOR.join(parts)
+    if how == "answer_prefix":
+        return prompt.replace("\nAnswer:", "\nThe number is")
+    if how == "delimiter":
+        changed = _ENTRY.sub(r"\1 - \2", prompt).replace("the form name: number", "the form name - number")
+        return f"{changed[:-1]} -" if form == "copy" else changed
+    if form == "standard":
+        parts[1], parts[2] = parts[2], parts[1]
+        return "\n\n".join(parts)
+    place = 1 if form == "copy" else 0
+    lines = parts[place].split("\n")
+    first = 0 if form == "copy" else 1
+    lines[first], lines[first + 1] = lines[first + 1], lines[first]
+    parts[place] = "\n".join(lines)
+    return "\n\n".join(parts)
 
 
 RENDER = {"standard": standard, "reversed": reversed_, "copy": copy}

@@ -11,9 +11,11 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
+from archbench.tasks.perturb import Perturbation
 from archbench.tasks.phonebook import scoring
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.prompts import Format
+from archbench.tasks.phonebook.prompts import perturb as perturb_prompt
 
 
 def dataset(
@@ -27,6 +29,7 @@ def dataset(
     limit: int | None = None,
     tokenizer: str | None = None,
     pretrained: str | None = None,
+    perturb: Perturbation | None = None,
     **_: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the items; lm-eval calls it with the task's metadata.
@@ -41,6 +44,8 @@ def dataset(
         seed: Seed of the books.
         limit: Only the first so many items.
         tokenizer: Folder or hub id of the tokenizer that counts `length`.
+        perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
+            on top of `length`.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
         **_: What else lm-eval puts into the metadata.
 
@@ -62,7 +67,10 @@ def dataset(
     else:
         count = required_counter(tokenizer or pretrained, "Phonebook")
         items = items_by_length(seed, form, length or 0, books, layout, count)
-    return {"test": datasets.Dataset.from_list(list(itertools.islice(items, limit)))}
+    made = list(itertools.islice(items, limit))
+    if perturb is not None:
+        made = [item | {"prompt": perturb_prompt(item["prompt"], form, perturb)} for item in made]
+    return {"test": datasets.Dataset.from_list(made)}
 
 
 def prompt(doc: Mapping[str, Any]) -> str:

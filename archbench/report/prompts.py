@@ -1,0 +1,138 @@
+"""How much of a score is the prompt's: the same items under changed prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from archbench.report.findings import Findings, points, short_name, with_interval
+from archbench.report.style import GREY, drawing, drawn, style_of
+from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.results.conditions import Condition
+from archbench.results.statistics import holm, paired_difference
+
+
+def spread(findings: Findings) -> Sheet | None:
+    """Each member's plain score, its scores under changed prompts, and how far apart they are."""
+    groups = _groups(findings)
+    if not groups:
+        return None
+    data = _compared(findings, groups)
+    rows: list[list[Cell | str]] = []
+    rules = set()
+    for plain in groups:
+        rules.add(len(rows))
+        for at, member in enumerate(findings.members):
+            mine = data[
+                (data["condition"] == short_name(plain, findings.conditions)) & (data["member"] == member)
+            ]
+            label = short_name(plain, findings.conditions) if at == 0 else ""
+            rows.append([label, member, *_cells(findings, findings.score(member, plain), mine)])
+    caption = (
+        "The same items under prompts that are changed in one thing each, in percent. Lowest and highest "
+        "name the change; spread is the highest less the lowest score, the plain prompt among them. Beyond "
+        "chance: changed prompts whose score differs from the plain one's (paired test on the same items, "
+        f"p < {findings.alpha:g} after Holm's adjustment for all {len(data)} comparisons of this table). A "
+        "spread of the size of an interval is nothing yet."
+    )
+    heads = ["plain", "lowest", "highest", "spread", "beyond chance"]
+    columns = [Column("condition", words=True), Column("member", words=True), *map(Column, heads)]
+    table = Table("Prompts", caption, columns, rows, findings.stamp, frozenset(rules))
+    return Sheet("prompts", [table], stamped(data, findings.stamp))
+
+
+def dots(findings: Findings) -> Figure | None:
+    """One row per condition and member, one dot per prompt."""
+    groups = _groups(findings)
+    if not groups:
+        return None
+    lines = [(plain, at) for plain in groups for at in range(len(findings.members))]
+    with drawing(7.0, 1.2 + 0.28 * len(lines)) as figure:
+        area = figure.subplots()
+        for y, (plain, at) in enumerate(lines):
+            member, style = findings.members[at], style_of(at)
+            own = findings.score(member, plain)
+            others = [row["score"] for one in groups[plain] if (row := findings.score(member, one))]
+            if own is None:
+                continue
+            values = [100 * value for value in (own["score"], *others)]
+            area.plot([min(values), max(values)], [y, y], color=style.colour, linewidth=1, alpha=0.6)
+            area.plot(
+                values[1:], [y] * len(others), "o", color=style.colour, markerfacecolor="white", markersize=5
+            )
+            area.plot(values[0], y, "o", color=style.colour, markersize=6)
+        names = [short_name(plain, findings.conditions) if at == 0 else "" for plain, at in lines]
+        area.set_yticks(range(len(lines)), [drawn(name, 30, 1) if name else "" for name in names])
+        area.set_ylim(len(lines) - 0.4, -0.6)
+        area.set_xlabel("score, %")
+        area.grid(axis="x", color="#E6E6E6", linewidth=0.7)
+        area.set_axisbelow(True)
+        handles = []
+        for at, member in enumerate(findings.members):
+            name = drawn(member, 36, 2)
+            handles.append(Line2D([], [], color=style_of(at).colour, marker="o", label=name))
+        handles.append(Line2D([], [], color=GREY, marker="o", linestyle="", markerfacecolor="white"))
+        handles[-1].set_label("changed prompt")
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _groups(findings: Findings) -> dict[Condition, list[Condition]]:
+    """The changed prompts of every condition that has any."""
+    found: dict[Condition, list[Condition]] = {}
+    for plain in findings.conditions:
+        same = [
+            one
+            for one in findings.perturbed
+            if one.task == plain.task and one.variant.partition("+")[0] == plain.variant
+        ]
+        if same:
+            found[plain] = same
+    return found
+
+
+def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> pd.DataFrame:
+    """Every changed prompt against the plain one, by member, on the items that both have scores for."""
+    records: list[dict[str, Any]] = []
+    for task in dict.fromkeys(plain.task for plain in groups):
+        items = findings.results.items(task)
+        items = items[~items["left_out"]]
+        for plain, changed in groups.items():
+            for member in findings.members if plain.task == task else ():
+                mine = items[items["member"] == member].set_index("item")
+                for one in changed:
+                    pair = pd.concat(
+                        [mine.loc[mine["variant"] == v.variant, v.metric] for v in (one, plain)], axis=1
+                    ).dropna()
+                    if pair.empty:
+                        continue
+                    values = pair.to_numpy(dtype=np.float64)
+                    rng = np.random.default_rng(0)
+                    found = paired_difference(
+                        values[:, 0], values[:, 1], rng, findings.settings.confidence
+                    )._asdict()
+                    name = short_name(plain, findings.conditions)
+                    told = {"condition": name, "member": member, "prompt": dict(one.labels)["prompt"]}
+                    records.append(told | {"score": float(values[:, 0].mean())} | found)
+    frame = pd.DataFrame(records)
+    frame["p_holm"] = holm(frame["p"]) if records else []
+    return frame
+
+
+def _cells(findings: Findings, own: dict[str, Any] | None, mine: pd.DataFrame) -> list[Cell | str]:
+    if own is None or mine.empty:
+        return [with_interval(own), *[MISSING] * 4]
+    scores = {"plain": own["score"]} | dict(zip(mine["prompt"], mine["score"], strict=True))
+    low, high = min(scores, key=lambda name: scores[name]), max(scores, key=lambda name: scores[name])
+    beyond = int((mine["p_holm"] < findings.alpha).sum())
+    return [
+        with_interval(own),
+        f"{points(scores[low])} ({low})",
+        f"{points(scores[high])} ({high})",
+        points(scores[high] - scores[low]),
+        f"{beyond} of {len(mine)}",
+    ]

@@ -1,0 +1,47 @@
+"""Other ways of putting the same items: how much of a score is the prompt's.
+
+Each perturbation changes one thing about a prompt and nothing about what is asked:
+
+    option_order   options one place further on; the last comes first
+    labels         1, 2, 3, 4 before the options instead of A, B, C, D
+    delimiter      `A) text` instead of `A. text`; in a phonebook `name - number` instead of `name: number`
+    answer_prefix  `The answer is` (in a phonebook `The number is`) instead of `Answer:`
+    shot_order     examples in the opposite order
+    preamble       a paragraph about something else before everything
+    separator      a line of number signs between the parts of the prompt
+
+The study found its hybrid to depend on such things more than its Transformer (Waleffe et al. 2024, as
+reported second-hand: Musique from 10.6 to 16.2 against 15.3 to 17.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from archbench.tasks.entry import Variant
+
+Perturbation = Literal[
+    "option_order", "labels", "delimiter", "answer_prefix", "shot_order", "preamble", "separator"
+]
+
+PREAMBLE = (
+    "The harbour of Saltmere was built in three summers. The first stones were laid on the northern side, "
+    "where the water is calm, and the fishermen of the town carried them there in their own boats. In the "
+    "second summer the wall was so long that a lamp was put at its end. The third summer was wet, and the "
+    "work was finished only when the first snow lay on the roofs."
+)
+"""The paragraph of `preamble`: it answers nothing and resembles no task."""
+
+SEPARATOR = "\n\n##########\n\n"
+"""What `separator` puts where a blank line stands otherwise."""
+
+
+def perturbed(variant: Variant, perturbation: Perturbation) -> Variant:
+    """The same items under a changed prompt: a variant of its own, with the label `prompt`."""
+    return replace(
+        variant,
+        name=f"{variant.name}+{perturbation}",
+        labels=variant.labels | {"prompt": perturbation},
+        metadata=variant.metadata | {"perturb": perturbation},
+    )
