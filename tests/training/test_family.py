@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import archbench
 from archbench.data.microworld import World, evaluation_set
 from archbench.data.microworld.quiz import FORMATS, Question, description, render
 from archbench.errors import RequestError
-from archbench.registry import Family, families
+from archbench.registry import Family, audit_family, families
+from archbench.runner.match import files_at_hand, full_recipe
 from archbench.training import train_family
 from tests.training.test_train import HYBRID, LLAMA
 
@@ -141,3 +143,17 @@ def test_the_description_follows_the_real_mmlu() -> None:
         == "The following are multiple choice questions (with answers) about recall 4."
     )
     assert Question("trade", "What?", ("a", "b", "c", "d"), 0).choices[0] == "a"
+
+
+@pytest.mark.slow
+def test_a_smoke_training_of_the_shipped_family_takes_less_than_two_minutes(tmp_path: Path) -> None:
+    # The processor's time, not the clock's: other work on the machine is no part of it.
+    started = time.process_time()
+    results = train_family(families()["microworld"], out=tmp_path, tokens=200_000)
+    assert time.process_time() - started < 120
+    for result in results:
+        assert result.validation_loss is not None
+        assert result.validation_loss < 2.5, "untrained it is 6.8"
+    found = families([tmp_path])["microworld"]
+    files = {name: files_at_hand(found, name) for name in found.members}
+    assert audit_family(found, files, recipe=full_recipe(found)).verdict == "matched"

@@ -178,3 +178,26 @@ def test_curves_of_runs_that_left_nothing_can_be_drawn() -> None:
     figure = loss_curves([empty, full])
     assert figure is not None
     assert rendered(figure, ("svg",))["svg"]
+
+
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path, swept: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def kill(member: str, step: int, steps: int, loss: float) -> None:
+        seen.append((member, step))
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+
+    file = family(tmp_path / "declared", recipe=RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        train_family(file, out=tmp_path / "out", members=["llama"], report=kill)
+    assert not (tmp_path / "out" / "tiny" / "llama" / "training.json").exists()
+    again: list[str] = []
+    (result,) = train_family(
+        file, out=tmp_path / "out", members=["llama"], report=lambda m, *_: again.append(m)
+    )
+    assert "llama, rate 0.01, seed 0" not in again, "the run that was finished is not made again"
+    straight = json.loads((swept / "tiny" / "llama" / "training.json").read_text())
+    assert [run.validation_loss for run in result.runs] == [
+        run["validation_loss"] for run in straight["runs"]
+    ]
