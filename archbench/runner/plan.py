@@ -183,7 +183,7 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
 
 
 def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[PlannedMember]) -> _Generated:
-    """A generated entry with its seed and tokenizer written out: the suite's, and the one all members share.
+    """A generated entry with its seed, files and tokenizer written out: the suite's, and the members' own.
 
     The tokenizer stays open where a hub model has not been fetched, which only happens when showing a plan.
 
@@ -191,6 +191,9 @@ def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[Plann
         RequestError: Lengths are counted in tokens, none is named to count, and members have different ones.
     """
     update: dict[str, Any] = {"seed": suite.seed if entry.seed is None else entry.seed}
+    for field in entry.LOCAL:
+        if (named := getattr(entry, field)) is not None and (found := suite.find(named)) is not None:
+            update[field] = str(found)
     if entry.tokenizer is not None:
         folder = suite.find(entry.tokenizer)
         update["tokenizer"] = str(folder) if folder is not None else entry.tokenizer

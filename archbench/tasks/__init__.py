@@ -10,6 +10,7 @@ from __future__ import annotations
 from archbench.tasks.entry import TaskEntry, Variant
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
+from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.stock import StockEntry
 
-__all__ = ["MmluEntry", "PhonebookEntry", "StockEntry", "TaskEntry", "Variant"]
+__all__ = ["MmluEntry", "PhonebookEntry", "RulerEntry", "StockEntry", "TaskEntry", "Variant"]

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -35,6 +35,9 @@ class GeneratedEntry(TaskEntry):
             all members of the run share: the text of an item is the same for every member, so members with
             different tokenizers need to be told which of them measures.
     """
+
+    LOCAL: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a local file or folder, which may be relative to the suite's file."""
 
     seed: int | None = None
     tokenizer: str | None = Field(default=None, min_length=1)

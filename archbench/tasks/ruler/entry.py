@@ -1,0 +1,103 @@
+"""The suite entry `kind: ruler`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import Field, PositiveInt, field_validator
+
+from archbench.tasks.entry import Variant
+from archbench.tasks.lengths import GeneratedEntry, required_counter
+from archbench.tasks.ruler.fitting import VERSION
+from archbench.tasks.ruler.questions import FILES
+from archbench.tasks.ruler.tasks import Sources, Task, items
+
+
+class RulerEntry(GeneratedEntry):
+    """RULER at several lengths; each length is a variant with all the tasks (docs/ruler.md).
+
+    Attributes:
+        kind: `ruler`.
+        tasks: Which tasks; all thirteen where absent.
+        lengths: Tokens of prompt and answer together.
+        samples: Items of each task and length.
+        limit: Only the first so many of them; None for all.
+        essays: Folder of texts for the haystack `essay`; texts that come with archbench where absent.
+        squad: File of SQuAD, which `qa_1` needs.
+        hotpotqa: File of HotpotQA, which `qa_2` needs.
+        seed: Seed of the items; the suite's where absent.
+        tokenizer: Folder or hub id of the tokenizer that counts; the members' where absent.
+    """
+
+    LOCAL: ClassVar[tuple[str, ...]] = ("essays", "squad", "hotpotqa")
+
+    kind: Literal["ruler"] = "ruler"
+    tasks: list[Task] = Field(default=list(get_args(Task)), min_length=1)
+    lengths: list[PositiveInt] = Field(default=[4096, 8192, 16384, 32768, 65536, 131072], min_length=1)
+    samples: PositiveInt = 500
+    essays: str | None = Field(default=None, min_length=1)
+    squad: str | None = Field(default=None, min_length=1)
+    hotpotqa: str | None = Field(default=None, min_length=1)
+
+    @field_validator("tasks", "lengths")
+    @classmethod
+    def _each_once(cls, value: list[Any]) -> list[Any]:
+        for again in value:
+            if value.count(again) > 1:
+                raise ValueError(f"{again!r} is listed more than once")
+        return value
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Always: texts are fitted to a length in tokens."""
+        return True
+
+    def check(self) -> None:
+        """Make the first item of every task at the smallest length, and all that is asked of the files.
+
+        Raises:
+            RequestError: A length is too short for a task, a file is missing or no such file or too small, or
+                there is no tokenizer to count tokens with.
+        """
+        count = required_counter(self.tokenizer, "RULER")
+        for task in self.tasks:
+            for length in {min(self.lengths), max(self.lengths)} if task in FILES else {min(self.lengths)}:
+                next(items(task, self.seed or 0, length, self._count, self._sources, count))
+
+    def variants(self) -> list[Variant]:
+        """One variant for each length."""
+        metadata = {
+            "samples": self._count,
+            "seed": self.seed or 0,
+            "tokenizer": self.tokenizer,
+            **{name: getattr(self, name) for name in self.LOCAL},
+        }
+        return [
+            Variant(
+                name=f"{length}tokens",
+                labels={"length": length},
+                tasks=[f"archbench_ruler_{task}" for task in self.tasks],
+                num_fewshot=None,
+                metadata=metadata | {"length": length},
+                metric="string_match",
+                chance=None,
+                stock=False,
+            )
+            for length in self.lengths
+        ]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of what makes the items: settings, files, the tokenizer, the version of the code."""
+        sources = self._sources
+        parts = [VERSION, self._count, self.seed or 0, [sources.digest(task) for task in self.tasks]]
+        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+
+    @property
+    def _count(self) -> int:
+        return min(self.samples, self.limit or self.samples)
+
+    @property
+    def _sources(self) -> Sources:
+        return Sources(**{name: getattr(self, name) for name in self.LOCAL})

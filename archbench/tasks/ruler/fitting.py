@@ -1,0 +1,171 @@
+"""What the thirteen tasks have in common: a text made of so many units, fitted to a length in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from archbench.draw import Draw
+from archbench.errors import RequestError
+from archbench.tasks.lengths import TokenCounter, largest_fit
+
+VERSION = 1
+"""Goes into every cell's key: raise it when a change here or in the YAMLs alters a prompt or a score."""
+
+_SHORT = 1024
+"""Tokens below which the published room for the answer would leave too little for the text."""
+_AIM = 0.985
+"""Part of the units of item 0 that other items are tried with: most are within the length at once."""
+_SLACK = 0.04
+"""Part of the length by which a text may fall short of it and need not be made again."""
+_NEAR = 16
+"""Units above the largest that is tried at first."""
+_SPARE = 0.9
+"""Part of the length that a form of a task may take up before there is any filler."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An item before it is known to fit.
+
+    Attributes:
+        prompt: Everything that the model reads.
+        answers: The references.
+        details: Further columns of the item's row.
+    """
+
+    prompt: str
+    answers: tuple[str, ...]
+    details: dict[str, int | str] = field(default_factory=dict)
+
+
+class Maker(Protocol):
+    """Makes the texts of a task in one form.
+
+    Attributes:
+        form: What tells the form from the task's others; `published` for the first.
+        least: Smallest number of units.
+        step: Units by which the length of a unit can be measured.
+    """
+
+    form: str
+    least: int
+    step: int
+
+    @property
+    def replies(self) -> Sequence[str]:
+        """Answers as a model might write them, for the room that they need."""
+
+    def make(self, draw: Draw, index: int, units: int) -> Draft:
+        """The item of an index with so many units of filler; a function of the draw's key, index and units.
+
+        Raises:
+            RequestError: There is not enough to fill it with.
+        """
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published of a task.
+
+    Attributes:
+        name: Its name.
+        category: `retrieval`, `tracing`, `aggregation` or `question answering`, as the paper groups them.
+        room: Tokens that the answer may take.
+        part: Whether one of the references is enough (`string_match_part`) or all count (`string_match_all`).
+    """
+
+    name: str
+    category: str
+    room: int
+    part: bool = False
+
+
+def ruler_items(
+    task: Published, makers: Sequence[Maker], seed: int, length: int, samples: int, count: TokenCounter
+) -> Iterator[dict[str, Any]]:
+    """Items of one task and length, each a function of (seed, task, length, index) and the tokenizer.
+
+    How many units fit is found for item 0; the others are tried with a little less, and made again only
+    where that turns out too long or too short.
+
+    Args:
+        task: The task.
+        makers: Its forms; the first that leaves room for filler is taken.
+        seed: Seed of the items.
+        length: Tokens of prompt and answer that no item exceeds.
+        samples: How many items.
+        count: Counts tokens.
+
+    Yields:
+        Documents: `id`, `prompt`, `answers`, `target` (the answers as one text), `subject`, `category`,
+        `part` (whether one answer is enough), `room` (tokens for the answer) and `details` (further columns).
+
+    Raises:
+        RequestError: Even the shortest text of the task is too long, or there is not enough to fill it with.
+    """
+
+    def draft(maker: Maker, index: int, units: int) -> Draft:
+        return maker.make(Draw(seed, "ruler", task.name, length, index), index, units)
+
+    def size(maker: Maker, index: int, units: int) -> int:
+        return count(draft(maker, index, units).prompt)
+
+    def target(maker: Maker) -> int:
+        return length - answer_room(task.room, maker.replies, length, count)
+
+    def fit(index: int, guess: int, slack: float) -> int:
+        while True:
+            # Not far above the guess: there may be too little filler for texts much longer than wanted.
+            high = max(maker.least, 5 * guess // 4) + _NEAR
+            found = largest_fit(
+                lambda units: size(maker, index, units),
+                target=target(maker),
+                low=maker.least,
+                high=high,
+                guess=guess,
+                slack=int(slack * length),
+            )
+            if found is None:
+                shortest = size(maker, index, maker.least)
+                raise RequestError(
+                    f"{task.name} at {length} tokens: the shortest text takes {shortest} tokens with this "
+                    f"tokenizer, and the answer {length - target(maker)}. Ask for a longer length, or leave "
+                    f"{task.name} out of `tasks`."
+                )
+            if found < high:
+                return found
+            guess = high
+
+    fitting = (one for one in makers if size(one, 0, one.least) <= _SPARE * target(one))
+    maker = next(fitting, makers[-1])
+    near, far = (size(maker, 0, units) for units in (maker.least, maker.least + maker.step))
+    each = max(1, far - near) / maker.step
+    whole = fit(0, maker.least + max(0, int((target(maker) - near) / each)), _SLACK / 4)
+    # Where there are not so many items, that is told before the first.
+    draft(maker, samples - 1, maker.least)
+    for index in range(samples):
+        units = whole if index == 0 else fit(index, max(maker.least, int(_AIM * whole)), _SLACK)
+        made = draft(maker, index, units)
+        yield {
+            "id": f"{task.name}-{length}/{index}",
+            "prompt": made.prompt,
+            "answers": list(made.answers),
+            "target": ", ".join(made.answers),
+            "subject": task.name,
+            "category": task.category,
+            "part": task.part,
+            "room": length - target(maker),
+            "details": {"form": maker.form, **made.details},
+        }
+
+
+def answer_room(published: int, replies: Sequence[str], length: int, count: TokenCounter) -> int:
+    """Tokens kept free for the answer.
+
+    As published, unless a tokenizer needs more for the same text (a quarter to spare), or the text is so
+    short that the published room would take up a large part of it.
+    """
+    needed = 4 + 5 * max(count.pieces([f" {reply}" for reply in replies])) // 4
+    return needed if length < _SHORT else max(published, needed)

@@ -1,0 +1,74 @@
+"""What the YAMLs in `tasks/ruler` name: data set builder and task class, both for lm-eval 0.4.13."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+from lm_eval.api.task import ConfigurableTask
+
+from archbench.errors import RequestError
+from archbench.tasks.lengths import required_counter
+from archbench.tasks.ruler.tasks import Sources, Task, items
+
+
+def dataset(
+    ruler_task: Task,
+    length: int | None = None,
+    samples: int = 500,
+    seed: int = 0,
+    essays: str | None = None,
+    squad: str | None = None,
+    hotpotqa: str | None = None,
+    tokenizer: str | None = None,
+    pretrained: str | None = None,
+    **_: Any,
+) -> dict[str, datasets.Dataset]:
+    """Build the items; lm-eval calls it with the task's metadata.
+
+    Args:
+        ruler_task: The task; the YAML says it.
+        length: Tokens of prompt and answer.
+        samples: Items.
+        seed: Seed of the items.
+        essays: Folder of texts for the haystack `essay`; the package's own where absent.
+        squad: File of SQuAD, for `qa_1`.
+        hotpotqa: File of HotpotQA, for `qa_2`.
+        tokenizer: Folder or hub id of the tokenizer that counts.
+        pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
+        **_: What else lm-eval puts into the metadata.
+
+    Returns:
+        The split `test`.
+
+    Raises:
+        RequestError: The length is missing or too short, or a file is missing.
+    """
+    if length is None:
+        raise RequestError(
+            'The archbench_ruler tasks need a length in tokens: pass the lm-eval metadata {"length": 4096}, '
+            "on the command line as --metadata '{\"length\": 4096}'."
+        )
+    count = required_counter(tokenizer or pretrained, "RULER")
+    made = items(ruler_task, seed, length, samples, Sources(essays, squad, hotpotqa), count)
+    return {"test": datasets.Dataset.from_list(list(made))}
+
+
+def prompt(doc: Mapping[str, Any]) -> str:
+    """The prompt of an item, as it is: nothing in it is read as a template."""
+    return str(doc["prompt"])
+
+
+class RulerTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
+    """One of the thirteen tasks at one length."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
+        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+        # The answer's room depends on the tokenizer and the length, which the YAML does not know.
+        self.config.generation_kwargs["max_gen_toks"] = self.dataset["test"][0]["room"]
+
+    def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
+        """Further columns of the item's row; archbench's runner asks for them."""
+        return {name: value for name, value in doc["details"].items() if value is not None}

@@ -1,0 +1,101 @@
+"""The thirteen tasks: what is published of each, and what makes its items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from archbench.tasks.lengths import TokenCounter
+from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
+from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
+from archbench.tasks.ruler.needles import NEEDLES, Needles
+from archbench.tasks.ruler.questions import FILES, Questions, read_corpus
+from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
+from archbench.tasks.ruler.variables import Variables
+
+Task = Literal[
+    "niah_single_1",
+    "niah_single_2",
+    "niah_single_3",
+    "niah_multikey_1",
+    "niah_multikey_2",
+    "niah_multikey_3",
+    "niah_multivalue",
+    "niah_multiquery",
+    "vt",
+    "cwe",
+    "fwe",
+    "qa_1",
+    "qa_2",
+]
+
+TASKS: dict[Task, Published] = {
+    one.name: one  # type: ignore[misc]  # mypy does not tell a str from a name
+    for one in (
+        *(Published(name, "retrieval", 128) for name in NEEDLES),
+        Published("vt", "tracing", 30),
+        Published("cwe", "aggregation", 120),
+        Published("fwe", "aggregation", 50),
+        Published("qa_1", "question answering", 32, part=True),
+        Published("qa_2", "question answering", 32, part=True),
+    )
+}
+"""By name, in the order of tables (RULER, arXiv:2404.06654, section 3 and its code)."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Texts that items are made of.
+
+    Attributes:
+        essays: Folder of texts for the haystack `essay`; the package's own where absent.
+        squad: File of SQuAD, for `qa_1`.
+        hotpotqa: File of HotpotQA, for `qa_2`.
+    """
+
+    essays: str | None = None
+    squad: str | None = None
+    hotpotqa: str | None = None
+
+    def digest(self, task: Task) -> str | None:
+        """Digest of what a task is made of; None where it is made of nothing but draws.
+
+        Raises:
+            RequestError: It cannot be read.
+        """
+        if task in FILES:
+            return read_corpus(FILES[task], getattr(self, FILES[task])).digest
+        if task in NEEDLES and NEEDLES[task].haystack == "essay":
+            return essays_digest(self._essays)
+        return None
+
+    def sentences(self) -> tuple[str, ...]:
+        """Sentences of the essays."""
+        return essay_sentences(self._essays)
+
+    @property
+    def _essays(self) -> Path:
+        return ESSAYS if self.essays is None else Path(self.essays).expanduser()
+
+
+def items(
+    task: Task, seed: int, length: int, samples: int, sources: Sources, count: TokenCounter
+) -> Iterator[dict[str, Any]]:
+    """Items of a task at a length; see `ruler_items`."""
+    return ruler_items(TASKS[task], _makers(task, seed, length, sources, count), seed, length, samples, count)
+
+
+def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCounter) -> Sequence[Maker]:
+    """The forms of a task, the published one first."""
+    if task in NEEDLES:
+        return [Needles(task, sources.sentences() if NEEDLES[task].haystack == "essay" else ())]
+    if task == "vt":
+        return [Variables(), Variables("short")]
+    if task == "cwe":
+        return [CommonWords(counts) for counts in COUNTS[0 if length >= FULL_LENGTH else 1 :]]
+    if task == "fwe":
+        return [FrequentWords(length)]
+    corpus = read_corpus(FILES[task], getattr(sources, FILES[task]))
+    return [Questions(task, corpus, seed, length, TASKS[task].room, count)]

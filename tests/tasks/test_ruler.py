@@ -1,0 +1,289 @@
+"""RULER: what is in the texts, how long they are, what they depend on, and how answers are scored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archbench.draw import Draw
+from archbench.errors import RequestError
+from archbench.tasks.lengths import TokenCounter
+from archbench.tasks.ruler import scoring, words
+from archbench.tasks.ruler.counting import zeta_counts
+from archbench.tasks.ruler.entry import RulerEntry
+from archbench.tasks.ruler.fitting import answer_room
+from archbench.tasks.ruler.questions import read_corpus
+from archbench.tasks.ruler.tasks import TASKS, Sources, items
+from archbench.tasks.ruler.texts import ESSAYS, NOISE, essay_sentences
+from tests.tasks.ruler_files import documents, holds, read, write_hotpotqa, write_squad
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    folder = tmp_path_factory.mktemp("qa")
+    return Sources(None, write_squad(folder / "squad.json"), write_hotpotqa(folder / "hotpotqa.json"))
+
+
+def digest(made: list[dict[str, Any]]) -> str:
+    text = json.dumps([[item[key] for key in ("id", "prompt", "answers", "details")] for item in made])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("length", [1024, 4096])
+def test_items_hold_and_fit(task: Any, length: int, sources: Sources, counter: TokenCounter) -> None:
+    made = list(items(task, 3, length, 6, sources, counter))
+    assert [item["id"] for item in made] == [f"{task}-{length}/{at}" for at in range(6)]
+    assert len({item["prompt"] for item in made}) == 6
+    for item in made:
+        holds(item)
+        # A whole document may be more than a tenth of 1024 tokens.
+        least = 0.9 if length > 1024 or not task.startswith("qa") else 0.8
+        assert least * length < counter(item["prompt"]) + item["room"] <= length
+        assert scoring.process_results(item, [read(item["prompt"])])["string_match"] == 1
+        assert (item["subject"], item["category"]) == (task, TASKS[task].category)
+        assert item["room"] >= TASKS[task].room
+        # Without the context there is nothing to know: the end of the prompt does not give the answer away.
+        if task not in ("qa_1", "qa_2"):
+            question = re.split(r"Question:|\n", item["prompt"])[-1]
+            assert not any(answer in question for answer in item["answers"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_ten_thousand_items_hold(task: Any, tmp_path: Path, counter: TokenCounter) -> None:
+    files = Sources(None, write_squad(tmp_path / "s", 1700), write_hotpotqa(tmp_path / "h", 10_000))
+    for item in items(task, 11, 1024, 10_000, files, counter):
+        holds(item)
+        assert counter(item["prompt"]) + item["room"] <= 1024
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([one for one in TASKS if "qa" not in one]),
+    st.integers(700, 3000),
+)
+def test_any_seed_and_length_holds(counter: TokenCounter, seed: int, task: Any, length: int) -> None:
+    for item in items(task, seed, length, 2, Sources(), counter):
+        holds(item)
+        assert 0.9 * length < counter(item["prompt"]) + item["room"] <= length
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("qa_1", "qa_2")])
+def test_bytes_count_too(task: Any, byte_counter: TokenCounter) -> None:
+    for item in items(task, 0, 1024, 2, Sources(), byte_counter):
+        holds(item)
+        assert len(item["prompt"].encode()) + item["room"] <= 1024
+    with pytest.raises(RequestError, match=rf"{task} at 200 tokens: the shortest text takes \d+ tokens"):
+        next(items(task, 0, 200, 1, Sources(), byte_counter))
+
+
+def test_256_tokens_are_enough_for_one_needle(counter: TokenCounter) -> None:
+    for task in ("niah_single_1", "niah_single_2", "niah_multikey_2"):
+        (item,) = items(task, 0, 256, 1, Sources(), counter)  # type: ignore[arg-type]
+        holds(item)
+        assert counter(item["prompt"]) + item["room"] <= 256
+
+
+@pytest.mark.slow
+def test_a_million_tokens(counter: TokenCounter) -> None:
+    for task in ("niah_single_1", "niah_multikey_2", "cwe"):
+        (item,) = items(task, 0, 1_000_000, 1, Sources(), counter)  # type: ignore[arg-type]
+        assert 900_000 < counter(item["prompt"]) + item["room"] <= 1_000_000
+
+
+def test_an_item_hangs_on_nothing_but_its_own_key(sources: Sources, counter: TokenCounter) -> None:
+    alone = {task: list(items(task, 5, 1024, 3, sources, counter)) for task in TASKS}
+    for task in reversed(TASKS):
+        list(items(task, 6, 1024, 1, sources, counter))
+        assert list(items(task, 5, 1024, 2, sources, counter)) == alone[task][:2]
+        assert next(items(task, 5, 2048, 1, sources, counter))["prompt"] != alone[task][0]["prompt"]
+
+
+def test_bytes_are_pinned(byte_counter: TokenCounter) -> None:
+    """The same on every machine; a change here is a new VERSION."""
+    found = {
+        task: digest(list(items(task, 0, 2048, 2, Sources(), byte_counter)))  # type: ignore[arg-type]
+        for task in ("niah_single_2", "niah_multikey_3", "niah_multiquery", "vt", "cwe", "fwe")
+    }
+    assert found == PINNED
+
+
+PINNED = {
+    "niah_single_2": "07e55b05621627d6",
+    "niah_multikey_3": "d3daf3418ac552b4",
+    "niah_multiquery": "309a7e83c01e9b0b",
+    "vt": "5dae0b8fc2f8a9d5",
+    "cwe": "bd6fbe9a3f9fcdfd",
+    "fwe": "b02793aea09eb050",
+}
+
+
+def test_depths_are_spread_over_the_haystack(counter: TokenCounter) -> None:
+    for task in ("niah_single_1", "niah_multikey_1", "niah_multikey_2"):
+        made = list(items(task, 0, 2048, 60, Sources(), counter))  # type: ignore[arg-type]
+        found = [item["details"]["depth"] for item in made]
+        assert min(found) <= 5
+        assert max(found) >= 95
+        assert len(set(found)) > 20
+        for item in made[:5]:
+            at = item["prompt"].index(item["answers"][0]) / len(item["prompt"])
+            assert abs(100 * at - item["details"]["depth"]) < 12
+
+
+def test_haystacks(tmp_path: Path, counter: TokenCounter) -> None:
+    sentences = essay_sentences(ESSAYS)
+    assert len(" ".join(sentences).split()) > 4000
+    assert all(one[-1] in ".!?" and "magic" not in one for one in sentences)
+    (noise,) = items("niah_single_1", 0, 1024, 1, Sources(), counter)
+    assert " ".join(NOISE) in noise["prompt"]
+    (tmp_path / "b.txt").write_text("Third one!\n\nIs this   the fourth?", encoding="utf-8")
+    (tmp_path / "a.txt").write_text('First, e.g.\nthis. "Second." ', encoding="utf-8")
+    assert essay_sentences(tmp_path)[-2:] == ("Third one!", "Is this the fourth?")
+    (essay,) = items("niah_single_2", 0, 512, 1, Sources(str(tmp_path)), counter)
+    assert essay["prompt"].count("Third one!") > 3
+    with pytest.raises(RequestError, match="folder of texts"):
+        essay_sentences(tmp_path / "none")
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(RequestError, match=r"c\.txt: an essay must be text in UTF-8"):
+        essay_sentences(tmp_path)
+
+
+def test_words_are_plain_and_many() -> None:
+    for pool in (words.ADJECTIVES, words.NOUNS):
+        assert len(set(pool)) == len(pool)
+        assert all(re.fullmatch("[a-z]+", word) for word in pool)
+    assert words.KEYS > 100_000
+    with pytest.raises(RequestError, match="different keys"):
+        words.draw_keys(Draw(0), words.MOST_KEYS + 1)
+    with pytest.raises(RequestError, match="different words"):
+        words.draw_words(Draw(0), 10, words.MOST_WORDS)
+
+
+@pytest.mark.parametrize("others", [0, 30, 500, 3000])
+def test_special_words_are_in_no_other(others: int) -> None:
+    special, rest = words.draw_words(Draw(1), 10, others)
+    assert len({*special, *rest}) == 10 + others
+    assert not any(one in other for one in special for other in [*special, *rest] if one != other)
+
+
+@given(st.integers(20, 100_000), st.integers(5, 3000))
+def test_the_words_asked_for_are_the_most_frequent(total: int, ranks: int) -> None:
+    counts = zeta_counts(total, ranks)
+    assert counts[0] >= counts[1] > counts[2] > counts[3] > max(counts[4:])
+    assert sum(counts) <= total + ranks
+
+
+def test_frequencies_are_as_published() -> None:
+    counts = zeta_counts(10_000, 81)
+    assert [round(10_000 / count) for count in counts[:4]] == [2, 7, 15, 26]  # 1/zeta(2), /4, /9, /16
+
+
+def test_the_room_is_as_published_unless_more_is_needed(
+    counter: TokenCounter, byte_counter: TokenCounter
+) -> None:
+    assert answer_room(128, ["1234567"], 4096, counter) == 128
+    assert answer_room(30, ["QHBZX, JWKUD, RYOEL, VMTAC, XGNFP"], 4096, byte_counter) == 46
+    assert answer_room(128, ["1234567"], 512, byte_counter) == 14
+
+
+def test_documents_come_with_their_own_first(sources: Sources, counter: TokenCounter) -> None:
+    for task, own in (("qa_1", 6), ("qa_2", 10)):
+        for item in items(task, 0, 4096, 5, sources, counter):  # type: ignore[arg-type]
+            number = int(re.findall(r"house (\d+)", item["prompt"])[-1])
+            beside = {number // own * own + at for at in range(own)}
+            shown = {
+                int(found) for one in documents(item["prompt"]) for found in re.findall(r"House (\d+) k", one)
+            }
+            assert beside <= shown
+            assert len(shown) > own
+    asked = [
+        re.findall(r"house (\d+)", item["prompt"])[-1]
+        for item in items("qa_1", 0, 1024, 120, sources, counter)
+    ]
+    assert len(set(asked)) == 120
+
+
+def test_files_that_will_not_do(sources: Sources, tmp_path: Path, counter: TokenCounter) -> None:
+    with pytest.raises(RequestError, match=r"120 of its 120 questions .* set `samples` to at most 120"):
+        next(items("qa_1", 0, 1024, 121, sources, counter))
+    with pytest.raises(RequestError, match=r"0 of its 60 questions .* leave it out"):
+        next(items("qa_2", 0, 128, 1, sources, counter))
+    with pytest.raises(
+        RequestError, match="all its 120 documents together are shorter than the 65536 tokens"
+    ):
+        next(items("qa_1", 0, 65536, 1, sources, counter))
+    with pytest.raises(RequestError, match=r"qa_1 needs a file of SQuAD .* `squad: FILE`, or leave qa_1 out"):
+        read_corpus("squad", None)
+    with pytest.raises(RequestError, match="cannot be read"):
+        read_corpus("hotpotqa", str(tmp_path / "none.json"))
+    for text in ("nothing", "[1]", '{"data": [{}]}'):
+        (tmp_path / "wrong.json").write_text(text)
+        with pytest.raises(RequestError, match=r"wrong\.json is not in the format of SQuAD"):
+            read_corpus("squad", str(tmp_path / "wrong.json"))
+    (tmp_path / "empty.json").write_text("[]")
+    with pytest.raises(RequestError, match="no question with an answer"):
+        read_corpus("hotpotqa", str(tmp_path / "empty.json"))
+
+
+@pytest.mark.parametrize(
+    ("response", "answers", "every", "part"),
+    [
+        (" 1234567.", ["1234567"], 1, 1),
+        ("It is 7654321, 1111111 and 1234567", ["1234567", "7654321"], 1, 1),
+        ("only 1234567", ["1234567", "7654321", "1111111", "2222222"], 0.25, 1),
+        ("QUIET lantern", ["Lantern", "quiet"], 1, 1),
+        ("12345678", ["1234567"], 1, 1),  # a substring is enough, as published
+        ("123456", ["1234567"], 0, 0),
+        ("", ["a"], 0, 0),
+        ("The Beatles\nand more", ["beatles", "the rolling stones"], 0.5, 1),
+    ],
+)
+def test_scores_are_as_published(response: str, answers: list[str], every: float, part: float) -> None:
+    found = scoring.process_results({"answers": answers, "part": False}, [response])
+    assert found == {"string_match": every, "string_match_all": every, "string_match_part": part}
+    assert scoring.process_results({"answers": answers, "part": True}, [response])["string_match"] == part
+
+
+def test_weights_and_effective_length() -> None:
+    assert scoring.length_weights(6, increasing=True) == pytest.approx([at / 21 for at in range(1, 7)])
+    assert scoring.length_weights(2, increasing=False) == pytest.approx([2 / 3, 1 / 3])
+    assert scoring.effective_length({4096: 0.9, 8192: 0.856, 16384: 0.86}) == 16384
+    assert scoring.effective_length({4096: 0.856}) is None
+
+
+def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable[[str], str]) -> None:
+    entry = RulerEntry(
+        lengths=[1024, 2048], samples=30, limit=4, tokenizer=tokenizer_folder("bpe"), squad="x"
+    )
+    assert [(one.name, one.labels) for one in entry.variants()] == [
+        ("1024tokens", {"length": 1024}),
+        ("2048tokens", {"length": 2048}),
+    ]
+    (variant, _) = entry.variants()
+    assert variant.tasks == [f"archbench_ruler_{task}" for task in TASKS]
+    assert (variant.metric, variant.chance, variant.metadata["samples"]) == ("string_match", None, 4)
+    with pytest.raises(RequestError, match="`squad`: x cannot be read"):
+        entry.check()
+    with pytest.raises(RequestError, match="`squad`: x cannot be read"):
+        entry.digest()
+    with pytest.raises(ValueError, match="listed more than once"):
+        RulerEntry(tasks=["vt", "vt"])
+    whole = entry.model_copy(update={"squad": sources.squad, "hotpotqa": sources.hotpotqa})
+    whole.check()
+    assert whole.digest() != whole.model_copy(update={"seed": 1}).digest()
+    assert whole.digest() == whole.model_copy(update={"limit": None, "samples": 4}).digest()
+    assert whole.digest() == whole.model_copy(update={"lengths": [4096]}).digest()
+    short = RulerEntry(tasks=["niah_multikey_3"], lengths=[64], tokenizer=tokenizer_folder("bpe"))
+    with pytest.raises(RequestError, match="niah_multikey_3 at 64 tokens"):
+        short.check()
+    with pytest.raises(RequestError, match="need a tokenizer to count with"):
+        RulerEntry().check()
