@@ -213,6 +213,9 @@ def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Fam
     directory cannot stand in for a shipped family's items; `./NAME` always means the folder.
     """
     data = getattr(entry, "data", None)
+    if isinstance(data, dict):
+        found = {task: str(suite.find(folder) or folder) for task, folder in data.items()}
+        return entry.model_copy(update={"data": found})
     if not isinstance(data, str):
         return entry
     if data in known:
