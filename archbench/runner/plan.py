@@ -12,6 +12,7 @@ from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
+from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.identity import digest, identity, localize, tokenizer_identity
 from archbench.suite import AnyEntry, Suite
@@ -124,6 +125,7 @@ def make_plan(
         raise RequestError(
             f"{suite.where('report', 'baseline')}: no member of this run is called '{baseline}'. {hint}"
         )
+    models_of([one.name for one in resolved], {}, suite.report.published)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
     for entry in entries.values():
