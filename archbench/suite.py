@@ -177,9 +177,10 @@ def find_suite(suite: str | Path) -> Path:
     if path.is_file():
         return path
     known = suites()
-    if path.parent in (Path(), Path("suites")) and path.suffix in ("", ".yaml") and path.stem in known:
-        return known[path.stem]
-    raise RequestError(f"There is no suite '{suite}'. {did_you_mean(path.stem, known, label='Suites')}")
+    name = path.name.removesuffix(".yaml")  # not the stem: names may have dots
+    if path.parent in (Path(), Path("suites")) and name in known:
+        return known[name]
+    raise RequestError(f"There is no suite '{suite}'. {did_you_mean(name, known, label='Suites')}")
 
 
 def _override(document: Document, text: str) -> None:

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from archbench.paths import shared
+from archbench.registry import families
+from archbench.results.published import papers
 
 FILES = sorted(shared("published").glob("*.yaml"))
 
@@ -23,3 +25,15 @@ def test_rows_fit_their_columns_and_averages_their_cells(file) -> None:
             if "average" in row:
                 mean = sum(row["values"]) / len(row["values"])
                 assert mean == pytest.approx(row["average"], abs=0.0151)
+
+
+def test_models_are_members_of_families_that_ship_and_columns_are_conditions() -> None:
+    known = families()
+    for paper in papers().values():
+        for model in paper.models.values():
+            if model.family is not None:
+                assert model.member in known[model.family].members
+        columns = {column for table in paper.tables.values() for column in table.columns}
+        assert set(paper.conditions) <= columns
+        # The study's QuALITY is no condition: lm-eval's runs code that it fetches.
+        assert columns - set(paper.conditions) <= {"quality"}

@@ -144,14 +144,15 @@ def _print_results(results: RunResults, as_json: bool) -> None:
         scores = results.scores().to_json(orient="records")
         print_json({"run": str(results.folder), "scores": _parsed(scores), "cells": cells})
         return
-    if any(header.status == "complete" for header in results.headers):
-        from rich.console import Console
+    if not any(header.status == "complete" for header in results.headers):
+        return  # what failed, and why, is told after this
+    from rich.console import Console
 
-        from archbench.report.screen import summary
+    from archbench.report.screen import summary
 
-        # What goes into a file or a log need not fit a terminal.
-        console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-        console.print(summary(results, _settings(results)))
+    # What goes into a file or a log need not fit a terminal.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(summary(results, _settings(results)))
     typer.echo(
         f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
     )

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, prompts, tables
+from archbench.report import breakdowns, charts, phonebook, prompts, published, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -32,6 +32,7 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
     "differences": tables.differences,
+    "published": published.published,
     "cost": tables.cost,
 }
 """All tables, in the order of the page."""
@@ -146,6 +147,9 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
             blocks.append(f"{_ELSEWHERE[sheet.name]} Files: {links}.")
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
+    # What the other tables note is said of the whole run already.
+    beside = [table for sheet in sheets if sheet.name == "published" for table in sheet.tables]
+    notes += [note for table in beside for note in table.notes]
     blocks.append("\n".join(f"- {markdown(note)}" for note in notes) or "None.")
     return "\n\n".join(blocks) + "\n"
 

@@ -21,7 +21,9 @@ from lm_eval.tasks import TaskManager
 from archbench import paths
 from archbench.errors import RunError, did_you_mean
 from archbench.runner.items import Row, item_rows, scores
+from archbench.tasks import stock
 from archbench.tasks.entry import Variant
+from archbench.tasks.local import adapted
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
     """
     with _quiet():
         _seed_all(seed)
-        loaded = _manager(variant.stock, json.dumps(variant.metadata, sort_keys=True)).load(
-            list(variant.tasks)
-        )
+        metadata = json.dumps(variant.metadata, sort_keys=True)
+        manager = stock.task_manager() if variant.stock else _own_tasks(metadata)
+        with adapted(manager.task_index, variant.tasks, variant.data):
+            loaded = manager.load(list(variant.tasks))
         for name, task in loaded["tasks"].items():
             _set_shots(name, task, variant.num_fewshot, seed)
         _seed_all(seed)
@@ -105,12 +108,10 @@ def _unknown(context: str, continuation: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def _manager(stock: bool, metadata: str) -> TaskManager:
-    """lm-eval's task index; with its own tasks in it, it takes seconds to build."""
+def _own_tasks(metadata: str) -> TaskManager:
+    """lm-eval's task index with our tasks alone, which reach their settings as metadata."""
     return TaskManager(
-        include_path=None if stock else str(paths.shared("tasks")),
-        include_defaults=stock,
-        metadata=json.loads(metadata),
+        include_path=str(paths.shared("tasks")), include_defaults=False, metadata=json.loads(metadata)
     )
 
 

@@ -12,6 +12,7 @@ from archbench.engine import ENGINE_VERSION, check_backend
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
+from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.identity import digest, identity, localize, tokenizer_identity
 from archbench.suite import AnyEntry, Suite
@@ -127,6 +128,7 @@ def make_plan(
     for one in resolved:
         if one.member.backend is not None:
             check_backend(one.member.backend)
+    models_of([one.name for one in resolved], {}, suite.report.published)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
     for entry in entries.values():
@@ -224,6 +226,9 @@ def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Fam
     directory cannot stand in for a shipped family's items; `./NAME` always means the folder.
     """
     data = getattr(entry, "data", None)
+    if isinstance(data, dict):
+        found = {task: str(suite.find(folder) or folder) for task, folder in data.items()}
+        return entry.model_copy(update={"data": found})
     if not isinstance(data, str):
         return entry
     if data in known:

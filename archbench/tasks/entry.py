@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,7 @@ class Variant:
         chance: Expected score of guessing, between 0 and 1; None where it is not known.
         stock: Whether the tasks are lm-eval's own and need its index (about 5 s to build). Otherwise load
             with `include_defaults=False` and `include_path=archbench.paths.shared("tasks")`.
+        data: Of lm-eval's own tasks: folders to read instead of the hub, by name in `tasks`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Variant:
     metric: str
     chance: float | None
     stock: bool
+    data: dict[str, str] = field(default_factory=dict)
 
 
 class TaskEntry(BaseModel, ABC):

@@ -8,10 +8,20 @@ import json
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
+from archbench.tasks.local import (
+    asked_split,
+    check_folder,
+    check_hub,
+    declared,
+    hub_data,
+    leaves,
+    shots_split,
+)
+from archbench.tasks.splits import folder_digest
 
 _Shots = Annotated[int, Field(ge=0)]
 
@@ -25,12 +35,15 @@ class StockEntry(TaskEntry):
         limit: Only the first so many items of each lm-eval task; None for all.
         num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
+        data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
+            an entry of one task, the folder alone (docs/standard12.md).
     """
 
     kind: Literal["lm_eval"] = "lm_eval"
     tasks: list[str] = Field(min_length=1)
     num_fewshot: _Shots | Annotated[list[_Shots], Field(min_length=1)] | None = None
     metric: str | None = None
+    data: str | dict[str, str] | None = None
 
     @field_validator("tasks", "num_fewshot")
     @classmethod
@@ -42,15 +55,48 @@ class StockEntry(TaskEntry):
                 raise ValueError(f"'{again}' is listed more than once")
         return value
 
+    @model_validator(mode="after")
+    def _folders_of_its_tasks(self) -> StockEntry:
+        if isinstance(self.data, str) and len(self.tasks) > 1:
+            raise ValueError(
+                f"one folder of data is for one task, but the entry has {len(self.tasks)}; name the folder "
+                f"of each: data: {{{self.tasks[0]}: FOLDER}}"
+            )
+        for task in self.data if isinstance(self.data, dict) else ():
+            if task not in self.tasks:
+                raise ValueError(
+                    f"data names a folder for {task!r}, which is not among the entry's tasks "
+                    f"({', '.join(self.tasks)})"
+                )
+        return self
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Folders of local data by name in `tasks`."""
+        return {self.tasks[0]: self.data} if isinstance(self.data, str) else dict(self.data or {})
+
     def check(self) -> None:
-        """Make sure that lm-eval knows the tasks; their data are read when they are loaded.
+        """Make sure that lm-eval knows the tasks, and that their data are there or can be had.
 
         Raises:
-            RequestError: A name is not lm-eval's, or a task declares no metric and the entry names none.
+            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; local
+                data are not as the task reads them; or a data set is neither in the local cache nor to be
+                had from the hub.
         """
         self.variants()
+        numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
+        asked: set[str] = set()
         for task in self.tasks:
             _known(task)
+            for leaf in leaves(_index(), task):
+                entry = _index()[leaf]
+                found = declared(entry)
+                if task in self.folders:
+                    check_folder(entry, self.folders[task], max(numbers), f"data of '{task}'")
+                elif (repository := hub_data(found)) and repository not in asked:
+                    asked.add(repository)
+                    splits = [asked_split(found), shots_split(found) if max(numbers) else None]
+                    check_hub(repository, task, [split for split in splits if split])
 
     def variants(self) -> list[Variant]:
         """One variant for each task and number of shots.
@@ -69,26 +115,33 @@ class StockEntry(TaskEntry):
                 metric=self.metric or _first_metric(task),
                 chance=None,
                 stock=True,
+                data={task: self.folders[task]} if task in self.folders else {},
             )
             for task in self.tasks
             for number in numbers
         ]
 
     def digest(self) -> str:
-        """Hex SHA-256 of the limit and lm-eval's version, which fixes prompts and the names of the data sets.
+        """Hex SHA-256 of limit, local data and lm-eval's version, which fixes prompts and data sets' names.
 
         What a hub serves under those names is not covered: it is not known before the tasks are loaded.
         """
-        parts = [self.kind, self.limit, importlib.metadata.version("lm_eval")]
+        parts: list[Any] = [self.kind, self.limit, importlib.metadata.version("lm_eval")]
+        parts += [{task: folder_digest(folder) for task, folder in self.folders.items()}] * bool(self.folders)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @cache
-def _index() -> dict[str, Any]:
-    """lm-eval's task index (name to `Entry`); reads some 14,000 YAML files, once per process."""
+def task_manager() -> Any:
+    """lm-eval's `TaskManager` with its own tasks; reads some 14,000 YAML files, once per process."""
     from lm_eval.tasks import TaskManager
 
-    entries: dict[str, Any] = TaskManager().task_index
+    return TaskManager()
+
+
+def _index() -> dict[str, Any]:
+    """lm-eval's task index: name to `Entry`."""
+    entries: dict[str, Any] = task_manager().task_index
     return entries
 
 

@@ -1,0 +1,65 @@
+"""A suite of lm-eval's own tasks over local files, from the suite to the stored rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lm_eval.tasks import TaskManager
+from typer.testing import CliRunner
+
+from archbench.cli.app import app
+from archbench.results.store import Store
+from archbench.runner.execute import run_suite
+from archbench.runner.plan import make_plan
+from archbench.suite import load_suite
+from archbench.tasks import stock
+from tests.tasks.test_standard_twelve import HOME, save
+from tests.tasks.twelve import TWELVE
+
+
+@pytest.fixture(autouse=True)
+def _small_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = TaskManager(include_path=[str(HOME / "piqa"), str(HOME / "squadv2")], include_defaults=False)
+    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+
+
+def test_from_a_suite_beside_its_data_to_rows(here: Path, shelf: Path) -> None:
+    (here / "files").mkdir()
+    save(here / "files" / "piqa", TWELVE["piqa"])
+    save(here / "files" / "squadv2", TWELVE["squadv2"])
+    (here / "suite.yaml").write_text(
+        "name: local\n"
+        f"members: {{llama: {shelf / 'llama'}}}\n"
+        "tasks:\n"
+        "  piqa: {kind: lm_eval, tasks: [piqa], data: files/piqa, num_fewshot: 1}\n"
+        "  squadv2: {kind: lm_eval, tasks: [squadv2], data: {squadv2: files/squadv2}, metric: f1}\n"
+    )
+    suite = load_suite(here / "suite.yaml")
+    results = run_suite(suite, here / "out", quiet=True)
+    assert [(header.status, header.items) for header in results.headers] == [("complete", 2), ("complete", 2)]
+    assert list(results.items("piqa")["item"]) == ["piqa:0", "piqa:1"]
+    assert set(results.items("squadv2")) >= {"exact", "f1", "prediction", "prompt_tokens"}
+    keys = [cell.key for cell in make_plan(suite, Store(here / "out")).cells]
+    assert all(cell.done for cell in make_plan(suite, Store(here / "out")).cells)
+    with (here / "files" / "piqa" / "train.jsonl").open("a") as file:
+        file.write("\n")
+    changed = make_plan(suite, Store(here / "out")).cells
+    assert [cell.key == key for cell, key in zip(changed, keys, strict=True)] == [False, True]
+
+
+def test_without_data_or_network_it_ends_at_once_and_says_what_to_do(
+    here: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", here / "cache")
+    (here / "suite.yaml").write_text(
+        f"name: far\nmembers: {{llama: {shelf / 'llama'}}}\n"
+        "tasks: {piqa: {{kind: lm_eval, tasks: [piqa]}}\n"
+    )
+    result = CliRunner().invoke(app, ["run", "suite.yaml"], prog_name="archbench")
+    assert result.exit_code != 0
+    assert "Every answer" not in result.output
+    assert not (here / "results").exists()
