@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, tables
+from archbench.report import breakdowns, charts, phonebook, ruler, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -27,6 +27,8 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "mmlu_formats": tables.mmlu_formats,
     "phonebook": phonebook.scores,
     "phonebook_answers": phonebook.answers,
+    "ruler": ruler.averages,
+    "ruler_tasks": ruler.by_task,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
@@ -41,6 +43,11 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
     "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
     "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
+    "ruler": (ruler.lengths, "RULER: average over tasks by length, of all and of each category of tasks."),
+    "ruler_depths": (
+        ruler.depths,
+        "RULER: needles found, by depth and length; tasks that ask for one needle.",
+    ),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
 """All figures with their captions."""
@@ -134,7 +141,7 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     for sheet in sheets:
         links = ", ".join(f"[{suffix}](tables/{sheet.name}.{suffix})" for suffix in ("md", "tex", "csv"))
         inline = sheet.name not in _LINKED_ONLY and not (sheet.name == "mmlu_formats" and only_mmlu)
-        blocks.append(f"### {sheet.name.replace('_', ' ').capitalize().replace('Mmlu', 'MMLU')}")
+        blocks.append(f"### {_heading(sheet.name)}")
         if inline:
             blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
         else:
@@ -143,6 +150,11 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
     blocks.append("\n".join(f"- {markdown(note)}" for note in notes) or "None.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _heading(name: str) -> str:
+    text = name.replace("_", " ").capitalize()
+    return text.replace("Mmlu", "MMLU").replace("Ruler", "RULER")
 
 
 def _how(manifest: Mapping[str, Any]) -> list[str]:
