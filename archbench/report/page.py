@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, prompts, published, tables
+from archbench.report import breakdowns, charts, phonebook, prompts, published, ruler, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -27,6 +27,8 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "mmlu_formats": tables.mmlu_formats,
     "phonebook": phonebook.scores,
     "phonebook_answers": phonebook.answers,
+    "ruler": ruler.averages,
+    "ruler_tasks": ruler.by_task,
     "prompts": prompts.spread,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
@@ -46,6 +48,11 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     "prompts": (
         prompts.dots,
         "The same items under changed prompts: each dot is a prompt, filled the plain one.",
+    ),
+    "ruler": (ruler.lengths, "RULER: average over tasks by length, of all and of each category of tasks."),
+    "ruler_depths": (
+        ruler.depths,
+        "RULER: needles found, by depth and length; tasks that ask for one needle.",
     ),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
@@ -140,7 +147,7 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     for sheet in sheets:
         links = ", ".join(f"[{suffix}](tables/{sheet.name}.{suffix})" for suffix in ("md", "tex", "csv"))
         inline = sheet.name not in _LINKED_ONLY and not (sheet.name == "mmlu_formats" and only_mmlu)
-        blocks.append(f"### {sheet.name.replace('_', ' ').capitalize().replace('Mmlu', 'MMLU')}")
+        blocks.append(f"### {_heading(sheet.name)}")
         if inline:
             blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
         else:
@@ -152,6 +159,11 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     notes += [note for table in beside for note in table.notes]
     blocks.append("\n".join(f"- {markdown(note)}" for note in notes) or "None.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _heading(name: str) -> str:
+    text = name.replace("_", " ").capitalize()
+    return text.replace("Mmlu", "MMLU").replace("Ruler", "RULER")
 
 
 def _how(manifest: Mapping[str, Any]) -> list[str]:

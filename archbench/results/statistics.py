@@ -19,6 +19,7 @@ used where and why. Sources:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -165,6 +166,30 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
         return Estimate(len(values), mean, stderr, low, high, "stratified")
     half = _z(confidence) * stderr
     return Estimate(len(values), mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "stratified")
+
+
+def combined(
+    parts: Sequence[tuple[int, float, float]], weights: Sequence[float], confidence: float = 0.95
+) -> Estimate:
+    """Weighted average of scores of different items.
+
+    Args:
+        parts: Items, score and standard error of each.
+        weights: Weights of the parts, which sum to 1.
+        confidence: Coverage aimed at.
+
+    Returns:
+        The estimate; its variance is the sum of the parts' variances times their squared weights, as for
+        strata (Cochran 1977, chapter 5). Without an interval where a part has no standard error, or where all
+        of them are zero, which is not certainty.
+    """
+    score = sum(weight * part[1] for weight, part in zip(weights, parts, strict=True))
+    stderr = math.sqrt(sum((weight * part[2]) ** 2 for weight, part in zip(weights, parts, strict=True)))
+    half = _z(confidence) * stderr if stderr > 0 else math.nan
+    low, high = max(0.0, score - half), min(1.0, score + half)
+    if math.isnan(half):
+        low, high = math.nan, math.nan
+    return Estimate(sum(part[0] for part in parts), score, stderr, low, high, "stratified")
 
 
 # -- paired comparisons --------------------------------------------------------------------------------------

@@ -247,3 +247,12 @@ def test_macro_mean_of_single_items_has_no_interval() -> None:
     found = s.macro_mean(np.array([1.0, 0.0, 1.0]), np.array(["a", "b", "b"]))
     assert found.score == pytest.approx(0.75)
     assert math.isnan(found.stderr)
+
+
+def test_combined_scores_are_weighted_and_so_are_their_errors() -> None:
+    found = s.combined([(10, 0.8, 0.04), (20, 0.2, 0.03)], [0.25, 0.75])
+    assert (found.n, found.score) == (30, pytest.approx(0.35))
+    assert found.stderr == pytest.approx(math.hypot(0.01, 0.0225))
+    assert found.high - found.score == pytest.approx(1.959964 * found.stderr)
+    for error in (0.0, math.nan):
+        assert math.isnan(s.combined([(5, 1.0, error), (5, 1.0, error)], [0.5, 0.5]).low)

@@ -135,10 +135,11 @@ def test_tasks_say_what_they_need(tokenizer_folder: Callable[[str], str]) -> Non
 
 
 @pytest.mark.slow
-def test_archbench_run(tmp_path: Path) -> None:
+def test_archbench_run_and_report(tmp_path: Path) -> None:
     """The whole way, files beside the suite, on a model trained on shorter contexts than are asked."""
     import yaml
 
+    from archbench.report.page import build_report
     from archbench.runner.execute import run_suite
     from archbench.suite import load_suite
     from tests.runner.tiny import LLAMA, save_model
@@ -166,3 +167,6 @@ def test_archbench_run(tmp_path: Path) -> None:
     items = results.items()
     assert len(items) == 2 * 2 * 3 * 2
     assert (items["prompt_tokens"] < items["length"]).all()
+    report = build_report(results, tmp_path / "report")
+    names = {path.name for path in (*report.tables, *report.figures)}
+    assert {"ruler.md", "ruler_tasks.csv", "ruler_depths.svg", "ruler.png"} <= names
