@@ -277,5 +277,6 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
     assert set(schema["properties"]["tasks"]["additionalProperties"]["discriminator"]["mapping"]) == {
         "mmlu",
         "phonebook",
+        "perplexity",
         "lm_eval",
     }

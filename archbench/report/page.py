@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, published, tables
+from archbench.report import breakdowns, charts, perplexity, phonebook, published, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -27,6 +27,8 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "mmlu_formats": tables.mmlu_formats,
     "phonebook": phonebook.scores,
     "phonebook_answers": phonebook.answers,
+    "perplexity": perplexity.table,
+    "perplexity_positions": perplexity.positions,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
@@ -42,6 +44,11 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
     "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
     "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
+    "perplexity_contexts": (
+        perplexity.context_curve,
+        "Loss on the same tokens after longer contexts.",
+    ),
+    "perplexity_positions": (perplexity.position_curve, "Loss by position in the window."),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
 """All figures with their captions."""

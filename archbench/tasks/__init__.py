@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from archbench.tasks.entry import TaskEntry, Variant
 from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.stock import StockEntry
 
-__all__ = ["MmluEntry", "PhonebookEntry", "StockEntry", "TaskEntry", "Variant"]
+__all__ = ["MmluEntry", "PerplexityEntry", "PhonebookEntry", "StockEntry", "TaskEntry", "Variant"]
