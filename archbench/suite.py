@@ -35,13 +35,14 @@ from archbench.registry.sources import looks_local
 from archbench.report.settings import ReportSettings
 from archbench.schema import Name, YamlModel, validate
 from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.stock import StockEntry
 from archbench.yamlfile import Document, Origin, parse_value, read_yaml
 
 # Every kind of task entry; a new kind is added here and nowhere else.
-AnyEntry = MmluEntry | PhonebookEntry | RulerEntry | StockEntry
+AnyEntry = MmluEntry | PerplexityEntry | PhonebookEntry | RulerEntry | StockEntry
 ENTRY_KINDS: dict[str, type[AnyEntry]] = {
     kind: entry for entry in get_args(AnyEntry) for kind in get_args(entry.model_fields["kind"].annotation)
 }

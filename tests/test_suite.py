@@ -278,5 +278,6 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
         "mmlu",
         "phonebook",
         "ruler",
+        "perplexity",
         "lm_eval",
     }

@@ -17,8 +17,9 @@ METRICS = {
     "acc": "acc (summed log-likelihood)",
     "acc_norm": "acc_norm (log-likelihood per character)",
     "acc_token": "acc_token (log-likelihood per token)",
+    "compression": "compression (1 − bits per byte / 8)",
 }
-"""What the metrics of multiple choice compare the choices by."""
+"""What metrics compare the choices by, or are, where their name does not tell."""
 
 
 def items_in(findings: Findings, condition: Condition) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, phonebook, prompts, published, ruler, tables
+from archbench.report import breakdowns, charts, perplexity, phonebook, prompts, published, ruler, tables
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -30,6 +30,8 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "ruler": ruler.averages,
     "ruler_tasks": ruler.by_task,
     "prompts": prompts.spread,
+    "perplexity": perplexity.table,
+    "perplexity_positions": perplexity.positions,
     "normalisations": tables.normalisations,
     "categories": breakdowns.categories,
     "subjects": breakdowns.subjects,
@@ -54,6 +56,11 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
         ruler.depths,
         "RULER: needles found, by depth and length; tasks that ask for one needle.",
     ),
+    "perplexity_contexts": (
+        perplexity.context_curve,
+        "Loss on the same tokens after longer contexts.",
+    ),
+    "perplexity_positions": (perplexity.position_curve, "Loss by position in the window."),
     "differences": (charts.differences, "Paired differences from the baseline, with intervals."),
 }
 """All figures with their captions."""

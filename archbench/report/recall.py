@@ -1,4 +1,4 @@
-"""What charts and tables of recall share: panels of lines, and which contexts are longer than trained on."""
+"""What charts over lengths share: panels of lines, and which contexts are longer than trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEYOND = "‡"
 """Marks contexts longer than those a member was trained on."""
 
 Curve = list[tuple[float, float, float, float, bool]]
-"""Points of a line: x, score and both ends of its interval in percent, and whether it is drawn hollow."""
+"""Points of a line: x, value and both ends of its interval, and whether it is drawn hollow."""
 
 
 def training_lengths(findings: Findings) -> dict[str, int]:
@@ -60,6 +60,7 @@ def panels(
     ticks: Sequence[float] | None = None,
     logarithmic: bool = False,
     guessing: Callable[[str], list[tuple[float, float]]] | None = None,
+    limits: tuple[float, float] | None = (-3, 103),
 ) -> Figure | None:
     """Line charts side by side, one per name, one line with intervals per member.
 
@@ -68,10 +69,11 @@ def panels(
         names: Headings of the panels.
         curve: The points of a (panel, member); none where it has no items.
         x_label: What runs along the panels.
-        y_label: What is shown, in percent.
+        y_label: What is shown.
         ticks: Where the horizontal axis is labelled; Matplotlib's choice if None.
         logarithmic: Whether the horizontal axis is.
         guessing: Points of a panel's line for guessing, in percent.
+        limits: Ends of the vertical axis; Matplotlib's choice if None.
     """
     lines = {(name, member): curve(name, member) for name in names for member in findings.members}
     if not any(lines.values()):
@@ -89,7 +91,8 @@ def panels(
             if ticks is not None:
                 area.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], rotation=90 if len(ticks) > 6 else 0)
                 area.minorticks_off()
-            area.set_ylim(-3, 103)
+            if limits is not None:
+                area.set_ylim(*limits)
             area.set_title(drawn(name, 30, 2))
             area.set_xlabel(x_label)
             area.grid(axis="y", color="#E6E6E6", linewidth=0.7)

@@ -128,22 +128,26 @@ def _row(
     if task.OUTPUT_TYPE == "multiple_choice":
         return row | _choice_columns(sample, task, token_counts)
     response = sample["filtered_resps"][0]
+    answer = response if isinstance(response, str) else str(response)
+    # Our own tasks tell more about an item than its scores: where the needle was, what was said instead.
+    details = task.item_details(doc, answer) if hasattr(task, "item_details") else {}
     if task.OUTPUT_TYPE == "generate_until":
-        answer = response if isinstance(response, str) else str(response)
-        # Our own tasks tell more about an item than its scores: where the needle was, what was said instead.
-        details = task.item_details(doc, answer) if hasattr(task, "item_details") else {}
         return row | {"prediction": answer, "prompt_tokens": prompt_length(str(arguments[0][0]))} | details
     # One number per document, nothing to choose from. A rolling request has no context: (text,).
     value = response[0] if isinstance(response, Sequence) else response
     context, continuation = ("", *arguments[0])[-2:]
     counts = token_counts(str(context), str(continuation))
-    return row | {
-        "loglikelihoods": [float(value)],
-        "choice_tokens": [counts[1]] if counts else None,
-        "choice_chars": [len(str(continuation))],
-        "prompt_tokens": counts[0] if counts else None,
-        "prediction": "",
-    }
+    return (
+        row
+        | {
+            "loglikelihoods": [float(value)],
+            "choice_tokens": [counts[1]] if counts else None,
+            "choice_chars": [len(str(continuation))],
+            "prompt_tokens": counts[0] if counts else None,
+            "prediction": "",
+        }
+        | details
+    )
 
 
 def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCounts) -> Row:

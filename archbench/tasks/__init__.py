@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from archbench.tasks.entry import TaskEntry, Variant
 from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.stock import StockEntry
 
-__all__ = ["MmluEntry", "PhonebookEntry", "RulerEntry", "StockEntry", "TaskEntry", "Variant"]
+__all__ = [
+    "MmluEntry",
+    "PerplexityEntry",
+    "PhonebookEntry",
+    "RulerEntry",
+    "StockEntry",
+    "TaskEntry",
+    "Variant",
+]

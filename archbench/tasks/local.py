@@ -197,6 +197,30 @@ def _reader(task: Mapping[str, Any], folder: str) -> Callable[..., None]:
     return download
 
 
+def check_imports(entry: Any, task: str) -> None:
+    """Make sure that the code which a task's YAML names can be imported.
+
+    Args:
+        entry: The task, from lm-eval's index.
+        task: What the suite calls it, for messages.
+
+    Raises:
+        RequestError: A package is missing.
+    """
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    if entry.kind.name != "TASK" or entry.yaml_path is None:
+        return
+    try:
+        load_yaml(entry.yaml_path, resolve_func=True)
+    except ImportError as error:
+        told = " ".join(str(error).split())[:200].rstrip(". ")
+        raise RequestError(
+            f"lm-eval's task '{task}' needs a package that is not installed: {told}. Install it, or take the "
+            "task out of the suite."
+        ) from error
+
+
 def check_hub(repository: str, task: str, splits: list[str]) -> None:
     """Make sure that a data set of the hub is in the local cache or can be fetched.
 

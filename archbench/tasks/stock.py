@@ -16,6 +16,7 @@ from archbench.tasks.local import (
     asked_split,
     check_folder,
     check_hub,
+    check_imports,
     declared,
     hub_data,
     leaves,
@@ -79,9 +80,9 @@ class StockEntry(TaskEntry):
         """Make sure that lm-eval knows the tasks, and that their data are there or can be had.
 
         Raises:
-            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; local
-                data are not as the task reads them; or a data set is neither in the local cache nor to be
-                had from the hub.
+            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; a task
+                needs a package that is not installed; local data are not as the task reads them; or a data
+                set is neither in the local cache nor to be had from the hub.
         """
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
@@ -91,6 +92,7 @@ class StockEntry(TaskEntry):
             for leaf in leaves(_index(), task):
                 entry = _index()[leaf]
                 found = declared(entry)
+                check_imports(entry, task)
                 if task in self.folders:
                     check_folder(entry, self.folders[task], max(numbers), f"data of '{task}'")
                 elif (repository := hub_data(found)) and repository not in asked:

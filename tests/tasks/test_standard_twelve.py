@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from archbench.errors import RequestError
 from archbench.runner import evaluate
 from archbench.tasks import StockEntry, squad, stock
+from archbench.tasks.local import check_imports
 from tests.tasks.twelve import TWELVE, Sample
 
 HOME = Path(lm_eval.tasks.__file__).parent
@@ -301,3 +302,12 @@ def test_a_data_set_that_cannot_be_had_is_told_before_anything_runs(monkeypatch:
 def test_squad_scores_by_hand(answer: str, gold: str, f1: float) -> None:
     assert squad.f1(answer, gold) == pytest.approx(f1)
     assert squad.exact(answer, gold) == float(f1 == 1)
+
+
+def test_a_package_that_is_not_installed_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "needy.py").write_text("import archbench_has_no_such_package\n")
+    text = "task: needy\noutput_type: multiple_choice\ndoc_to_text: !function needy.text\n"
+    (tmp_path / "needy.yaml").write_text(text)
+    index = TaskManager(include_path=str(tmp_path), include_defaults=False).task_index
+    with pytest.raises(RequestError, match=r"'needy' needs a package .*archbench_has_no_such_package"):
+        check_imports(index["needy"], "needy")
