@@ -240,7 +240,7 @@ def check_hub(repository: str, task: str, splits: list[str]) -> None:
     if (cache / repository.replace("/", "___")).is_dir():
         return
     if datasets.config.HF_HUB_OFFLINE:
-        why = "offline mode is on (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE)"
+        why = "offline mode is on: HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"
     else:
         from huggingface_hub import HfApi
 
