@@ -74,7 +74,9 @@ def test_ten_thousand_items_hold(task: Any, tmp_path: Path, counter: TokenCounte
 def test_any_seed_and_length_holds(counter: TokenCounter, seed: int, task: Any, length: int) -> None:
     for item in items(task, seed, length, 2, Sources(), counter):
         holds(item)
-        assert 0.9 * length < counter(item["prompt"]) + item["room"] <= length
+        # One sentence of an essay may be more than a tenth of a text shorter than any published.
+        least = 0.9 if length >= 1024 else 0.85
+        assert least * length < counter(item["prompt"]) + item["room"] <= length
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task not in ("qa_1", "qa_2")])
