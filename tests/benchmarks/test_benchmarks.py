@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lm_eval.models.huggingface  # noqa: F401
 
-    from benchmarks import coldstart, scoring, training
+    from benchmarks import coldstart, overhead, scoring, training
 
 
 @pytest.fixture
@@ -81,3 +81,34 @@ def test_training_gives_the_gradients_of_the_reference(capsys: pytest.CaptureFix
         assert one["max_abs_diff_logits"] < 1e-5
         assert one["max_abs_diff_gradients"] < 1e-5
         assert one["ratio"] > 0
+
+
+def test_overhead_divides_the_whole_time_among_the_parts(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overhead.main(["--data", str(data), "--models", "llama", "--formats", "cloze", "--shots", "2"])
+    row = json.loads(capsys.readouterr().out)
+    assert set(row["parts"]) == {
+        "model",
+        "states",
+        "tokenising",
+        "checks",
+        "trie, forks",
+        "store",
+        "bookkeeping",
+    }
+    assert all(seconds > 0 for seconds in row["parts"].values())
+    assert sum(row["parts"].values()) == pytest.approx(row["seconds"], abs=0.02)
+    assert 0 < row["overhead"] < 1
+
+
+def test_a_clock_gives_time_to_the_innermost_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr(overhead.time, "perf_counter", lambda: float(next(now)))
+    clock = overhead.Clock("rest")
+    with clock.of("outer"):
+        with clock.of("inner"):
+            pass
+        with clock.of("checks"), clock.of("inner"):
+            pass
+    assert clock.stop() == {"rest": 2.0, "outer": 3.0, "inner": 1.0, "checks": 3.0}

@@ -1,0 +1,172 @@
+"""`python -m benchmarks.overhead --data DIR`: where the engine's time goes, in few-shot MMLU.
+
+archbench scores the requests of `benchmarks.scoring`; a clock is stopped and started at the borders of its
+parts, so that every moment belongs to one of them:
+
+    model          forward passes, the output head included
+    states         copying held states into batches, gathering rows, log-probabilities
+    tokenising     texts to tokens; what any harness has to do
+    checks         the model's fingerprint and the exactness gate, once per model
+    trie, forks    laying the requests into a trie and deciding what is held
+    store          keeping every answer in SQLite
+    bookkeeping    all the rest: batches, answers, counts
+
+`overhead` is the share of the last three lines (trie and forks, store, bookkeeping) in the whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from archbench.engine import lm, load_lm, scoring
+from archbench.engine.forks import Forks
+from archbench.engine.forward import Scorer
+from archbench.engine.lm import ArchbenchLM
+from archbench.engine.store import Answers, RequestStore
+from archbench.engine.text import Codec
+from archbench.engine.trie import Trie
+from benchmarks.models import ARCHITECTURES, VOCAB, make_model, make_tokenizer
+from benchmarks.scoring import FORMATS, mmlu_folder, requests_of
+
+_ENGINE = ("trie, forks", "store", "bookkeeping")
+
+
+class Clock:
+    """Divides wall-clock time among parts: the innermost that is running gets it.
+
+    Attributes:
+        seconds: Of each part so far.
+    """
+
+    def __init__(self, rest: str) -> None:
+        """Start; what no part claims goes to `rest`."""
+        self.seconds: dict[str, float] = {}
+        self._running = [rest]
+        self._since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        """Give a part the time spent inside, but for what parts inside it claim; checks keep all theirs."""
+        self._charge()
+        self._running.append("checks" if self._running[-1] == "checks" else part)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._running.pop()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        part = self._running[-1]
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
+
+    def stop(self) -> dict[str, float]:
+        """Seconds of each part."""
+        self._charge()
+        return self.seconds
+
+
+@contextlib.contextmanager
+def clocked(model: torch.nn.Module) -> Iterator[Clock]:
+    """Run the clock over whatever the engine does inside."""
+    clock = Clock("bookkeeping")
+
+    def timed(owner: Any, name: str, part: str) -> Any:
+        function: Callable[..., Any] = getattr(owner, name)
+
+        @wraps(function)
+        def work(*args: Any, **kwargs: Any) -> Any:
+            with clock.of(part):
+                return function(*args, **kwargs)
+
+        return mock.patch.object(owner, name, work)
+
+    encode_pair = ArchbenchLM._encode_pair
+    primed = Codec.primed
+
+    @contextlib.contextmanager
+    def primed_by(codec: Codec, texts: Any) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            with clock.of("tokenising"):
+                stack.enter_context(primed(codec, texts))
+            yield
+
+    def encode(self: ArchbenchLM, context: str, continuation: str) -> Any:
+        with clock.of("tokenising"):
+            return encode_pair(self, context, continuation)
+
+    with (
+        timed(type(model), "forward", "model"),
+        timed(Scorer, "score", "states"),
+        timed(Scorer, "logits", "states"),
+        mock.patch.object(Codec, "primed", primed_by),
+        mock.patch.object(ArchbenchLM, "_encode_pair", encode),
+        timed(lm, "model_fingerprint", "checks"),
+        timed(scoring, "exactness", "checks"),
+        timed(Trie, "__init__", "trie, forks"),
+        timed(Forks, "after", "trie, forks"),
+        timed(Answers, "scores", "store"),
+        timed(Answers, "keep_scores", "store"),
+    ):
+        yield clock
+
+
+def measure(name: str, form: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One model on one format."""
+    folder = mmlu_folder(arguments.data)
+    tokenizer = make_tokenizer(arguments.data, questions=folder, vocab=VOCAB)
+    requests = requests_of(folder, form, arguments.shots, arguments.subjects, arguments.limit)
+    model = make_model(name, vocab=len(tokenizer), device="cpu", dtype=torch.float32)
+    with (
+        tempfile.TemporaryDirectory() as store_folder,
+        contextlib.closing(RequestStore(Path(store_folder) / "requests.sqlite")) as store,
+    ):
+        engine = load_lm(model, tokenizer, max_length=8192, store=store)
+        with clocked(model) as clock:
+            engine.loglikelihood(requests)
+        seconds = clock.stop()
+    whole = sum(seconds.values())
+    return {
+        "work": f"mmlu {form}",
+        "model": name,
+        "requests": len(requests),
+        "seconds": round(whole, 2),
+        "overhead": round(sum(seconds.get(part, 0.0) for part in _ENGINE) / whole, 4),
+        "parts": {part: round(one, 3) for part, one in sorted(seconds.items(), key=lambda item: -item[1])},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with MMLU and text")
+    parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
+    parser.add_argument("--models", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--subjects", type=int, default=10, help="the first so many subjects, whole")
+    parser.add_argument("--limit", type=int, default=None, help="only so many questions of each")
+    parser.add_argument("--shots", type=int, default=5)
+    arguments = parser.parse_args(argv)
+    torch.manual_seed(0)
+    for form in arguments.formats:
+        for name in arguments.models:
+            print(json.dumps(measure(name, form, arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
