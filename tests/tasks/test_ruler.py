@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler import scoring, words
+from archbench.tasks.ruler import scoring, texts, words
 from archbench.tasks.ruler.counting import zeta_counts
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.fitting import answer_room
@@ -157,6 +157,30 @@ def test_haystacks(tmp_path: Path, counter: TokenCounter) -> None:
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(RequestError, match=r"c\.txt: an essay must be text in UTF-8"):
         essay_sentences(tmp_path)
+
+
+def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    asked: list[tuple[str, str | None]] = []
+
+    def load(name: str, configuration: str | None, split: str) -> Any:
+        asked.append((name, configuration))
+        assert split == "train"
+        if name == "some/broken":
+            raise ConnectionError("no network")
+        column = "content" if name == "some/other" else "text"
+        return datasets.Dataset.from_dict({column: ["One here. Two here.", "Three here."]})
+
+    texts._hub_texts.cache_clear()
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert essay_sentences("some/essays:en") == ("One here.", "Two here.", "Three here.")
+    assert texts.essays_digest("some/essays:en") == texts.essays_digest("some/essays:en")
+    assert asked == [("some/essays", "en")], "read once"
+    with pytest.raises(RequestError, match="no column `text`; it has content"):
+        essay_sentences("some/other")
+    with pytest.raises(RequestError, match=r"ConnectionError: no network\). Without a network"):
+        essay_sentences("some/broken")
 
 
 def test_words_are_plain_and_many() -> None:

@@ -24,7 +24,8 @@ class RulerEntry(GeneratedEntry):
         lengths: Tokens of prompt and answer together.
         samples: Items of each task and length.
         limit: Only the first so many of them; None for all.
-        essays: Folder of texts for the haystack `essay`; texts that come with archbench where absent.
+        essays: Folder of texts (*.txt) for the haystack `essay`, or a hub data set with a column `text`
+            (owner/name or owner/name:configuration); texts that come with archbench where absent.
         squad: File of SQuAD, which `qa_1` needs.
         hotpotqa: File of HotpotQA, which `qa_2` needs.
         seed: Seed of the items; the suite's where absent.

@@ -50,7 +50,7 @@ class Sources:
     """Texts that items are made of.
 
     Attributes:
-        essays: Folder of texts for the haystack `essay`; the package's own where absent.
+        essays: Folder of texts or hub data set for the haystack `essay`; the package's own where absent.
         squad: File of SQuAD, for `qa_1`.
         hotpotqa: File of HotpotQA, for `qa_2`.
     """
@@ -76,8 +76,8 @@ class Sources:
         return essay_sentences(self._essays)
 
     @property
-    def _essays(self) -> Path:
-        return ESSAYS if self.essays is None else Path(self.essays).expanduser()
+    def _essays(self) -> str | Path:
+        return ESSAYS if self.essays is None else self.essays
 
 
 def items(
