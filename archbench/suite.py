@@ -75,7 +75,7 @@ class EngineSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: PositiveInt = 8192
-    cache_bytes: NonNegativeInt = 2**30
+    cache_bytes: NonNegativeInt = 2**29
     max_length: PositiveInt | None = None
     rolling_stride: PositiveInt | None = None
     too_long: Literal["error", "exclude"] = "error"

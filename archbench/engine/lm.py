@@ -38,7 +38,7 @@ ENGINE_VERSION = 4
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
-CACHE_BYTES = 2**30
+CACHE_BYTES = 2**29
 """Memory that states of shared prefixes may take where nobody says otherwise."""
 
 
