@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -82,3 +83,20 @@ def test_after_a_border_a_model_answers_as_if_nothing_had_come_before(name: str)
         borders.starts = starts
         packed = model(input_ids=ids, use_cache=False, **extra).logits[:, 9:]
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_steps_leave_nothing_behind(name: str) -> None:
+    model = build_model(MODELS[name], seed=0, vocab_size=32)
+    ids = torch.zeros((1, 9), dtype=torch.long)
+
+    def tensors() -> int:
+        model(input_ids=ids, use_cache=False).logits.sum().backward()
+        model.zero_grad()
+        gc.collect()
+        # By type: asking an instance of every object there is would wake up deprecated ones.
+        return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+
+    with fast_mixers(model):
+        first = [tensors() for _ in range(2)][-1]
+        assert [tensors() for _ in range(3)] == [first] * 3
