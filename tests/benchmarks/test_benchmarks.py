@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lm_eval.models.huggingface  # noqa: F401
 
-    from benchmarks import coldstart, scoring, training
+    from benchmarks import coldstart, ruler, scoring, training
 
 
 @pytest.fixture
@@ -81,3 +81,18 @@ def test_training_gives_the_gradients_of_the_reference(capsys: pytest.CaptureFix
         assert one["max_abs_diff_logits"] < 1e-5
         assert one["max_abs_diff_gradients"] < 1e-5
         assert one["ratio"] > 0
+
+
+def test_ruler_makes_all_items_and_phonebooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"w{number}" for number in range(6000)]
+    (tmp_path / "text.txt").write_text(" ".join(words) + " " + " ".join(SENTENCES), encoding="utf-8")
+    small = ["--length", "2048", "--samples", "2", "--phonebook", "2048", "--vocab", "2000"]
+    ruler.main(["--data", str(tmp_path), "--json", *small])
+    results = json.loads(capsys.readouterr().out)
+    assert len(results) == 13 + 1 + 3
+    total = results[13]
+    assert (total["work"], total["items"]) == ("ruler in all", 26)
+    assert total["seconds"] == pytest.approx(sum(one["seconds"] for one in results[:13]))
+    assert [one["items"] for one in results[14:]] == [5, 5, 5]
+    for one in results[:13] + results[14:]:
+        assert 0.6 * 2048 < one["tokens_mean"] < 2048
