@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -35,3 +36,31 @@ def home() -> Path | None:
     """The user's own folder (`ARCHBENCH_HOME`), holding `families/` and `suites/`; None where unset."""
     value = os.environ.get("ARCHBENCH_HOME")
     return Path(value).expanduser() if value else None
+
+
+def looks_local(name: str) -> bool:
+    """Whether a name can only be a folder: a hub id is `name` or `owner/name`, without a path's marks."""
+    return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
+
+
+def nearest_folder(missing: str | Path) -> str:
+    """Say which folder is nearest to one that does not exist, for the end of an error message.
+
+    Args:
+        missing: The folder asked for; a relative one starts from the current directory.
+
+    Returns:
+        One sentence: the folder of nearly that name, or else what the last one on the way holds.
+    """
+    asked = Path(missing).expanduser()
+    here = Path(asked.anchor) if asked.is_absolute() else Path()
+    for part in asked.parts[1 if asked.is_absolute() else 0 :]:
+        if not (here / part).is_dir():
+            inside = sorted(path.name for path in here.glob("*") if path.is_dir())
+            near = get_close_matches(part, inside, n=1)
+            if not near:
+                listed = ", ".join(inside[:8]) or "no folders"
+                return f"The nearest that exists is {here.resolve()}, which holds {listed}."
+            part = near[0]
+        here /= part
+    return f"Did you mean {here if asked.is_absolute() else './' + here.as_posix()}?"

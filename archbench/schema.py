@@ -71,19 +71,6 @@ class YamlModel(BaseModel):
         """Folder of the file, which the relative paths in it start from; the current one without a file."""
         return (self._document and self._document.folder) or Path()
 
-    @property
-    def path(self) -> Path:
-        """The file this was read from.
-
-        Raises:
-            RequestError: If it was made in Python.
-        """
-        if self._document is None or self._document.file is None:
-            raise RequestError(
-                f"This {type(self).__name__.lower()} was not read from a file, so it has no path."
-            )
-        return self._document.file
-
 
 Model = TypeVar("Model", bound=YamlModel)
 

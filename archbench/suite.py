@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -31,7 +32,6 @@ from pydantic import (
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry.family import FamilyChoice, Member
-from archbench.registry.sources import looks_local
 from archbench.report.settings import ReportSettings
 from archbench.schema import Name, YamlModel, validate
 from archbench.tasks.mmlu.entry import MmluEntry
@@ -200,13 +200,18 @@ def _override(document: Document, text: str) -> None:
             )
         path = ("tasks", *path)
     if path[0] in _FIELDS and len(path) > 1:
-        path = (path[0], *_name_and_keys(path[1:], _names(document, path[0]), _FIELDS[path[0]]))
+        fields = _FIELDS[path[0]]
+        name, *keys = _name_and_keys(path[1:], _names(document, path[0]), fields)
+        last, is_new = path[-1], not keys and name not in _names(document, path[0])
+        if is_new and len(path) > 2 and (near := get_close_matches(last, fields, n=1, cutoff=0.85)):
+            raise RequestError(f"{origin}: '{last}' is not a key of '{path[0]}'. Did you mean '{near[0]}'?")
+        path = (path[0], name, *keys)
     if path[0] == "members" and len(path) > 2:
         members = document.value.get("members")
         member = members.get(path[1]) if isinstance(members, dict) else None
         # A bare name has to be a mapping before a key of it can be set.
         if isinstance(member, str):
-            local = looks_local(member) or _find(member, document.folder) is not None
+            local = paths.looks_local(member) or _find(member, document.folder) is not None
             members[path[1]] = {"path" if local else "hub": member}
     try:
         document.set(path, parse_value(value), origin)
@@ -242,8 +247,9 @@ def _name_sources(document: Document) -> None:
     for name, member in members.items() if isinstance(members, dict) else ():
         if isinstance(member, str):
             folder = _find(member, document.folder)
-            if folder is None and looks_local(member):
-                raise RequestError(f"{document.where(('members', name))}: there is no model folder {member}.")
+            if folder is None and paths.looks_local(member):
+                at, hint = document.where(("members", name)), paths.nearest_folder(member)
+                raise RequestError(f"{at}: there is no model folder {member}. {hint}")
             members[name] = {"path": str(folder)} if folder else {"hub": member}
         elif isinstance(member, dict):
             for key in ("path", "tokenizer"):

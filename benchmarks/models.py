@@ -51,8 +51,10 @@ ARCHITECTURES = {
 """Attention alone, and Mamba-2 with one attention layer in seven mixers."""
 
 
-def make_tokenizer(folder: Path, *, questions: Path, vocab: int = VOCAB) -> PreTrainedTokenizerBase:
-    """A byte-level BPE trained on all `*.txt` below a folder and on MMLU's own questions."""
+def make_tokenizer(
+    folder: Path, *, questions: Path | None = None, vocab: int = VOCAB
+) -> PreTrainedTokenizerBase:
+    """A byte-level BPE trained on all `*.txt` below a folder, and on MMLU's own questions where named."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -76,8 +78,8 @@ def make_model(
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _texts(folder: Path, questions: Path) -> Iterator[str]:
+def _texts(folder: Path, questions: Path | None) -> Iterator[str]:
     for path in sorted(folder.rglob("*.txt")):
         yield from path.read_text(encoding="utf-8").splitlines(keepends=True)
-    for item in load(str(questions)).test:
+    for item in load(str(questions)).test if questions is not None else ():
         yield "\n".join([item.question, *item.choices])

@@ -258,6 +258,12 @@ WRONG_SETS = [
     ("quiz.shots.more=1", "has no keys to set"),
     ("engine.dtype=float23", "Did you mean 'float32'?"),
     ("members.x=./nowhere", "no model folder ./nowhere"),
+    ("members.x=./modle", "no model folder ./modle. Did you mean ./model?"),
+    ("members.x=~/no/such/model", "The nearest that exists is "),
+    ("members.x=some/where/else", "no model folder some/where/else"),
+    ("members.x.tokeniser=./model", "'tokeniser' is not a key of 'members'. Did you mean 'tokenizer'?"),
+    ("members.mamba-2.8b.tokeniser=./model", "Did you mean 'tokenizer'?"),
+    ("members.full.tokeniser=./model", "Did you mean 'tokenizer'?"),
     ("members=3", "a mapping"),
     ("tasks={}", "at least 1"),
 ]

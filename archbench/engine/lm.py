@@ -105,7 +105,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._cache_bytes = cache_bytes
         self._seed = seed
         self._progress = progress
-        self._answers = Answers(store, lambda: self.fingerprint)
+        self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
         self._usage = Usage()
 
     # What lm-eval asks about the model ------------------------------------------------------------

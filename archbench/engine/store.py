@@ -124,15 +124,17 @@ class RequestStore:
 class Answers:
     """The part of a store that belongs to one model; without a store it knows nothing and keeps nothing."""
 
-    def __init__(self, store: RequestStore | None, model: Callable[[], str]) -> None:
+    def __init__(self, store: RequestStore | None, model: Callable[[], str], ends: Sequence[int]) -> None:
         """Look at a store for a model.
 
         Args:
             store: The store, if there is one.
-            model: Gives the digest of everything about the model that its answers depend on.
+            model: Gives the digest of everything about the model that its scores depend on.
+            ends: Ids of the tokens that end its generations, which the model's digest leaves out.
         """
         self._store = store
         self._model = model
+        self._ends = tuple(ends)
 
     def scores(self, pairs: Sequence[IdPair]) -> dict[int, tuple[float, bool]]:
         """Known scores by the index of their (context ids, continuation ids)."""
@@ -165,7 +167,7 @@ class Answers:
         return _digest(f"score {self._model()} {len(context)}", (*context, *continuation))
 
     def _generation_key(self, job: Job) -> bytes:
-        return _digest(f"generate {self._model()} {job[1:]!r}", job.prompt)
+        return _digest(f"generate {self._model()} {self._ends!r} {job[1:]!r}", job.prompt)
 
 
 def _digest(head: str, tokens: Sequence[int]) -> bytes:

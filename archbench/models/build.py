@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.causality import why_not_causal
 from archbench.models.patterns import KINDS, expand_pattern
 
 if TYPE_CHECKING:
@@ -62,9 +63,12 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
     if vocab_size is not None:
         fields.setdefault("vocab_size", vocab_size)
     try:
-        return config_class(**fields)
+        config = config_class(**fields)
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise RequestError(f"architecture: '{model_type}' refuses these fields: {error}") from error
+    if why := why_not_causal(config.to_dict()):
+        raise RequestError(f"architecture: {why}. A causal language model is expected.")
+    return config
 
 
 def build_model(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.causality import why_not_causal
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,7 @@ def load_model(
     wanted_device = None if device == "auto" else _resolve_device(device)
     if isinstance(source, PreTrainedModel):
         _refuse_conversion(source, wanted_dtype, wanted_device, revision)
+        _check_causal("The model given", source.config.to_dict())
         return source.eval()
     _check_kind("model", source)
     location, folder = _locate(source, revision)
@@ -77,6 +79,7 @@ def load_model(
         except Exception as error:
             raise _load_failure("model", location, folder, error) from error
     _check_complete(location, info)
+    _check_causal(location, model.config.to_dict())
     if wanted_device is None:
         wanted_device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return cast("PreTrainedModel", model.to(wanted_device).eval())
@@ -160,6 +163,8 @@ def _check_model_folder(folder: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RequestError(f"{path} is not valid JSON: {error}.") from error
+    if isinstance(config, dict):
+        _check_causal(str(path), config)
     model_type = config.get("model_type") if isinstance(config, dict) else None
     known = {c.model_type for c in MODEL_FOR_CAUSAL_LM_MAPPING}
     if model_type not in known:
@@ -176,6 +181,12 @@ def _check_model_folder(folder: Path) -> None:
             else "Save the weights there with model.save_pretrained(folder)."
         )
         raise RequestError(f"The folder {folder} holds no safetensors weights. {hint}")
+
+
+def _check_causal(name: str, config: dict[str, Any]) -> None:
+    """Refuse a model that does not predict each token from those before it."""
+    if why := why_not_causal(config):
+        raise RequestError(f"{name}: {why}. A causal language model was expected.")
 
 
 def _check_complete(location: str, info: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.build import build_config
+from archbench.paths import looks_local, nearest_folder
 from archbench.registry.family import Family, FamilyChoice, Member
-from archbench.registry.sources import check_model_folder, has_tokenizer, looks_local
+from archbench.registry.sources import check_model_folder, has_tokenizer
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _tokenizer(
                 raise RequestError(f"{at}: {folder} holds no tokenizer (expected tokenizer.json).")
             return str(folder.resolve())
         if looks_local(said):
-            raise RequestError(f"{at}: there is no tokenizer folder {folder}.")
+            raise RequestError(f"{at}: there is no tokenizer folder {folder}. {nearest_folder(folder)}")
         return said
     if member.hub is not None or (member.backend is not None and source is None):
         return None

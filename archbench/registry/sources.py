@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.causality import why_not_causal
+from archbench.paths import nearest_folder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
@@ -22,7 +24,8 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
         RequestError: If it does not.
     """
     if not folder.is_dir():
-        raise RequestError(f"{at}: there is no model folder {folder}.{how and ' ' + how}")
+        hint = how or nearest_folder(folder)
+        raise RequestError(f"{at}: there is no model folder {folder}. {hint}")
     config = folder / "config.json"
     if not config.is_file():
         raise RequestError(
@@ -38,9 +41,14 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
         )
         raise RequestError(f"{at}: the model folder {folder} has no weights{instead}.{how and ' ' + how}")
     try:
-        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        fields = json.loads(config.read_text(encoding="utf-8"))
+        model_type, why = fields.get("model_type"), why_not_causal(fields)
     except (ValueError, AttributeError) as error:
         raise RequestError(f"{at}: {config} is not a model configuration in JSON ({error}).") from None
+    if why is not None:
+        raise RequestError(
+            f"{at}: {config}: {why}. archbench compares causal language models; leave this one out."
+        )
     # Imported here: this is the one place of the registry that needs transformers (about a second).
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -54,8 +62,3 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds a tokenizer in one of the layouts that transformers reads."""
     return any((folder / name).is_file() for name in _TOKENIZER_FILES)
-
-
-def looks_local(text: str) -> bool:
-    """Whether a name can only be a folder: a hub id is `name` or `owner/name`, without a path's marks."""
-    return text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1 or text.endswith("/")

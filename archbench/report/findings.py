@@ -12,6 +12,7 @@ import pandas as pd
 
 from archbench.errors import RunError
 from archbench.report.settings import ReportSettings
+from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import RunResults, records
 from archbench.results.header import CellHeader, CellId
@@ -91,6 +92,24 @@ class Findings:
         return self.results.differences(
             self.settings.baseline, confidence=self.settings.confidence, conditions=self.conditions
         )
+
+    @cached_property
+    def within_ties(self) -> pd.DataFrame:
+        """Every category of the conditions in which a member is level with the baseline: one family of tests.
+
+        Only where there is more than one category: a single one is the whole again.
+        """
+        level = self.differences[self.differences["verdict"] == VERDICTS[-1]]
+        ties = {(row["task"], row["variant"], row["member"]) for row in records(level)}
+        counts = self.scores_by("category").groupby(["task", "variant"])["category"].nunique()
+        pairs = [
+            (condition, member, self.baseline)
+            for condition in self.conditions
+            for member in self.members
+            if (condition.task, condition.variant, member) in ties
+            and counts.get((condition.task, condition.variant), 0) > 1
+        ]
+        return self.results.compare(pairs, confidence=self.settings.confidence, by="category")
 
     @property
     def baseline(self) -> str:

@@ -20,6 +20,10 @@ FEWEST, MOST = 3, 12
 """Axes that a radar chart can have: fewer make no area, more cannot be read."""
 
 
+_NEAR = 0.06
+"""Part of the radius within which a ring's number and guessing's line would touch: above half its height."""
+
+
 class Axis(NamedTuple):
     """One axis: its label, every member's score, low and high (None where missing), and guessing's score."""
 
@@ -109,7 +113,7 @@ def radar(findings: Findings) -> Figure | None:
     with drawing(6.4, 5.6) as figure:
         area = figure.add_subplot(aspect="equal")
         area.axis("off")
-        _web(area, angles, top, step, [axis.label for axis in axes])
+        _web(area, angles, top, step, axes)
         if any(axis.chance is not None for axis in axes):
             x, y = _ring(
                 angles, [math.nan if axis.chance is None else 100 * axis.chance for axis in axes], top
@@ -153,12 +157,16 @@ def _ring(angles: npt.NDArray[np.float64], values: Any, top: float) -> tuple[Any
     return radius * np.cos(around), radius * np.sin(around)
 
 
-def _web(area: Axes, angles: npt.NDArray[np.float64], top: float, step: float, labels: list[str]) -> None:
+def _web(area: Axes, angles: npt.NDArray[np.float64], top: float, step: float, axes: list[Axis]) -> None:
+    guessing = axes[0].chance
     for value in np.arange(step, top + 1e-9, step):
         area.plot(*_ring(angles, np.full(len(angles), value), top), color="#DDDDDD", linewidth=0.7, zorder=0)
-        number = area.text(0.012, value / top, f"{value:g} %", color=GREY, fontsize=7, va="center", zorder=4)
+        # On the first axis, where guessing's line passes too: a number beside that line moves away from it.
+        off = math.inf if guessing is None else (value - 100 * guessing) / top
+        along = "center" if abs(off) > _NEAR else "bottom" if off > 0 else "top"
+        number = area.text(0.012, value / top, f"{value:g} %", color=GREY, fontsize=7, va=along, zorder=4)
         number.set_path_effects([withStroke(linewidth=2, foreground="white")])
-    for angle, label in zip(angles, labels, strict=True):
+    for angle, label in zip(angles, [axis.label for axis in axes], strict=True):
         x, y = math.cos(angle), math.sin(angle)
         area.plot([0, x], [0, y], color="#DDDDDD", linewidth=0.7, zorder=0)
         across = "center" if abs(x) < 0.2 else ("left" if x > 0 else "right")

@@ -15,7 +15,7 @@ _SPELLED_OUT = 6
 
 
 def sentences(findings: Findings) -> list[str]:
-    """The summary: what was compared, who leads, what differs, who is at chance, what is missing.
+    """The summary: what was compared, who leads, what differs, also inside ties, who is at chance, gaps.
 
     Returns:
         Sentences of plain text, for the caller to escape.
@@ -24,6 +24,7 @@ def sentences(findings: Findings) -> list[str]:
         *_scope(findings),
         *_leading(findings),
         *_against_baseline(findings),
+        *_within_ties(findings),
         *_at_chance(findings),
         *_missing(findings),
     ]
@@ -93,6 +94,26 @@ def _against_baseline(findings: Findings) -> list[str]:
             "with 80 % probability before adjustment; smaller ones may have gone unseen."
         )
     return said
+
+
+def _within_ties(findings: Findings) -> list[str]:
+    rows = records(findings.within_ties)
+    conditions = {(one.task, one.variant): one for one in findings.conditions}
+    clauses = []
+    for member in findings.members:
+        for verdict in VERDICTS[:-1]:
+            here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
+            names = [short_name(conditions[row["task"], row["variant"]], findings.conditions) for row in here]
+            parts = [
+                f"{row['category']} in {name} ({points(row['delta'], signed=True)})"
+                for name, row in zip(names, here, strict=True)
+            ]
+            if parts:
+                clauses.append(f"{member} is {verdict} than {findings.baseline} on {listing(parts)}")
+    if not clauses:
+        return []
+    tests = f"{len(rows)} comparisons of categories after Holm's adjustment"
+    return [f"Not distinguishable on the whole, but in parts ({tests}): {'; '.join(clauses)}."]
 
 
 def _delta(row: dict[str, Any], with_interval: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from archbench.results.conditions import Condition
@@ -28,6 +29,7 @@ def compare_pairs(
     metric: str | None,
     confidence: float,
     seed: int,
+    by: str | None = None,
 ) -> list[dict[str, Any]]:
     """Compare pairs of members, and adjust all the p-values together by Holm's method.
 
@@ -37,9 +39,10 @@ def compare_pairs(
         metric: The metric; each condition's primary one if None.
         confidence: Coverage of the intervals; its complement is the level of the verdicts.
         seed: Seeds the resampling of scores that are not 0 or 1.
+        by: Item column whose groups are compared one by one; None for all items together.
 
     Returns:
-        One record per pair of which both members have scores.
+        One record per pair of which both members have scores; with `by`, per pair and group.
     """
     records = []
     for condition, member, baseline in pairs:
@@ -49,26 +52,38 @@ def compare_pairs(
         if first is None or second is None or name not in first or name not in second:
             continue
         both = (first[name].notna() & second[name].notna()).to_numpy()
-        a, b = scores_of(first[name][both]), scores_of(second[name][both])
-        if not len(a):
-            continue
-        rng = _generator(seed, condition.task, condition.variant, member, baseline, name)
-        names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
-        means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
-        found = paired_difference(a, b, rng, confidence)._asdict()
-        records.append(
-            dict(condition.labels)
-            | names
-            | {"member": member, "baseline": baseline, "metric": name}
-            | means
-            | found
-        )
+        for group, here in _groups(first, both, by):
+            a, b = scores_of(first[name][here]), scores_of(second[name][here])
+            rng = _generator(seed, condition.task, condition.variant, member, baseline, name, *group.values())
+            names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
+            means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
+            found = paired_difference(a, b, rng, confidence)._asdict()
+            records.append(
+                dict(condition.labels)
+                | names
+                | group
+                | {"member": member, "baseline": baseline, "metric": name}
+                | means
+                | found
+            )
     for record, p_holm in zip(records, holm([record["p"] for record in records]), strict=True):
         record["p_holm"] = float(p_holm)
         better, worse, undecided = VERDICTS
         decided = better if record["delta"] > 0 else worse
         record["verdict"] = decided if p_holm < 1 - confidence else undecided
     return records
+
+
+def _groups(
+    rows: pd.DataFrame, scored: npt.NDArray[np.bool_], by: str | None
+) -> list[tuple[dict[str, str], npt.NDArray[np.bool_]]]:
+    """The groups of the scored items, each with its name by column; all of them as one where `by` is None."""
+    if by is None:
+        return [({}, scored)] if scored.any() else []
+    if by not in rows:
+        return []
+    column = rows[by].where(scored)
+    return [({by: str(name)}, (column == name).to_numpy()) for name in sorted(column.dropna().unique())]
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:

@@ -244,7 +244,11 @@ class RunResults:
         return self.compare(pairs, metric, confidence)
 
     def compare(
-        self, pairs: Iterable[tuple[Condition, str, str]], metric: str | None = None, confidence: float = 0.95
+        self,
+        pairs: Iterable[tuple[Condition, str, str]],
+        metric: str | None = None,
+        confidence: float = 0.95,
+        by: str | None = None,
     ) -> pd.DataFrame:
         """Any family of paired comparisons; `differences` is the one against a baseline.
 
@@ -253,14 +257,28 @@ class RunResults:
                 cell are left out.
             metric: The metric; each condition's primary one if None.
             confidence: As in `differences`.
+            by: Item column, such as `category`: each of its groups is compared by itself. Conditions without
+                it are left out.
 
         Returns:
-            As `differences`.
+            As `differences`, with the column `by` where one is named.
         """
         self._check_metric(metric)
         seed = int(self.manifest.get("seed") or 0)
-        rows = compare_pairs(self._rows, pairs, metric, confidence, seed)
-        columns = ["task", "kind", "variant", *self.label_names, "member", "baseline", "metric", "n", "score"]
+        rows = compare_pairs(self._rows, pairs, metric, confidence, seed, by)
+        keys = [by] if by is not None else []
+        columns = [
+            "task",
+            "kind",
+            "variant",
+            *self.label_names,
+            *keys,
+            "member",
+            "baseline",
+            "metric",
+            "n",
+            "score",
+        ]
         columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm", "detectable"]
         return _tidy(rows, self.label_names, [*columns, "method", "verdict"])
 

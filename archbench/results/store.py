@@ -171,16 +171,6 @@ class Store:
             ) from error
         return header
 
-    def header(self, member: str, task: str, variant: str) -> CellHeader | None:
-        """The header of a cell, or None where the cell has not been run to its end.
-
-        Raises:
-            RunError: The header is damaged.
-            RequestError: A newer archbench has written it.
-        """
-        path = self._path((member, task, variant), ".json")
-        return _read_header(path) if path.is_file() else None
-
     def has(self, cell_id: CellId | tuple[str, str, str], key: str, *, may_exclude: bool = False) -> bool:
         """Whether a cell can be skipped: it is complete, carries this key, and its items are whole.
 

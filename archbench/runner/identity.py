@@ -14,7 +14,7 @@ from archbench.registry import ResolvedMember
 from archbench.registry.sources import check_model_folder, has_tokenizer
 from archbench.tasks.lengths import TOKENIZER_FILES
 
-_WEIGHTS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+_WEIGHTS = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
 
 
 def digest(value: Any) -> str:
@@ -66,8 +66,9 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
 
 
 def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
-    """Digest of everything that a member's answers depend on: config, weights and tokenizer, byte by byte.
+    """Digest of everything that a member's answers depend on: configs, weights and tokenizer, byte by byte.
 
+    generation_config.json is one of them: the engine takes the tokens that end a text from it.
     A `random` member is a function of its architecture and seed, and of the code that draws its weights; what
     a backend's arguments name is known by its name alone. None where the files are not at hand.
     """
@@ -113,7 +114,7 @@ def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path 
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository = member.source if weights else member.tokenizer
-    wanted = [*TOKENIZER_FILES, "generation_config.json", *(_WEIGHTS if weights else ())]
+    wanted = [*TOKENIZER_FILES, *(_WEIGHTS if weights else ())]
     try:
         folder = snapshot_download(
             str(repository),

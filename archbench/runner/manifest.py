@@ -111,7 +111,7 @@ def hardware() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": cores,
         "threads": torch.get_num_threads(),
-        "memory": memory,
+        "memory_bytes": memory,
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 

@@ -16,7 +16,7 @@ from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.identity import digest, identity, localize, tokenizer_identity
 from archbench.suite import AnyEntry, Suite
-from archbench.tasks.entry import Variant
+from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
 
 _Generated = TypeVar("_Generated", bound=GeneratedEntry)
@@ -131,9 +131,9 @@ def make_plan(
     models_of([one.name for one in resolved], {}, suite.report.published)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
-    for entry in entries.values():
+    for name, entry in entries.items():
         if not isinstance(entry, GeneratedEntry):
-            entry.check()
+            _check(name, entry)
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
@@ -143,7 +143,7 @@ def make_plan(
         if isinstance(entry, GeneratedEntry):
             settled = _settled(name, entry, suite, members)
             if settled.tokenizer is not None or not settled.counts_tokens:
-                settled.check()
+                _check(name, settled)
             entries[name] = settled
         digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
@@ -158,6 +158,14 @@ def make_plan(
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used)
+
+
+def _check(name: str, entry: AnyEntry) -> None:
+    """Check an entry, and call it by its name where a message says how to change it."""
+    try:
+        entry.check()
+    except RequestError as error:
+        raise RequestError(str(error).replace(f"--set {ENTRY}.", f"--set {name}.")) from error
 
 
 def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suite) -> str:

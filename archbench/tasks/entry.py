@@ -9,6 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ENTRY = "ENTRY"
+"""What an entry calls itself in the messages of `check`: the suite knows its name, the entry does not."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -57,7 +60,7 @@ class TaskEntry(BaseModel, ABC):
         """Look at the entry's data before any model is loaded.
 
         Raises:
-            RequestError: The data cannot be used as asked.
+            RequestError: The data cannot be used as asked. `--set ENTRY.` in it stands for the entry's name.
         """
 
     @abstractmethod

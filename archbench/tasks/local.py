@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError, RunError
+from archbench.tasks.entry import ENTRY
 from archbench.tasks.splits import check_rows, columns_of, holdings, split_rows
 
 # What lm-eval's tasks that are classes say in code, where YAMLs have keys.
@@ -19,6 +20,9 @@ _CLASSES: dict[str, dict[str, Any]] = {
         "dataset_path": "lighteval/squad_v2",
     }
 }
+
+_EXTRAS = ("longbench",)
+"""Folders of lm-eval's tasks whose packages are an extra of archbench's, of the same name."""
 
 
 def declared(entry: Any) -> dict[str, Any]:
@@ -215,8 +219,10 @@ def check_imports(entry: Any, task: str) -> None:
         load_yaml(entry.yaml_path, resolve_func=True)
     except ImportError as error:
         told = " ".join(str(error).split())[:200].rstrip(". ")
+        extra = Path(entry.yaml_path).parent.name
+        install = f"Install it: pip install 'archbench[{extra}]'" if extra in _EXTRAS else "Install it"
         raise RequestError(
-            f"lm-eval's task '{task}' needs a package that is not installed: {told}. Install it, or take the "
+            f"lm-eval's task '{task}' needs a package that is not installed: {told}. {install}; or take the "
             "task out of the suite."
         ) from error
 
@@ -254,5 +260,5 @@ def check_hub(repository: str, task: str, splits: list[str]) -> None:
         f"lm-eval's task '{task}' reads the data set '{repository}', which is not in this machine's cache "
         f"({cache}) and cannot be had from the hub ({why}). Put its rows, in its own columns, into {files} "
         f"(or .parquet, .json) in a folder and name it: `data: {{{task}: FOLDER}}` under the entry, or "
-        f"--set ENTRY.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
+        f"--set {ENTRY}.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
     )

@@ -4,7 +4,8 @@ Each perturbation changes one thing about a prompt and nothing about what is ask
 
     option_order   options one place further on; the last comes first
     labels         1, 2, 3, 4 before the options instead of A, B, C, D
-    delimiter      `A) text` instead of `A. text`; in a phonebook `name - number` instead of `name: number`
+    delimiter      `A) text` instead of `A. text`; in a phonebook `name - number` instead of `name: number`;
+                   where lm-eval shows no options, a line break instead of the space after `Answer:`
     answer_prefix  `The answer is` (in a phonebook `The number is`) instead of `Answer:`
     shot_order     examples in the opposite order
     preamble       a paragraph about something else before everything
@@ -24,6 +25,9 @@ from archbench.tasks.entry import Variant
 Perturbation = Literal[
     "option_order", "labels", "delimiter", "answer_prefix", "shot_order", "preamble", "separator"
 ]
+
+NEEDED_SHOTS: dict[Perturbation, int] = {"separator": 1, "shot_order": 2}
+"""Fewest shots with which a change to the shots is one."""
 
 PREAMBLE = (
     "The harbour of Saltmere was built in three summers. The first stones were laid on the northern side, "

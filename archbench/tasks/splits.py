@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.paths import nearest_folder
 
 Row = dict[str, Any]
 
@@ -113,7 +114,7 @@ def split_rows(where: str, folder: str, name: str | None, split: str) -> list[Ro
     if not base.is_dir():
         raise RequestError(
             f"{where}: there is no folder '{folder}'. A folder is expected that holds the splits as parquet, "
-            "JSONL or JSON, such as test.jsonl, in the data set's own columns."
+            f"JSONL or JSON, such as test.jsonl, in the data set's own columns. {nearest_folder(base)}"
         )
     if name is not None and (base / name).is_dir():
         base = base / name

@@ -22,6 +22,7 @@ from archbench.tasks.local import (
     leaves,
     shots_split,
 )
+from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation, perturbed
 from archbench.tasks.splits import folder_digest
 
 _Shots = Annotated[int, Field(ge=0)]
@@ -38,6 +39,9 @@ class StockEntry(TaskEntry):
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
+        perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
+            one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
+            small for `shot_order` and `separator` are left out where there are larger ones.
     """
 
     kind: Literal["lm_eval"] = "lm_eval"
@@ -45,8 +49,9 @@ class StockEntry(TaskEntry):
     num_fewshot: _Shots | Annotated[list[_Shots], Field(min_length=1)] | None = None
     metric: str | None = None
     data: str | dict[str, str] | None = None
+    perturb: list[Perturbation] = Field(default_factory=list)
 
-    @field_validator("tasks", "num_fewshot")
+    @field_validator("tasks", "num_fewshot", "perturb")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
         # By what they are called on disk, so that no two variants write the same file.
@@ -81,8 +86,9 @@ class StockEntry(TaskEntry):
 
         Raises:
             RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; a task
-                needs a package that is not installed; local data are not as the task reads them; or a data
-                set is neither in the local cache nor to be had from the hub.
+                needs a package that is not installed; local data are not as the task reads them; a data set
+                is neither in the local cache nor to be had from the hub; or a task's prompts cannot be
+                changed as `perturb` asks.
         """
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
@@ -99,13 +105,48 @@ class StockEntry(TaskEntry):
                     asked.add(repository)
                     splits = [asked_split(found), shots_split(found) if max(numbers) else None]
                     check_hub(repository, task, [split for split in splits if split])
+        for task in self.tasks if self.perturb else ():
+            self._check_perturbed(task)
+
+    def _check_perturbed(self, task: str) -> None:
+        """Build a task and make sure that its prompts can be changed as asked.
+
+        Raises:
+            RequestError: They cannot.
+        """
+        from archbench.tasks.loading import load_tasks, quiet
+        from archbench.tasks.perturb_stock import StockPrompts
+
+        # With the most shots: what cannot be had with them cannot be had with fewer.
+        *_, variant = sorted(self._plain([task]), key=lambda one: one.num_fewshot or 0)
+        with quiet():
+            loaded = load_tasks(variant, seed=0)["tasks"]
+        for name, built in loaded.items():
+            prompts = StockPrompts(built, built.get_config("num_fewshot"), self.limit)
+            for how in self.perturb:
+                if why := prompts.why_not(how):
+                    raise RequestError(
+                        f"perturb of '{task}': {how} cannot be had for lm-eval's task '{name}', since {why}. "
+                        f"What can be had: {', '.join(prompts.possible()) or 'nothing'}. Take {how} out of "
+                        f"`perturb`, or '{task}' out of the entry and into one of its own."
+                    )
 
     def variants(self) -> list[Variant]:
-        """One variant for each task and number of shots.
+        """One variant for each task and number of shots, and one more for each change to its prompts.
 
         Raises:
             RequestError: As for `check`, where the metric has to be looked up.
         """
+        plain = self._plain(self.tasks)
+        return plain + [
+            perturbed(one, how)
+            for one in plain
+            for how in self.perturb
+            # Where the task's own number of shots is taken, `check` sees to it that there are enough.
+            if one.num_fewshot is None or one.num_fewshot >= NEEDED_SHOTS.get(how, 0)
+        ]
+
+    def _plain(self, tasks: list[str]) -> list[Variant]:
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot]
         return [
             Variant(
@@ -119,7 +160,7 @@ class StockEntry(TaskEntry):
                 stock=True,
                 data={task: self.folders[task]} if task in self.folders else {},
             )
-            for task in self.tasks
+            for task in tasks
             for number in numbers
         ]
 

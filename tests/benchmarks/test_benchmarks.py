@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lm_eval.models.huggingface  # noqa: F401
 
-    from benchmarks import coldstart, overhead, scoring, training
+    from benchmarks import coldstart, overhead, ruler, scoring, training
 
 
 @pytest.fixture
@@ -112,3 +112,18 @@ def test_a_clock_gives_time_to_the_innermost_part(monkeypatch: pytest.MonkeyPatc
         with clock.of("checks"), clock.of("inner"):
             pass
     assert clock.stop() == {"rest": 2.0, "outer": 3.0, "inner": 1.0, "checks": 3.0}
+
+
+def test_ruler_makes_all_items_and_phonebooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"w{number}" for number in range(6000)]
+    (tmp_path / "text.txt").write_text(" ".join(words) + " " + " ".join(SENTENCES), encoding="utf-8")
+    small = ["--length", "2048", "--samples", "2", "--phonebook", "2048", "--vocab", "2000"]
+    ruler.main(["--data", str(tmp_path), "--json", *small])
+    results = json.loads(capsys.readouterr().out)
+    assert len(results) == 13 + 1 + 3
+    total = results[13]
+    assert (total["work"], total["items"]) == ("ruler in all", 26)
+    assert total["seconds"] == pytest.approx(sum(one["seconds"] for one in results[:13]))
+    assert [one["items"] for one in results[14:]] == [5, 5, 5]
+    for one in results[:13] + results[14:]:
+        assert 0.6 * 2048 < one["tokens_mean"] < 2048

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from archbench.engine import RequestStore, load_lm
 from archbench.errors import RunError
@@ -134,3 +134,20 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
         file.execute("PRAGMA user_version = 99")
     with pytest.raises(RunError, match="newer archbench"):
         RequestStore(path)
+
+
+def test_other_tokens_that_end_a_text_find_nothing(
+    store: RequestStore, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """They come from generation_config.json, which the model's fingerprint leaves out."""
+    greedy = {"until": [], "max_gen_toks": 6}
+    first = load_lm(make_model("llama"), tokenizer, store=store)
+    (long,) = first.generate_until(prompts((TEXTS[0], greedy)))
+    model = make_model("llama")
+    model.generation_config = GenerationConfig(eos_token_id=list(range(len(tokenizer))))
+    second = load_lm(model, tokenizer, store=store)
+    assert second.fingerprint == first.fingerprint
+    (short,) = second.generate_until(prompts((TEXTS[0], greedy)))
+    assert second.usage.requests_known == 0
+    assert long.startswith(short)
+    assert short != long

@@ -6,17 +6,28 @@ import copy
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertLMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from archbench.engine import load_lm
 from archbench.errors import RequestError, RunError
+from archbench.models.build import build_config
 from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from archbench.models.load import load_model, load_tokenizer
+from archbench.registry.sources import check_model_folder
 
 
 def build(seed: int = 0, **fields: object) -> PreTrainedModel:
@@ -219,3 +230,32 @@ def test_tokenizer_fingerprint_sees_rules_and_not_padding(tmp_path: Path) -> Non
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = "{{ messages }}"
     assert tokenizer_fingerprint(tokenizer) != fingerprint
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"model_type": "bert"}, "'bert' reads in both directions"),
+        ({"model_type": "xlnet"}, "'xlnet' reads in both directions"),
+        ({"model_type": "bart", "is_encoder_decoder": True}, "'bart' is an encoder-decoder"),
+        ({"model_type": "t5", "is_encoder_decoder": True}, "'t5' is an encoder-decoder"),
+    ],
+)
+def test_models_that_are_not_causal_are_refused(folder: Path, fields: dict[str, Any], why: str) -> None:
+    edit_config(folder, **fields)
+    with pytest.raises(RequestError, match=rf"config\.json: model_type {why}") as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+    with pytest.raises(RequestError, match=rf"suite: .*config\.json: model_type {why}"):
+        check_model_folder(folder, "suite")
+
+
+def test_a_bidirectional_model_object_is_refused_and_a_decoder_taken() -> None:
+    small = {"vocab_size": 11, "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    small |= {"intermediate_size": 16}
+    with pytest.raises(RequestError, match="'bert' reads in both directions"):
+        load_model(BertForMaskedLM(BertConfig(**small)))
+    with pytest.raises(RequestError, match="architecture: model_type 'bert' reads in both directions"):
+        build_config({"model_type": "bert", **small})
+    assert build_config({"model_type": "bert", "is_decoder": True, **small}).is_decoder
+    assert load_model(BertLMHeadModel(BertConfig(**small, is_decoder=True))).config.is_decoder

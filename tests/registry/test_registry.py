@@ -59,7 +59,7 @@ def test_a_family_is_read(folder: Path) -> None:
     assert (family.data and family.data.name, family.budget.tokens) == ("stories", 10)
     assert family.budget.model_dump()["gpus"] == 0
     assert list(family.members) == ["plain", "control", "published"]
-    assert (family.folder, family.path) == (folder, folder / "world.yaml")
+    assert (family.folder, family.file) == (folder, folder / "world.yaml")
 
 
 def test_members_are_resolved(folder: Path) -> None:
@@ -130,7 +130,8 @@ def test_shipped_families_are_whole() -> None:
     for name, family in families().items():
         assert family.title
         assert family.members
-        assert name == family.path.stem
+        assert family.file is not None
+        assert name == family.file.stem
 
 
 WRONG = [

@@ -91,6 +91,27 @@ def test_labels_of_the_radar_do_not_overlap(tmp_path: Path) -> None:
         assert not any(one.overlaps(other) for other in boxes[:at])
 
 
+@pytest.mark.parametrize("chance", [0.12, 0.2, 0.22, 0.25, 0.28])
+def test_guessing_does_not_cross_the_numbers_of_the_rings(tmp_path: Path, chance: float) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({})
+    for shots in range(4):
+        right = [1.0] * (30 + shots) + [0.0] * (30 - shots)
+        head = header("a", "mmlu", f"standard-{shots}shot", labels={"shots": shots}, items=60, chance=chance)
+        store.write_cell(head, rows(right))
+    figure = radar(Findings(make_results(tmp_path), ReportSettings()))
+    assert figure is not None
+    figure.draw_without_rendering()
+    (area,) = figure.axes
+    numbers = [text for text in area.texts if text.get_text().endswith(" %")]
+    top = float(numbers[-1].get_text()[:-2])
+    line = area.transData.transform((0, 100 * chance / top))[1]
+    assert len(numbers) >= 3
+    for one in numbers:
+        box = one.get_window_extent()
+        assert not box.y0 + 1 < line < box.y1 - 1, one.get_text()
+
+
 def test_a_missing_cell_breaks_the_line_only(tmp_path: Path) -> None:
     findings(tmp_path, 3, conditions=4)
     next((tmp_path / "cells").rglob("standard-2shot.json"), None)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
@@ -18,7 +19,7 @@ from archbench.report.screen import summary
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
-from tests.results.synthetic import header, make_run, planted, share
+from tests.results.synthetic import Right, header, make_run, planted, share
 
 FORMATS = {
     f"{form}-{shots}shot": {"format": form, "shots": shots}
@@ -60,6 +61,27 @@ def test_the_words_call_members_level_that_are(tmp_path: Path) -> None:
         "a and b are exactly level, the highest, on standard 5-shot (50.0 %, not distinguishable from c)."
         in page
     )
+
+
+def test_the_words_say_where_members_differ_inside_a_tie(tmp_path: Path) -> None:
+    def only(stem: float, humanities: float) -> Right:
+        def right(n: int, rng: np.random.Generator) -> np.ndarray:
+            subjects = np.arange(n) % 4  # algebra and physics, then law and history
+            return np.where(subjects < 2, rng.random(n) < stem, rng.random(n) < humanities).astype(float)
+
+        return right
+
+    members: dict[str, Right] = {"a": only(0.5, 0.5), "b": only(0.8, 0.2), "c": only(0.5, 0.5)}
+    page = build_report(make_run(tmp_path / "run", members, n=1200), tmp_path / "out").page.read_text()
+    assert re.search(
+        r"Not distinguishable on the whole, but in parts \(4 comparisons of categories after Holm's "
+        r"adjustment\): b is better than a on STEM in standard 5-shot \(\+\d\d\.\d\); b is worse than a on "
+        r"humanities in standard 5-shot \(−\d\d\.\d\)\.",
+        page,
+    )
+    assert "c is better" not in page
+    level = build_report(planted(tmp_path / "level"), tmp_path / "out").page.read_text()
+    assert "in parts" not in level
 
 
 def test_tables_carry_the_same_verdicts_and_full_precision(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from archbench.cli.app import app
+from archbench.report.findings import Findings
+from archbench.report.prompts import spread
+from archbench.report.settings import ReportSettings
 from archbench.results.store import Store
 from archbench.runner.execute import run_suite
 from archbench.runner.plan import make_plan
@@ -46,6 +50,28 @@ def test_from_a_suite_beside_its_data_to_rows(here: Path, shelf: Path) -> None:
         file.write("\n")
     changed = make_plan(suite, Store(here / "out")).cells
     assert [cell.key == key for cell, key in zip(changed, keys, strict=True)] == [False, True]
+
+
+def test_changed_prompts_are_cells_of_their_own_and_reported(here: Path, shelf: Path) -> None:
+    save(here / "piqa", TWELVE["piqa"])
+    text = (
+        "name: prompts\n"
+        f"members: {{llama: {shelf / 'llama'}}}\n"
+        "tasks: {piqa: {kind: lm_eval, tasks: [piqa], data: piqa, perturb: [%s]}}\n"
+    )
+    (here / "plain.yaml").write_text(text % "")
+    (here / "suite.yaml").write_text(text % "delimiter, preamble")
+    before = [cell.key for cell in make_plan(load_suite(here / "plain.yaml"), Store(here / "out")).cells]
+    results = run_suite(load_suite(here / "suite.yaml"), here / "out", quiet=True)
+    keys = [header.key for header in results.headers]
+    assert keys[:1] == before, "the plain prompt's cell is the same with and without changed ones"
+    assert len(set(keys)) == 3
+    items = results.items("piqa").groupby("variant")["prompt_hash"].agg(list)
+    assert items["piqa"] == items["piqa+delimiter"], "what changes is the answer's first character"
+    assert items["piqa"] != items["piqa+preamble"]
+    sheet = spread(Findings(results, ReportSettings()))
+    assert sheet is not None
+    assert re.search(r"\| piqa \| llama \| 50\.0 .* of 2 \|", sheet.to_markdown())
 
 
 def test_without_data_or_network_it_ends_at_once_and_says_what_to_do(

@@ -102,13 +102,13 @@ def test_the_manifest_says_what_was_compared(shelf: Path, here: Path) -> None:
     assert [one["parameters"] > 5000 and len(one["fingerprint"]) for one in manifest["members"]] == [64, 64]
     assert {"archbench", "python", "torch", "transformers", "lm_eval"} <= set(manifest["versions"])
     assert manifest["hardware"]["cores"] >= 1
+    assert manifest["hardware"]["memory_bytes"] > 10**8
     assert manifest["suite"]["tasks"]["mmlu"]["shots"] == [0, 2]
     assert manifest["finished"] > manifest["started"]
     store = Store(here / "results/tiny")
-    for cell in manifest["cells"]:
-        header = store.header(cell["member"], cell["task"], cell["variant"])
-        assert header is not None
-        assert header.key == cell["key"]
+    assert {(*header.id, header.key) for header in store.headers()} == {
+        (cell["member"], cell["task"], cell["variant"], cell["key"]) for cell in manifest["cells"]
+    }
 
 
 def test_only_what_a_change_touches_is_run_again(shelf: Path, here: Path) -> None:
@@ -385,3 +385,28 @@ def test_scores_do_not_depend_on_what_else_is_run(shelf: Path, here: Path) -> No
     all_ = archbench.run(content(shelf), here / "all", quiet=True).items()
     same = all_[all_["variant"] == "cloze-2shot"].reset_index(drop=True)
     assert json.loads(one.to_json(orient="records")) == json.loads(same.to_json(orient="records"))
+
+
+def test_too_few_shots_say_what_to_set(shelf: Path, here: Path) -> None:
+    work = here / "mmlu"
+    shutil.copytree(shelf / "mmlu", work)
+    rows = (work / "dev.jsonl").read_text().splitlines(keepends=True)
+    (work / "dev.jsonl").write_text("".join(rows[:-1]))  # philosophy has one left
+    task = {"kind": "mmlu", "data": str(work), "formats": ["cloze"], "shots": [0, 2, 5]}
+    suite = content(shelf, tasks={"quiz": task})
+    with pytest.raises(
+        RequestError, match=r"'philosophy' has 1 .* for --set quiz\.shots=\[0, 1\]\."
+    ) as error:
+        make_plan(load_suite(suite), Store(here / "out"))
+    told = str(error.value).rpartition("--set ")[2].rstrip(".")
+    assert len(make_plan(load_suite(suite, [told]), Store(here / "out")).cells) == 4
+
+
+def test_the_tokens_that_end_a_text_are_part_of_the_key(shelf: Path, here: Path) -> None:
+    shutil.copytree(shelf / "llama", here / "llama")
+    suite = load_suite(content(shelf, members={"llama": str(here / "llama")}))
+    file = here / "llama" / "generation_config.json"
+    before = [cell.key for cell in make_plan(suite, Store(here / "out")).cells]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [0, 7]}))
+    after = [cell.key for cell in make_plan(suite, Store(here / "out")).cells]
+    assert not set(before) & set(after)

@@ -288,7 +288,14 @@ def test_unknown_subject(plain_set: Path) -> None:
 
 def test_too_few_shots_names_the_subject(plain_set: Path) -> None:
     with pytest.raises(RequestError, match=r"6 shots .* subject 'anatomy' has 5 in the dev split"):
-        load(str(plain_set)).require_shots(6)
+        load(str(plain_set)).require_shots([0, 6])
+
+
+def test_a_mistyped_folder_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RequestError, match=r"'\./dta': there is no such folder.* Did you mean \./data\?"):
+        load("./dta")
 
 
 @pytest.fixture

@@ -101,6 +101,17 @@ def test_ten_thousand_items_hold(form: Any) -> None:
             holds(item, form)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+def test_ten_thousand_items_fit(form: Any, counter: TokenCounter) -> None:
+    made = 0
+    for item in items_by_length(11, form, 1024, 2000, Layout(), counter):
+        holds(item, form)
+        assert 0.9 * 1024 < counter(item["prompt"]) + ANSWER_TOKENS <= 1024
+        made += 1
+    assert made == 10_000
+
+
 def test_names_are_plain_and_many() -> None:
     assert len(set(names.FIRST)) == len(names.FIRST)
     assert len(set(names.LAST)) == len(names.LAST)

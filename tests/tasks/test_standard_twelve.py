@@ -304,6 +304,32 @@ def test_squad_scores_by_hand(answer: str, gold: str, f1: float) -> None:
     assert squad.exact(answer, gold) == float(f1 == 1)
 
 
+def test_a_package_of_an_extra_is_told_with_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "longbench").mkdir()
+    (tmp_path / "longbench" / "needy.py").write_text("import archbench_has_no_such_package\n")
+    text = "task: long\noutput_type: generate_until\ndoc_to_text: !function needy.text\n"
+    (tmp_path / "longbench" / "long.yaml").write_text(text)
+    index = TaskManager(include_path=str(tmp_path), include_defaults=False).task_index
+    with pytest.raises(RequestError, match=r"Install it: pip install 'archbench\[longbench\]'; or take"):
+        check_imports(index["long"], "long")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
+    folder = save(tmp_path / "data", TWELVE["piqa"])
+    plain = asked_of(folder)
+    for file in folder.iterdir():
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+        assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert asked_of(folder) == plain
+
+
+def asked_of(folder: Path) -> list[tuple[Any, ...]]:
+    (variant,) = StockEntry(tasks=["piqa"], data=str(folder), num_fewshot=1).variants()
+    lm = Recorder()
+    evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
+    return lm.asked
+
+
 def test_a_package_that_is_not_installed_is_told_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "needy.py").write_text("import archbench_has_no_such_package\n")
     text = "task: needy\noutput_type: multiple_choice\ndoc_to_text: !function needy.text\n"

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.entry import ENTRY
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
 from archbench.tasks.mmlu.tables import Row, Table, read_splits
@@ -63,16 +64,21 @@ class Questions:
         content = [[astuple(item) for item in items] for items in (self.test, shots)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def require_shots(self, number: int) -> None:
-        """Make sure that every subject asked about has so many shots.
+    def require_shots(self, numbers: Sequence[int]) -> None:
+        """Make sure that every subject asked about has as many shots as the largest of some numbers.
 
         Raises:
-            RequestError: One has fewer.
+            RequestError: One has fewer; says which numbers all of them have.
         """
-        for subject in sorted({item.subject for item in self.test}):
-            have = len(self.dev.get(subject, ()))
-            if have < number:
-                raise too_few_shots(self.source, subject, have, number)
+        asked = {item.subject for item in self.test}
+        have = {subject: len(self.dev.get(subject, ())) for subject in sorted(asked)}
+        fewest = min(have, key=lambda subject: have[subject])
+        if have[fewest] < max(numbers):
+            most = list(dict.fromkeys(min(one, have[fewest]) for one in numbers))
+            error = too_few_shots(self.source, fewest, have[fewest], max(numbers))
+            raise RequestError(
+                f"{error} All subjects have enough for --set {ENTRY}.shots={json.dumps(most)}."
+            )
 
 
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:

@@ -64,7 +64,7 @@ class MmluEntry(TaskEntry):
                 has too few shots.
         """
         questions = self._questions()
-        questions.require_shots(max(self.shots))
+        questions.require_shots(self.shots)
         for note in notes(questions):
             _log.warning("%s: %s", self.data, note)
 

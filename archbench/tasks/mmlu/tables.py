@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.paths import looks_local, nearest_folder
 
 Row = dict[str, Any]
 
@@ -54,11 +55,11 @@ def read_splits(data: str) -> dict[str, Table]:
             f"MMLU data '{data}' is a file; the folder that holds `test` and `dev` is expected. Did you mean "
             f"'{folder.parent}'?"
         )
-    if hub := _HUB.fullmatch(data):
+    if (hub := _HUB.fullmatch(data)) and not looks_local(data):
         return _read_hub(data, hub["repo"], hub["config"] or "all")
     raise RequestError(
         f"MMLU data '{data}': there is no such folder. Give a folder that holds `test` and `dev` as parquet, "
-        "CSV or JSONL, or the id of a hub data set such as cais/mmlu."
+        f"CSV or JSONL, or the id of a hub data set such as cais/mmlu. {nearest_folder(folder)}"
     )
 
 

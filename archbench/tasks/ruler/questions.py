@@ -94,7 +94,9 @@ class Questions:
         self.replies = [min(question.answers, key=len) for question in order[:_REPLIES]]
         # The longest few of the answers are names of works and the like, which need not fit.
         self.replies = sorted(self.replies, key=len)[: max(1, round(0.95 * len(self.replies)))]
-        most = length - answer_room(room, self.replies, length, count) - _MARGIN
+        self._room = room
+        most = length - self._beside(length)
+        self._order = order
         self._fitting = (one for one in order if self._least_size(one) <= most)
         self._known: list[Question] = []
 
@@ -135,10 +137,23 @@ class Questions:
                 raise RequestError(
                     f"{self._corpus.path}: {len(self._known):,} of its {len(self._corpus.questions):,} "
                     f"questions have documents that fit into {self._length} tokens with this tokenizer, and "
-                    f"{self._task} was asked for more: {fewer}, or ask for a longer length."
+                    f"{self._task} was asked for more: {fewer}{self._long_enough(index + 1)}."
                 )
             self._known.append(found)
         return self._known[index]
+
+    def _beside(self, length: int) -> int:
+        """Tokens that the answer takes, and some to spare."""
+        return answer_room(self._room, self.replies, length, self._count) + _MARGIN
+
+    def _long_enough(self, number: int) -> str:
+        """At which length so many questions fit, for the end of a message; nothing where none is enough."""
+        if number > len(self._order):
+            return ""
+        size = sorted(map(self._least_size, self._order))[number - 1]
+        length = size + self._beside(size)
+        # From 1,024 tokens on, the answer's room is another one.
+        return f", or ask for {size + self._beside(length):,} tokens or more"
 
     def _sum(self, documents: tuple[int, ...]) -> int:
         return sum(self._corpus.size(self._count, at) for at in documents)
