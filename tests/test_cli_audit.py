@@ -99,3 +99,51 @@ def test_an_unmatched_run_needs_consent(shelf: Path, here: Path) -> None:
     done = call(*command, "--allow-unmatched")
     assert done.exit_code == 0, done.output
     assert "NOT matched" in done.stdout
+
+
+def plan(shelf: Path, *sets: str) -> list[str | Path]:
+    texts = [f"mmlu.data={shelf}/mmlu", "mmlu.formats=[cloze]", "mmlu.shots=[0]", *sets]
+    parts = [part for text in texts for part in ("--set", text)]
+    return ["run", "mmlu", *parts, "--families", shelf, "--dry-run"]
+
+
+def test_a_plan_bears_the_verdict(shelf: Path, here: Path) -> None:
+    done = call(*plan(shelf, "families=[world]"))
+    assert done.exit_code == 0, done.output
+    assert "\nMatch: declared\n  world: declared matched, not all of it verified" in done.stdout
+    assert "  - a, b: data, tokens declared\n" in done.stdout
+    assert "  - a, b: data order, sequence length, optimizer, schedule, seed, other unknown\n" in done.stdout
+    assert "refuses" not in done.stdout
+    told = json.loads(call(*plan(shelf, "families=[world]"), "--json").stdout)["match"]
+    assert (told["verdict"], told["refused"]) == ("declared", False)
+    assert told["audits"][0]["members"]["a"]["evidence"]["tokenizer"]["status"] == "verified"
+    assert list(here.iterdir()) == []
+
+
+def test_a_plan_says_what_would_be_refused(shelf: Path, here: Path) -> None:
+    asked = plan(shelf, "families=[apart]")
+    done = call(*asked)
+    assert done.exit_code == 0, done.output
+    assert "Match: unmatched" in done.stdout
+    assert "  - a: size differs" in done.stdout
+    assert "refuses this unless --allow-unmatched is given" in done.stdout
+    assert json.loads(call(*asked, "--json").stdout)["match"]["refused"]
+    allowed = call(*asked, "--allow-unmatched").stdout
+    assert "Match: unmatched" in allowed
+    assert "refuses" not in allowed
+
+
+def test_a_plan_of_one_model_compares_nothing(shelf: Path, here: Path) -> None:
+    done = call(*plan(shelf, f"members.one={shelf}/llama"))
+    assert "Match: nothing to compare\n  nothing to match: one alone\n" in done.stdout
+
+
+def test_a_plan_does_not_encode_the_suite(
+    shelf: Path, here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = save_model(tmp_path_factory.mktemp("other") / "model", LLAMA)
+    rules = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    rules["normalizer"] = {"type": "Lowercase"}
+    (other / "tokenizer.json").write_text(json.dumps(rules), encoding="utf-8")
+    done = call(*plan(shelf, f"members.one={shelf}/llama", f"members.two={other}"))
+    assert "the tokenizers of one / two differ; a run tells whether the suite's tokens do" in done.stdout

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archbench.cli import audit, browse, run, train
+from archbench.cli import audit, browse, convert, run, sizes, train
 from archbench.cli.output import DEBUG, Commands
 
 app = typer.Typer(
@@ -62,6 +62,8 @@ app.command("list", epilog=browse.LIST_EPILOG)(browse.list_)
 app.command("show", epilog=browse.SHOW_EPILOG)(browse.show)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("audit", epilog=audit.EPILOG)(audit.audit)
+app.command("sizes", epilog=sizes.EPILOG)(sizes.sizes)
+app.command("convert", epilog=convert.EPILOG)(convert.convert)
 
 
 def main() -> None:

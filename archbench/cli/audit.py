@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archbench.cli.output import print_json
+from archbench.cli.output import console, print_json, print_table
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RequestError, did_you_mean
 
@@ -26,7 +26,6 @@ verified: archbench computed it from the member's files. declared: a family file
 The verdict is matched, declared or unmatched; archbench run stamps it on every table. See docs/matching.md
 """
 
-_WIDTH = 120
 _STYLES = {"verified": "green", "declared": "yellow", "unknown": "magenta", "differs": "bold red"}
 
 
@@ -121,25 +120,13 @@ def _latex(audit: Audit) -> str:
 
 
 def _show(audit: Audit, table: Table) -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in table.columns:
-        shown.add_column(Text(column.name), justify="left" if column.words else "right", overflow="fold")
-    for index, row in enumerate(table.rows):
-        if index in table.rules:
-            shown.add_section()
-        shown.add_row(*(Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    console.print(shown)
-    console.print()
+    print_table(table, _STYLES)
+    out = console()
+    out.print()
     for line in _lines(audit):
-        console.print(Text(line))
+        out.print(Text(line))
 
 
 def _lines(audit: Audit) -> Sequence[str]:

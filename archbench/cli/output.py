@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from archbench.errors import ArchbenchError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from archbench.report.table import Table
+
 DEBUG = "ARCHBENCH_DEBUG"
 """Set to 1 to see where an error comes from."""
+
+_WIDTH = 120
 
 
 def print_json(value: Any) -> None:
@@ -24,6 +32,36 @@ def print_json(value: Any) -> None:
 def note(text: str) -> None:
     """A line for the reader that is no result."""
     typer.echo(text, err=True)
+
+
+def console() -> Console:
+    """A console on stdout; what goes into a file or a log need not fit a terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+
+
+def print_table(table: Table, styles: Mapping[str, str] | None = None) -> None:
+    """Print a table of bare texts.
+
+    Args:
+        table: The table; its caption, stamp and notes are left to the command.
+        styles: How cells of a certain text are set off.
+    """
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        # Text, not strings: rich would read brackets in names as markup.
+        head = Text("\n".join(part for part in (column.group, column.name) if part))
+        shown.add_column(head, justify="left" if column.words else "right", overflow="fold")
+    for index, row in enumerate(table.rows):
+        if index in table.rules:
+            shown.add_section()
+        shown.add_row(*(Text(str(cell), style=(styles or {}).get(str(cell), "")) for cell in row))
+    console().print(shown)
 
 
 class Commands(TyperGroup):

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archbench.cli.output import note, print_json
+from archbench.cli.output import console, note, print_json
 
 if TYPE_CHECKING:
+    from archbench.registry import Audit
     from archbench.report.settings import ReportSettings
     from archbench.results.frames import RunResults
     from archbench.results.header import CellHeader
+    from archbench.runner.match import Match
     from archbench.runner.plan import Plan
 
 RUN_EPILOG = """\
@@ -29,8 +31,6 @@ Examples:
 The same command continues a run that was stopped and evaluates what is missing. Next: archbench report OUT
 """
 REPORT_EPILOG = "Example: archbench report results/quick"
-
-_WIDTH = 120
 
 Overrides = Annotated[
     list[str] | None,
@@ -59,7 +59,8 @@ def run(
     overrides: Overrides = None,
     families: Families = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show what would be run and whether it is matched, and run nothing."),
     ] = False,
     overwrite: Annotated[
         bool,
@@ -82,9 +83,12 @@ def run(
     loaded = load_suite(suite, [*(overrides or ()), *consent])
     out = out or Path("results") / loaded.name
     if dry_run:
+        from archbench.runner.match import match_members
         from archbench.runner.plan import make_plan
 
-        _print_plan(make_plan(loaded, Store(out), families_dirs=families or (), download=False), out, as_json)
+        plan = make_plan(loaded, Store(out), families_dirs=families or (), download=False)
+        # Encoding all texts of a suite can take minutes, and changes no verdict.
+        _print_plan(plan, match_members(plan, encode=False), out, as_json)
         return
     from archbench.runner.execute import run_suite
 
@@ -128,14 +132,42 @@ def _typed() -> list[str]:
     return ["archbench", *sys.argv[1:]]
 
 
-def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
+def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
     cells = [{**cell.id._asdict(), "state": cell.state, "key": cell.key} for cell in plan.cells]
+    refused = match.verdict == "unmatched" and not plan.suite.allow_unmatched
     if as_json:
-        print_json({"suite": plan.suite.name, "out": str(out), "cells": cells})
+        audits = [audit.as_dict() for audit in match.audits]
+        told = {"verdict": match.verdict, "refused": refused, "lines": match.lines, "audits": audits}
+        print_json({"suite": plan.suite.name, "out": str(out), "match": told, "cells": cells})
         return
     typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
+    typer.echo(f"\nMatch: {match.verdict or 'nothing to compare'}")
+    for line in match.lines:
+        typer.echo(f"  {line}")
+    for audit in match.audits:
+        for problem in audit.problems:
+            typer.echo(f"  - {problem}")
+        for line in _unproven(audit):
+            typer.echo(f"  - {line}")
+    if refused:
+        typer.echo("  archbench run refuses this unless --allow-unmatched is given (docs/matching.md)")
+
+
+def _unproven(audit: Audit) -> list[str]:
+    """Which members' fields rest on somebody's word or on nobody's, a line for each set of members."""
+    fields: dict[tuple[str, str], list[str]] = {}
+    for name in audit.controlled:
+        for status in ("unknown", "declared"):
+            who = ", ".join(
+                member
+                for member, row in audit.members.items()
+                if name in row.evidence and row.evidence[name].status == status
+            )
+            if who:
+                fields.setdefault((status, who), []).append(name.replace("_", " "))
+    return [f"{who}: {', '.join(names)} {status}" for (status, who), names in sorted(fields.items())]
 
 
 def _print_results(results: RunResults, as_json: bool) -> None:
@@ -146,13 +178,9 @@ def _print_results(results: RunResults, as_json: bool) -> None:
         return
     if not any(header.status == "complete" for header in results.headers):
         return  # what failed, and why, is told after this
-    from rich.console import Console
-
     from archbench.report.screen import summary
 
-    # What goes into a file or a log need not fit a terminal.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    console.print(summary(results, _settings(results)))
+    console().print(summary(results, _settings(results)))
     typer.echo(
         f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
     )

@@ -18,11 +18,13 @@ Examples:
 
   archbench train microworld --members mamba2,transformer --out my-families
 
+  archbench train microworld-kv-heads --tokens 1000000 --out my-families
+
   accelerate launch --multi_gpu --num_processes 4 -m archbench train microworld
 
 All members see the same batches in the same order. A training that was stopped continues; --restart begins
-anew. OUT is then a families folder: archbench run SUITE --families OUT
-(and --set 'families=[{name: microworld, members: [mamba2]}]' where only some members were trained).
+anew. OUT is then a families folder: archbench run SUITE --families OUT --set 'families=[microworld]'
+([{name: microworld, members: [mamba2]}] where only some members were trained). Ablations: docs/ablations.md
 """
 
 
@@ -84,8 +86,10 @@ def train(
         raise RunError(
             "a member's loss stopped being a number, so it has no checkpoint; lower the learning rate."
         )
-    some = f" --set 'families=[{{name: {found.name}, members: [{', '.join(chosen)}]}}]'" if chosen else ""
-    typer.echo(f"\nTo evaluate these checkpoints: archbench run SUITE --families {out}{some}")
+    which = f"{{name: {found.name}, members: [{', '.join(chosen)}]}}" if chosen else found.name
+    typer.echo(
+        f"\nTo evaluate these checkpoints: archbench run SUITE --families {out} --set 'families=[{which}]'"
+    )
 
 
 class _Bar:

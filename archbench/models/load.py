@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.causality import why_not_causal
+from archbench.models.original import is_original
 
 if TYPE_CHECKING:
     import torch
@@ -154,6 +155,11 @@ def _check_model_folder(folder: Path) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     path = folder / "config.json"
+    if is_original(folder):
+        raise RequestError(
+            f"{folder} is a checkpoint in mamba_ssm's own layout. Convert it first: archbench convert "
+            f"{folder} --out DIR, and name DIR."
+        )
     if not path.is_file():
         raise RequestError(
             f"The folder {folder} holds no config.json, so it is no transformers checkpoint. Save the model "

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, RunError, did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +45,7 @@ def is_original(folder: Path) -> bool:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(config, dict) and "d_model" in config and "model_type" not in config
+    return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
 
 
 def original_architecture(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def load_original(folder: Path) -> PreTrainedModel:
 
     path = folder / _CONFIG
     if not is_original(folder):
-        raise RequestError(f"{path} is no configuration of mamba_ssm: it needs d_model and no model_type.")
+        raise RequestError(f"{path} is no configuration of mamba_ssm: it needs d_model and n_layer.")
     config = json.loads(path.read_text(encoding="utf-8"))
     architecture = original_architecture(config, str(path))
     weights = folder / _WEIGHTS
@@ -167,23 +168,49 @@ def load_original(folder: Path) -> PreTrainedModel:
     return model.eval()
 
 
-def convert_original(folder: Path, out: Path) -> Path:
+def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = None) -> PreTrainedModel:
     """Save a mamba_ssm checkpoint as a transformers model with safetensors weights.
-
-    A tokenizer is not part of the layout: save one into `out`, or name one in the suite or family.
 
     Args:
         folder: Holds `config.json` and `pytorch_model.bin`.
-        out: Folder to write; replaced files are overwritten.
+        out: Folder to write, new or empty; it appears when all is in it.
+        tokenizer: Folder or hub id of the tokenizer to save beside the weights, since the layout has none;
+            the model then begins, ends and pads with its tokens.
 
     Returns:
-        `out`.
+        The model, on the CPU.
 
     Raises:
-        RequestError: As `load_original`.
+        RequestError: As `load_original` and `load_tokenizer`; or the tokenizer has more entries than the
+            model, or `out` is not empty.
+        RunError: `out` cannot be written.
     """
-    load_original(folder).save_pretrained(out, safe_serialization=True)
-    return out
+    from archbench.models.load import load_tokenizer
+
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RequestError(f"{out} is there already and is not empty. Name a new folder with --out.")
+    model = load_original(folder)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        if tokenizer is not None:
+            words = load_tokenizer(tokenizer)
+            if len(words) > model.config.vocab_size:
+                raise RequestError(
+                    f"The tokenizer {tokenizer} has {len(words):,} entries, and the model in {folder} only "
+                    f"{model.config.vocab_size:,}: it is another model's."
+                )
+            for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+                setattr(model.config, key, getattr(words, key))
+                setattr(model.generation_config, key, getattr(words, key))
+            words.save_pretrained(part)
+        model.save_pretrained(part, safe_serialization=True)
+        part.replace(out)
+    except OSError as error:
+        raise RunError(f"The converted model cannot be written to {out}: {error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return model
 
 
 def _check_fit(

@@ -66,6 +66,7 @@ class Audit:
         varies: Fields that may differ.
         members: Rows, in the family's order.
         size_quantity: Which figure is held equal.
+        architecture_varies: The only keys in which architectures may differ; None where they may in any.
         notes: What a reader should know that no verdict hangs on.
     """
 
@@ -73,6 +74,7 @@ class Audit:
     varies: tuple[FieldName, ...]
     members: dict[str, MemberAudit]
     size_quantity: str
+    architecture_varies: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -140,7 +142,9 @@ class Audit:
         parts = [f"{status}: {', '.join(names)}" for status, names in by_status.items() if names]
         if (spread := self.spread.get(self.size_quantity)) is not None:
             parts.append(f"{self.size_quantity.replace('_', '-')} within {100 * spread:.1f} %")
-        parts.append(f"varies: {', '.join(self.varies) or 'nothing'}")
+        keys = f" ({', '.join(self.architecture_varies)} alone)" if self.architecture_varies else ""
+        varies = [name + (keys if name == "architecture" else "") for name in self.varies]
+        parts.append(f"varies: {', '.join(varies) or 'nothing'}")
         word = "matched" if self.verdict == "matched" else "declared matched, not all of it verified"
         return f"{self.family}: {word} ({'; '.join(parts)})"
 
@@ -152,6 +156,7 @@ class Audit:
             "statement": self.statement,
             "controlled": list(self.controlled),
             "varies": list(self.varies),
+            "architecture_varies": list(self.architecture_varies) if self.architecture_varies else None,
             "problems": self.problems,
             "members": {
                 name: {
@@ -201,8 +206,22 @@ def audit_family(
         if control:
             evidence = {key: one for key, one in evidence.items() if key in ("tokenizer", "size")}
         rows[name] = MemberAudit(control, {key: evidence[key] for key in FIELDS if key in evidence}, told)
-    found = Audit(family.name, family.match.varies, rows, family.match.size.quantity)
+    match = family.match
+    notes = [note] if (note := _untrained(family, files)) else []
+    found = Audit(family.name, match.varies, rows, match.size.quantity, match.architecture_varies, notes)
     return _compared(found, family, recipe)
+
+
+def _untrained(family: Family, files: Mapping[str, Files]) -> str | None:
+    """Say which members are still to be trained; None where none is."""
+    missing = [
+        name
+        for name, at_hand in files.items()
+        if family.recipe is not None and family.members[name].path is not None and at_hand.weights is None
+    ]
+    if not missing:
+        return None
+    return f"not trained yet: {', '.join(missing)}; archbench train {family.name} --out DIR trains them"
 
 
 def _evidence(
@@ -277,7 +296,7 @@ def _size(
 def _compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> Audit:
     """Mark what differs between the members."""
     rows = {name: replace(row, evidence=dict(row.evidence)) for name, row in found.members.items()}
-    notes = []
+    notes = list(found.notes)
     for one in found.controlled:
         if one == "size":
             continue
@@ -299,6 +318,7 @@ def _compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) ->
                     f"all members were trained on {next(iter(values.values()))} tokens, not on the "
                     f"{planned} that the family file plans"
                 )
+    _compare_architectures(rows, family)
     _compare_sizes(rows, family)
     return replace(found, members=rows, notes=notes)
 
@@ -343,6 +363,26 @@ def _settings(value: str | None) -> dict[str, Any] | None:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _compare_architectures(rows: Mapping[str, MemberAudit], family: Family) -> None:
+    """Mark members whose architecture block differs in a key that the contract does not let vary."""
+    allowed = family.match.architecture_varies
+    if allowed is None:
+        return
+    held = {}
+    for name, row in rows.items():
+        block = family.members[name].architecture or {}
+        if not row.control:
+            kept = {key: value for key, value in block.items() if key not in allowed}
+            held[name] = json.dumps(kept, sort_keys=True, default=str)
+    usual = Counter(held.values()).most_common(1)[0][0] if held else None
+    for name, value in held.items():
+        evidence = rows[name].evidence["architecture"]
+        if value != usual and evidence.status != "differs":
+            others = [other for other in held if held[other] == usual]
+            note = f"{_against(value, usual, others)}; only {', '.join(allowed)} may differ"
+            rows[name].evidence["architecture"] = replace(evidence, status="differs", note=note)
 
 
 def _compare_sizes(rows: Mapping[str, MemberAudit], family: Family) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 FieldName = Literal[
     "architecture",
@@ -86,6 +86,8 @@ class Contract(BaseModel):
 
     Attributes:
         varies: Fields in which members may differ; all others are controlled.
+        architecture_varies: Keys of the members' `architecture` blocks in which they may differ, all others
+            being equal, for an ablation; where absent, architectures may differ in anything.
         size: The size that is held equal.
         declared: What is said of all members; a member's own `declared` comes before it.
     """
@@ -93,8 +95,15 @@ class Contract(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     varies: tuple[FieldName, ...] = ("architecture",)
+    architecture_varies: tuple[str, ...] | None = Field(default=None, min_length=1)
     size: SizeTarget = SizeTarget()
     declared: dict[FieldName, Claim] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _varies_where_it_says(self) -> Contract:
+        if self.architecture_varies is not None and "architecture" not in self.varies:
+            raise ValueError("architecture_varies needs architecture among what varies")
+        return self
 
     @property
     def controlled(self) -> tuple[FieldName, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from archbench.errors import did_you_mean
 from archbench.registry.contract import Claim, Contract, FieldName
 from archbench.schema import Name, YamlModel
 
@@ -136,6 +137,24 @@ class Family(YamlModel):
     recipe: dict[str, Any] | None = None
     items: dict[str, str] = Field(default_factory=dict)
     members: dict[Name, Member] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be_compared_key_by_key(self) -> Family:
+        if self.match.architecture_varies is None:
+            return self
+        blocks = {name: member.architecture for name, member in self.members.items()}
+        if bare := [name for name, block in blocks.items() if block is None]:
+            raise ValueError(
+                f"match.architecture_varies compares architecture blocks, and {', '.join(bare)} has none"
+            )
+        keys = {key for block in blocks.values() for key in block or ()}
+        for key in self.match.architecture_varies:
+            if key not in keys:
+                hint = did_you_mean(key, keys, label="Their keys are")
+                raise ValueError(
+                    f"match.architecture_varies: no architecture here has the key '{key}'. {hint.rstrip('.')}"
+                )
+        return self
 
     @field_validator("data", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.causality import why_not_causal
+from archbench.models.original import is_original
 from archbench.paths import nearest_folder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
@@ -30,6 +31,11 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
     if not config.is_file():
         raise RequestError(
             f"{at}: {folder} is not a transformers model: it has no config.json.{how and ' ' + how}"
+        )
+    if is_original(folder):
+        raise RequestError(
+            f"{at}: {folder} is a checkpoint in mamba_ssm's own layout. Convert it first: archbench convert "
+            f"{folder} --out DIR, and name DIR here."
         )
     if not any(folder.glob("*.safetensors")):
         others = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]

@@ -54,8 +54,13 @@ def check_match(plan: Plan) -> Match:
     return found
 
 
-def match_members(plan: Plan) -> Match:
-    """Audit the members of a plan; an untrained control is compared with nothing."""
+def match_members(plan: Plan, *, encode: bool = True) -> Match:
+    """Audit the members of a plan; an untrained control is compared with nothing.
+
+    Args:
+        plan: The plan.
+        encode: Whether members with different tokenizers have every text of the suite encoded by each.
+    """
     audits: list[Audit] = []
     lines: list[str] = []
     trained = [one for one in plan.members if one.resolved.member.init == "trained"]
@@ -82,7 +87,7 @@ def match_members(plan: Plan) -> Match:
         lines.append(
             f"NOT matched: nothing declares the families {', '.join(plan.families)} matched with one another"
         )
-    lines += compare_tokens(plan)
+    lines += compare_tokens(plan, encode=encode)
     verdicts: list[Verdict] = [audit.verdict for audit in audits] + (["unmatched"] if groups > 1 else [])
     order: tuple[Verdict, ...] = ("unmatched", "declared", "matched")
     return Match(min(verdicts, key=order.index), lines, audits)
@@ -122,11 +127,15 @@ def files_at_hand(family: Family, name: str) -> Files:
     return Files(weights, tokenizer)
 
 
-def compare_tokens(plan: Plan) -> list[str]:
+def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     """Whether members with different tokenizers read the suite's items as the same tokens.
 
     Tokenizers of one digest encode everything alike. Where there are several, every text that the suite puts
     to models is encoded by each of them.
+
+    Args:
+        plan: The plan.
+        encode: False only says that there are several.
 
     Returns:
         A sentence where there are several tokenizers, else nothing.
@@ -142,6 +151,9 @@ def compare_tokens(plan: Plan) -> list[str]:
         lines.append(f"the tokenizer of {', '.join(bare)} is not known here")
     if len(folders) < 2:
         return lines
+    who = " / ".join(", ".join(names) for _, names in folders.values())
+    if not encode:
+        return [*lines, f"the tokenizers of {who} differ; a run tells whether the suite's tokens do"]
     texts = suite_texts(plan)
     encoded = []
     for folder, _ in folders.values():
@@ -149,7 +161,6 @@ def compare_tokens(plan: Plan) -> list[str]:
         encoded.append([tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts])
     first, *others = encoded
     apart = sum(any(other[at] != ids for other in others) for at, ids in enumerate(first))
-    who = " / ".join(", ".join(names) for _, names in folders.values())
     if apart:
         lines.append(
             f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"

@@ -42,7 +42,8 @@ def test_a_checkpoint_gives_the_same_logits(tmp_path: Path, config: dict[str, An
     model = publish(tmp_path / "original", config)
     assert is_original(tmp_path / "original")
     ids = torch.arange(24).reshape(2, 12)
-    converted = convert_original(tmp_path / "original", tmp_path / "converted")
+    converted = tmp_path / "converted"
+    convert_original(tmp_path / "original", converted)
     assert not is_original(converted)
     with torch.no_grad():
         wanted = model(input_ids=ids).logits

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from archbench.data.stream import TokenStream
+from archbench.errors import RequestError
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.registry.contract import FIELDS
 from archbench.registry.evidence import tokenizer_digest
@@ -249,7 +250,8 @@ def test_before_training_the_recipe_is_a_plan(copy: Path) -> None:
     for name in ("a", "b"):
         shutil.rmtree(copy / name)
     found = audited(copy)
-    assert (found.verdict, found.notes) == ("declared", [])
+    assert found.verdict == "declared"
+    assert found.notes == ["not trained yet: a, b; archbench train tiny --out DIR trains them"]
     assert found.members["a"].evidence["seed"].status == "declared"
     assert found.members["a"].evidence["tokens"].value == "32"
     assert found.members["a"].figures["parameters"]
@@ -294,6 +296,34 @@ def test_an_axis_other_than_architecture(copy: Path) -> None:
     assert ("b", "architecture") in differing(same), "architectures are then held equal"
     train(copy, "b", RECIPE | {"seed": 3}, QWEN)
     assert audited(copy, "match: {varies: [architecture, seed]}").verdict == "matched"
+
+
+def test_an_ablation_varies_in_what_it_says_alone(copy: Path) -> None:
+    found = audited(copy, "match: {architecture_varies: [model_type, head_dim]}")
+    assert found.verdict == "matched"
+    assert found.statement.endswith("varies: architecture (model_type, head_dim alone))")
+    assert found.as_dict()["architecture_varies"] == ["model_type", "head_dim"]
+    more = audited(copy, "match: {architecture_varies: [model_type]}")
+    assert more.verdict == "unmatched"
+    assert more.problems == ["b: architecture differs (head_dim 8 where a: None; only model_type may differ)"]
+
+
+@pytest.mark.parametrize(
+    ("match", "said"),
+    [
+        ("{architecture_varies: [hed_dim]}", "Did you mean 'head_dim'"),
+        ("{architecture_varies: [head_dim], varies: [data]}", "needs architecture among what varies"),
+    ],
+)
+def test_what_an_ablation_may_not_say(tmp_path: Path, match: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        family(tmp_path, f"match: {match}")
+
+
+def test_an_ablation_needs_architecture_blocks() -> None:
+    text = "name: t\ntitle: T\nmatch: {architecture_varies: [x]}\nmembers: {published: {hub: o/m}}\n"
+    with pytest.raises(RequestError, match="published has none"):
+        validate(Family, parse_yaml(text, source="t.yaml"))
 
 
 PUBLISHED = """\

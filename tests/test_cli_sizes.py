@@ -1,0 +1,126 @@
+"""`archbench sizes`: sizes from configurations, and predicted decoding as table, figure and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from archbench.cli import app
+from archbench.models.roofline import Hardware, decoding_step, speedups
+from archbench.models.sizes import architecture_sizes
+from archbench.registry import families
+from archbench.report.decoding import Decoding, decoding_figure, tokens
+
+FAMILY = """\
+name: pair
+title: Two
+members:
+  plain:
+    title: The plain one
+    hub: nobody/plain
+    architecture: &small {model_type: llama, vocab_size: 64, hidden_size: 16, intermediate_size: 32,
+      num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 4}
+  grouped: {hub: nobody/grouped, architecture: {<<: *small, num_key_value_heads: 1}}
+  odd: {hub: nobody/odd, architecture: {model_type: xlstm, vocab_size: 64}}
+  silent: {hub: nobody/silent}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "pair.yaml").write_text(FAMILY, encoding="utf-8")
+    return tmp_path
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["sizes", *(str(one) for one in arguments), "--families", "shelf"])
+
+
+def test_the_tables(here: Path) -> None:
+    done = call("pair", "--context", "4096", "--context", "64")
+    assert done.exit_code == 0, done.output
+    for part in (
+        "2 attention, 2 mlp",
+        "ms a step",
+        "times plain",
+        "4,096",
+        "Predicted, not measured",
+        "3.35 TB/s",
+    ):
+        assert part in done.stdout
+    assert done.stdout.index(" 64 ") < done.stdout.index("4,096"), "contexts in order"
+    assert "odd is left out: parts not known" in done.stderr
+    assert "silent is left out: neither weights nor an architecture block" in done.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["shelf"]
+
+
+def test_the_document_is_what_the_roofline_says(here: Path) -> None:
+    options = ["--batch", "3", "--dtype", "float32", "--bandwidth", "0.5", "--peak", "2", "--context", "100"]
+    told = json.loads(call("pair", *options, "--baseline", "grouped", "--json").stdout)
+    assert told["contexts"] == [100]
+    assert sorted(told["left_out"]) == ["odd", "silent"]
+    members = families([Path("shelf")])["pair"].members
+    plain, grouped = (architecture_sizes(members[name].architecture or {}) for name in ("plain", "grouped"))
+    device = Hardware("any", 0.5e12, 2e12)
+    step = decoding_step(plain, 100, batch=3, hardware=device, dtype="float32")
+    assert told["members"]["plain"]["step_seconds"] == [pytest.approx(step.seconds)]
+    expected = speedups(plain, grouped, [100], batch=3, hardware=device, dtype="float32")
+    assert told["members"]["plain"]["speedup"] == pytest.approx(expected)
+    assert told["members"]["grouped"]["speedup"] == [1.0]
+    assert told["members"]["grouped"]["kv_bytes_per_token"] == 2 * 2 * 4 * 4
+
+
+@pytest.mark.parametrize(("name", "magic"), [("fast.png", b"\x89PNG"), ("deep/fast.svg", b"<?xml")])
+def test_the_figure(here: Path, name: str, magic: bytes) -> None:
+    done = call("pair", "--figure", name, "--context", "64", "--context", "65536")
+    assert done.exit_code == 0, done.output
+    assert f"Figure: {name}" in done.stdout
+    first = (here / name).read_bytes()
+    assert first.startswith(magic)
+    call("pair", "--figure", name, "--context", "64", "--context", "65536")
+    assert (here / name).read_bytes() == first, "the same bytes every time"
+
+
+def test_lines_bend_between_the_points(here: Path) -> None:
+    members = families([Path("shelf")])["pair"].members
+    known = {name: architecture_sizes(members[name].architecture or {}) for name in ("plain", "grouped")}
+    decoding = Decoding(known, "plain", batch=8)
+    figure = decoding_figure(decoding, [64, 4096, 65_536], {"plain": "The plain one", "grouped": "g"})
+    (line,) = [one for one in figure.axes[0].lines if one.get_label() == "g"]
+    assert len(line.get_xdata()) > 60
+    assert [line.get_xdata()[at] for at in line.get_markevery()] == [64, 4096, 65_536]
+    assert line.get_ydata()[-1] == pytest.approx(decoding.speedup("grouped", 65_536))
+    assert "The plain one" in figure.axes[0].get_ylabel()
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.5
+    assert high > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["pear"], "Did you mean 'pair'?"),
+        (["pair", "--members", "plain,groupe"], "Did you mean 'grouped'?"),
+        (["pair", "--members", "plain", "--baseline", "grouped"], "not among the members shown"),
+        (["pair", "--baseline", "odd"], "Name another --baseline"),
+        (["pair", "--dtype", "bfloat"], "Did you mean 'bfloat16'?"),
+        (["pair", "--figure", "fast.jpg"], "ends in .png, .svg, .pdf"),
+    ],
+)
+def test_wrong_requests(here: Path, arguments: list[str], part: str) -> None:
+    done = call(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_contexts_in_words() -> None:
+    assert [tokens(one) for one in (100, 1024, 1536, 4096, 131_072, 2**20, 5000)] == [
+        "100", "1K", "1.5K", "4K", "128K", "1M", "5,000",
+    ]  # fmt: skip
