@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.model import LM
 from lm_eval.api.registry import model_registry
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
 from archbench.engine.usage import Report, Usage, reporting
@@ -134,7 +135,9 @@ class BackendLM(LM):  # type: ignore[misc]
             tokens = self.tok_encode(prompt)
             if tokens is None:
                 return True
-            new = settings.get("max_gen_toks", getattr(self.lm, "max_gen_toks", 256))
+            # Under whatever name lm-eval takes it.
+            default = int(getattr(self.lm, "max_gen_toks", 256))
+            new = normalize_gen_kwargs(dict(settings), default)["max_gen_toks"]
             self._usage = self._usage.plus(tokens_requested=len(tokens))
             what = f"Request {index} (prompt and max_gen_toks {new})"
             return self._admission.admit(what, (0,), len(tokens) + int(new))

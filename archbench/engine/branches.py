@@ -100,7 +100,7 @@ def _batches(
     Where they may attend to one prefix `beside` their own tokens, it takes no memory of theirs.
     """
     ordered = sorted(leaves, key=lambda leaf: (-len(jobs[leaf.first].prompt), leaf.first))
-    spare = costs.cache_bytes - (parent.bytes if parent else 0)
+    spare = costs.cache_bytes - (parent.chain if parent else 0)
     for group in _alike(ordered, jobs):
         held = parent.depth if parent and beside and len({leaf.row for leaf in group}) == 1 else 0
         longest = max(len(jobs[leaf.first].prompt) + jobs[leaf.first].max_new for leaf in group)

@@ -34,8 +34,35 @@ def exact_states(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         RunError: The model clamps its time steps in a way that this transformers hides.
     """
-    with _clamped_steps(model), scanning_from_states(model), scanning_short_inputs(model):
+    with (
+        _clamped_steps(model),
+        scanning_from_states(model),
+        scanning_short_inputs(model),
+        _fresh_angles(model),
+    ):
         yield
+
+
+@contextlib.contextmanager
+def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
+    """Let rotary angles that go with the length of an input forget the longest input they ever saw.
+
+    transformers keeps `dynamic` angles in the module once a long input has stretched them, and a shorter
+    one afterwards is given them too.
+    """
+    name = "max_seq_len_cached"
+    stretched = [(module, key) for module in model.modules() for key in vars(module) if key.endswith(name)]
+
+    def forget(*_: object) -> None:
+        for module, key in stretched:
+            setattr(module, key, 0)
+
+    handle = model.register_forward_pre_hook(forget) if stretched else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
 
 
 @contextlib.contextmanager

@@ -94,13 +94,13 @@ class Forks:
         self._sums = np.concatenate([[0], new.cumsum()])
         self._costs = costs
 
-    def after(self, depth: int, subtrees: Iterable[Subtree], rows: int) -> tuple[list[Subtree], list[Fork]]:
+    def after(self, depth: int, subtrees: Iterable[Subtree], held: float) -> tuple[list[Subtree], list[Fork]]:
         """What to do with paths once the state of their first `depth` tokens is held.
 
         Args:
             depth: Tokens held.
             subtrees: The paths, each with at least `depth` tokens in common with its row.
-            rows: Rows held.
+            held: Bytes of all states that are held: of these tokens, and of what they were computed from.
 
         Returns:
             Leaf rows (subtrees of one path), and forks.
@@ -110,7 +110,7 @@ class Forks:
         waiting = list(subtrees)
         while waiting:
             self._sort_out(depth, waiting, leaves, candidates)
-            forks, waiting = self._gather(depth, candidates, rows, others=bool(leaves))
+            forks, waiting = self._gather(depth, candidates, held, others=bool(leaves))
             if not waiting:
                 return leaves, forks
             refused = set(waiting)
@@ -139,21 +139,30 @@ class Forks:
                 stack.extend(self._parts(subtree))
 
     def _gather(
-        self, depth: int, candidates: list[tuple[int, Subtree]], rows: int, *, others: bool
+        self, depth: int, candidates: list[tuple[int, Subtree]], held: float, *, others: bool
     ) -> tuple[list[Fork], list[Subtree]]:
         """Batches of candidates, longest first, and the candidates that are not worth a forward pass.
 
-        `others` tells whether there are rows besides the candidates.
+        Those are refused too for which there is no memory beside `held`: to throw away for them what they go
+        on from would cost its tokens again, and again after the next. `others` tells whether there are rows
+        besides the candidates.
         """
         costs = self._costs
         forks: list[Fork] = []
         refused: list[Subtree] = []
         left = sorted(candidates, key=lambda one: (-one[0], one[1]))
-        spare = costs.cache_bytes - rows * costs.held(depth) if depth else costs.cache_bytes
+        spare = costs.cache_bytes - held
         start = 0
         while start < len(left):
             # The longest goes first, so the rest of the batch fits into memory if it does.
-            room = max(1, int(spare / max(costs.held(left[start][0]), 1)))
+            each = max(costs.held(left[start][0]), 1)
+            if each > spare:
+                refused.append(left[start][1])
+                start += 1
+                continue
+            # Half is left for the forks that follow below.
+            further = any(self._forks_further(subtree) for _, subtree in left[start:])
+            room = max(1, int(spare / (2 if further else 1) / each))
             end, saved, below, cut, fans = start, 0.0, 0.0, 0.0, 0.0
             cut_to = left[start][0]
             while end < len(left) and end - start < room:
@@ -190,6 +199,10 @@ class Forks:
             longest = int(self._lengths[subtree.first : subtree.end].max())
             saving -= costs.forward * ((longest - common) + (common - depth if depth else 0))
         return saving
+
+    def _forks_further(self, subtree: Subtree) -> bool:
+        """Whether a branch of a subtree has branches of its own."""
+        return subtree.end - subtree.first > len(self._parts(subtree))
 
     def _common(self, subtree: Subtree) -> int:
         return int(self._shared[subtree.first + 1 : subtree.end].min())

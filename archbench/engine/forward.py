@@ -101,7 +101,9 @@ class Scorer:
         config = model.config.get_text_config()
         self.vocab = int(config.vocab_size)
         rope = getattr(config, "rope_parameters", None) or {}
-        self.depends_on_width = rope.get("rope_type") in _WIDTH_DEPENDENT_ROPE
+        # Some models have parameters for each type of layer.
+        kinds = [one.get("rope_type") for one in (rope, *rope.values()) if isinstance(one, dict)]
+        self.depends_on_width = any(kind in _WIDTH_DEPENDENT_ROPE for kind in kinds)
         self.model = model
         self._head = head
         self._pad = pad_token_id

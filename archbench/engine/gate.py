@@ -69,6 +69,11 @@ class Exactness(NamedTuple):
     token_bytes: float = 0.0
     beside: bool = False
 
+    @property
+    def continues(self) -> bool:
+        """Whether the model's own state after some tokens is fit to go on from."""
+        return self.level != "none"
+
     def summary(self) -> dict[str, object]:
         """What is written down with results: plain data."""
         errors = {name: error if np.isfinite(error) else None for name, error in self.errors.items()}
@@ -102,6 +107,12 @@ def exactness(scorer: Scorer, *, limit: int | None, name: str) -> Exactness:
 
 
 def _measure(scorer: Scorer, limit: int | None) -> Exactness:
+    if coupled := _capacity(scorer.model):
+        reason = (
+            f"every input runs on its own and no prefix is shared, because its experts have a capacity "
+            f"({coupled}), so that its answers may depend on what else is in the batch"
+        )
+        return Exactness("none", False, {}, reason)
     if limit is not None and limit < _LENGTH:
         return Exactness("none", True, {}, f"prefixes are not shared: inputs are limited to {limit} tokens")
     if scorer.depends_on_width:
@@ -152,6 +163,15 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
             beside = errors.get("beside", float("inf")) <= tolerance
             return Exactness(level, True, errors, reason, *footprint, beside)
     return Exactness("none", True, errors, f"prefixes are not shared, because doing so {reasons['chunk']}")
+
+
+def _capacity(model: PreTrainedModel) -> str:
+    """The setting that gives a model's experts a capacity; empty where there is none.
+
+    A capacity that the short prompts do not fill could not be seen in them.
+    """
+    config = model.config.get_text_config().to_dict()
+    return next((f"{key} {value}" for key, value in config.items() if "capacity" in key and value), "")
 
 
 def _prompts(vocab: int) -> list[Ids]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from archbench.engine.caches import exact_cache
+from archbench.engine.caches import exact_cache, exact_states
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Generator:
         stop: Sequence[str],
         options: Mapping[str, Any],
         seed: int | None = None,
+        use_cache: bool = True,
     ) -> list[Generated]:
         """Continue prompts of one length.
 
@@ -83,6 +84,8 @@ class Generator:
             stop: Strings that end a generation.
             options: Further fields of a transformers `GenerationConfig` (`do_sample`, `temperature`, …).
             seed: Seed of the sampling; the global random state is left as it was.
+            use_cache: Whether to go on from the model's state after each token. Not where that state was not
+                found to give what a plain forward pass gives; the whole text is then read at every token.
 
         Returns:
             One generation per prompt.
@@ -95,11 +98,12 @@ class Generator:
             max_new_tokens=max_new,
             eos_token_id=self.eos,
             pad_token_id=self._pad,
+            use_cache=use_cache,
             **{**settings, **options},
         )
         with (
             _own_defaults_aside(self._model),
-            exact_cache(self._model) as cache,
+            exact_cache(self._model) if use_cache else _without_cache(self._model) as cache,
             _seeded(seed, self._model.device),
         ):
             output = self._model.generate(
@@ -159,6 +163,12 @@ class _StopRows(StoppingCriteria):  # type: ignore[misc]
             if self.ends[i] is None and self._stop.completed(new):
                 self.ends[i] = count
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
+
+
+@contextlib.contextmanager
+def _without_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
+    with exact_states(model):
+        yield {}
 
 
 @contextlib.contextmanager

@@ -14,6 +14,11 @@ UNLIMITED = sys.maxsize
 """What lm-eval is told for a model without a longest input (it wants a number)."""
 
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+# What transformers 5.23 calls layers whose state has one size. Any other name may have attention in
+# it, such as `hybrid` in falcon_h1 and zamba2.
+_WITHOUT_ATTENTION = frozenset(
+    {"linear_attention", "mamba", "mamba2", "conv", "recurrent", "mlp", "moe", "dense", "sparse"}
+)
 _RECURRENT_TYPES = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
 
 
@@ -48,7 +53,7 @@ def context_limit(config: PretrainedConfig) -> int | None:
 
 
 def _attends(layer: str) -> bool:
-    return "attention" in layer and layer != "linear_attention"
+    return layer not in _WITHOUT_ATTENTION
 
 
 def too_long(what: str, tokens: int, limit: int, name: str) -> TooLongError:

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
@@ -107,6 +107,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._progress = progress
         self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
         self._usage = Usage()
+        self._fingerprint: tuple[tuple[int, ...], str] | None = None
 
     # What lm-eval asks about the model ------------------------------------------------------------
 
@@ -179,16 +180,25 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
     # What archbench asks besides ------------------------------------------------------------------
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Digest of what an answer depends on here: weights, config, tokenizer, dtype, engine version."""
-        parts = {
-            "model": model_fingerprint(self.model),
-            "tokenizer": tokenizer_fingerprint(self.tokenizer),
-            "dtype": str(self.model.dtype),
-            "engine": ENGINE_VERSION,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        """Digest of what an answer depends on here: weights, tokenizer, dtype, versions of the code.
+
+        Taken anew after weights were changed in place.
+        """
+        # Tensors made in inference mode count no changes, and take none outside of it.
+        changes = tuple(0 if one.is_inference() else one._version for one in self.model.state_dict().values())
+        if self._fingerprint is None or self._fingerprint[0] != changes:
+            parts = {
+                "model": model_fingerprint(self.model),
+                "tokenizer": tokenizer_fingerprint(self.tokenizer),
+                "dtype": str(self.model.dtype),
+                "engine": ENGINE_VERSION,
+                "transformers": version("transformers"),
+            }
+            digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+            self._fingerprint = (changes, digest)
+        return self._fingerprint[1]
 
     @property
     def exactness(self) -> Exactness:
@@ -411,6 +421,11 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _clock(self) -> Iterator[None]:
+        if self.model.training:
+            raise RequestError(
+                f"{self.name} is in training mode, in which dropout makes answers random. Call model.eval() "
+                "before asking it."
+            )
         start = time.perf_counter()
         try:
             yield

@@ -149,10 +149,11 @@ def generate_jobs(
     Raises:
         RunError: Memory ran out.
     """
-    found = None
-    if len(jobs) > 1:
-        with exact_states(scorer.model):
-            found = exactness(scorer, limit=settings.limit, name=settings.name)
+    if not jobs:
+        return
+    with exact_states(scorer.model):
+        found = exactness(scorer, limit=settings.limit, name=settings.name)
+        if len(jobs) > 1:
             costs = sharing_costs(found, forward_tokens(scorer), budget, settings)
             if costs is not None:
                 decoder = Decoder(scorer, codec, generator.eos, beside=found.beside)
@@ -160,7 +161,7 @@ def generate_jobs(
                     jobs, scorer=scorer, decoder=decoder, budget=budget, costs=costs, done=done, count=count
                 )
                 return
-    for group in _groups(jobs, batched=found is None or found.batched):
+    for group in _groups(jobs, batched=found.batched):
         first = group[0]
 
         def work(batch: Sequence[Job], first: Job = first) -> list[Generated]:
@@ -170,6 +171,7 @@ def generate_jobs(
                 stop=first.stop,
                 options=dict(first.options),
                 seed=first.seed,
+                use_cache=found.continues,
             )
 
         for batch, generations in budget.run(group, lambda job: len(job.prompt) + job.max_new, work):

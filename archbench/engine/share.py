@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from archbench.engine.batching import Budget
 from archbench.engine.forks import PAST, Costs, Fork, Forks, Subtree
 from archbench.engine.forward import Past, Score, Scorer, Segment
-from archbench.engine.states import size
+from archbench.engine.states import own_storage, size
 from archbench.engine.trie import Target, Trie
 from archbench.engine.usage import Count
 
@@ -33,13 +33,15 @@ class Held:
         paths: For each row a path that it is a prefix of.
         depth: The number of tokens.
         cache: The state, None where it was thrown away.
+        chain: Bytes of the state and of those that it was computed from.
     """
 
-    def __init__(self, paths: Sequence[int], depth: int, cache: DynamicCache) -> None:
+    def __init__(self, paths: Sequence[int], depth: int, cache: DynamicCache, before: int = 0) -> None:
         self.paths = paths
         self.depth = depth
         self.cache: DynamicCache | None = cache
         self.bytes = size(cache)
+        self.chain = before + self.bytes
 
 
 class Pool:
@@ -137,7 +139,7 @@ class Walk:
             leaves(None, [Subtree(i, i + 1, 0) for i in range(paths)])
             return
         forks = Forks(self._trie, self._costs)
-        alone, first = forks.after(0, [Subtree(0, paths, 0)], 0)
+        alone, first = forks.after(0, [Subtree(0, paths, 0)], 0.0)
         stack: list[tuple[Held | None, Fork]] = [(None, fork) for fork in reversed(first)]
         # Forks first: they are the longer inputs, and whatever runs out of memory does so at once.
         while stack:
@@ -147,9 +149,11 @@ class Walk:
             if done < len(fork.subtrees):
                 stack.append((parent, Fork(fork.subtrees[done:], fork.depth)))
             below = [subtree._replace(row=row) for row, subtree in enumerate(fork.subtrees[:done])]
-            under, further = forks.after(held.depth, below, len(held.paths))
+            under, further = forks.after(held.depth, below, held.chain)
             leaves(held, under)
             stack.extend((held, one) for one in reversed(further))
+            # Nothing goes on from it any more, or else the stack holds it: room for the next one.
+            del held, parent
         leaves(None, alone)
 
     def _extend(self, parent: Held | None, fork: Fork, scored: Scored) -> tuple[Held, int]:
@@ -168,7 +172,9 @@ class Walk:
         assert cache is not None
         self._tell(batch, start, fork.depth, scores, scored)
         self._count([fork.depth - start] * len(batch))
-        held = Held([one.first for one in batch], fork.depth, cache)
+        own_storage(cache)
+        before = parent.chain if parent else 0
+        held = Held([one.first for one in batch], fork.depth, cache, before)
         self._pool.admit(held)
         return held, len(batch)
 
@@ -218,13 +224,18 @@ class Walk:
         """What rows of a batch go on from: the state, computed again if it was thrown away."""
         if parent is None:
             return None
-        if parent.cache is None:
-            tokens = [self._trie.paths[path][: parent.depth] for path in parent.paths]
-            parent.cache = self._scorer.logits(tokens, [], keep=True)[1]
-            self._count([parent.depth] * len(tokens))
+        if parent.cache is not None:
+            return Past(parent.cache, parent.depth, rows)
+        # Only the rows that are asked for: all of them together may be more than a pass holds.
+        wanted = sorted(set(rows))
+        tokens = [self._trie.paths[parent.paths[row]][: parent.depth] for row in wanted]
+        cache = self._scorer.logits(tokens, [], keep=True)[1]
+        assert cache is not None
+        self._count([parent.depth] * len(tokens))
+        if len(wanted) == len(parent.paths):
+            parent.cache = cache
             self._pool.admit(parent)
-        assert parent.cache is not None
-        return Past(parent.cache, parent.depth, rows)
+        return Past(cache, parent.depth, [wanted.index(row) for row in rows])
 
     def _segment(self, path: int, start: int, end: int) -> Segment:
         """Tokens of a path from `start` to `end` and the targets on them."""

@@ -91,6 +91,20 @@ def release(cache: DynamicCache) -> None:
         vars(layer).pop("get_seq_length", None)
 
 
+def own_storage(cache: DynamicCache) -> None:
+    """Copy tensors that are views of larger ones: a sliding window's of all tokens that went through it."""
+    for layer in cache.layers:
+        _own(vars(layer))
+
+
+def _own(values: dict[Any, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _own(value)
+        elif isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+            values[name] = value.clone(memory_format=torch.contiguous_format)
+
+
 def size(cache: DynamicCache) -> int:
     """Bytes that a cache's tensors take."""
     tensors = [tensor for layer in cache.layers for tensor in _tensors(vars(layer))]

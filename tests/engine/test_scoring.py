@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from archbench.engine import TooLongError, load_lm, scoring
 from archbench.errors import RequestError, RunError
@@ -208,13 +209,100 @@ def test_an_input_of_exactly_the_limit_fits(tokenizer: PreTrainedTokenizerBase) 
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("llama", 256), ("nemotron_h", 256), ("mamba", None), ("mamba2", None), ("nemotron_h_pure", None)],
+    [
+        *((name, 256) for name in ("llama", "nemotron_h", "falcon_h1", "zamba2", "granitemoehybrid", "lfm2")),
+        *((name, None) for name in ("mamba", "mamba2", "falcon_mamba", "nemotron_h_pure", "rwkv", "xlstm")),
+    ],
 )
 def test_limit_is_the_configs_and_none_without_attention(
     name: str, limit: int | None, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     lm = load_lm(make_model(name), tokenizer)
     assert lm.max_length == limit or (limit is None and lm.max_length > 10**9)
+
+
+def test_a_model_in_training_mode_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = copy.deepcopy(make_model("llama"))
+    lm = load_lm(model, tokenizer)
+    model.train()
+    with pytest.raises(RequestError, match=r"training mode.*model\.eval\(\)"):
+        lm.loglikelihood(scored(PAIRS[0]))
+
+
+def test_weights_changed_in_place_are_another_model(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = copy.deepcopy(make_model("llama"))
+    lm = load_lm(model, tokenizer)
+    before = lm.fingerprint
+    assert lm.fingerprint == before
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    assert lm.fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("llama", "dynamic"), ("llama", "longrope"), ("gemma3", "dynamic"), ("gemma3", "longrope")],
+)
+def test_angles_that_go_with_the_length_are_those_of_each_input(
+    name: str, kind: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Also where they are of one type of layer only, and whatever longer input came before."""
+    angles: dict[str, Any] = {"rope_type": kind, "rope_theta": 10000.0, "factor": 4.0}
+    if kind == "longrope":
+        angles |= {"short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+        angles |= {"original_max_position_embeddings": 64}
+    body: dict[str, Any] = {
+        "vocab_size": VOCAB,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64 if kind == "dynamic" else 256,
+        "eos_token_id": 0,
+    }
+    if name == "gemma3":
+        default = {"rope_type": "default", "rope_theta": 10000.0}
+        body |= {"rope_parameters": {"full_attention": angles, "sliding_attention": default}}
+        body |= {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16}
+    else:
+        body |= {"rope_parameters": angles}
+    config = AutoConfig.for_model("gemma3_text" if name == "gemma3" else name, **body)
+
+    def fresh() -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = AutoModelForCausalLM.from_config(config).eval()
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    torch.nn.init.normal_(parameter.data, std=0.3)
+        return model
+
+    rng = random.Random(0)
+    pairs = [
+        ([rng.randrange(VOCAB) for _ in range(length)], [rng.randrange(VOCAB) for _ in range(3)])
+        for length in (30, 160, 90, 31, 63, 64, 66)
+    ]
+    lm = load_lm(fresh(), tokenizer, max_length=256)
+    for asked in (pairs, pairs[::-1]):
+        got = lm._loglikelihood_tokens([(None, *pair) for pair in asked])
+        for (context, continuation), (logprob, _) in zip(asked, got, strict=True):
+            ids = torch.tensor([[*context, *continuation[:-1]]])
+            with torch.inference_mode():
+                logits = fresh()(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
+            expected = logits[len(context) - 1 :].gather(1, torch.tensor(continuation)[:, None]).sum()
+            assert logprob == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_experts_with_a_capacity_run_unbatched_even_where_short_prompts_do_not_fill_it(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    model = copy.deepcopy(make_model("mixtral"))
+    model.config.expert_capacity = 64
+    found = load_lm(model, tokenizer).exactness
+    assert (found.level, found.batched) == ("none", False)
+    assert "expert_capacity 64" in found.reason
 
 
 def test_a_diverged_model_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from hypothesis import given, settings
@@ -65,8 +66,9 @@ def test_every_path_is_reached_once_and_goes_on_from_its_own_prefix(
     reached = []
     stack = [(0, [Subtree(0, len(trie.paths), 0)], 0, [()])]
     while stack:
-        depth, subtrees, rows, states = stack.pop()
-        leaves, further = forks.after(depth, subtrees, rows)
+        depth, subtrees, bytes_held, states = stack.pop()
+        assert bytes_held <= room * 10, "forks are made only where there is memory for them"
+        leaves, further = forks.after(depth, subtrees, bytes_held)
         for leaf in leaves:
             assert tuple(trie.paths[leaf.first][:depth].tolist()) == states[leaf.row]
             reached.append(leaf.first)
@@ -79,7 +81,7 @@ def test_every_path_is_reached_once_and_goes_on_from_its_own_prefix(
                 assert paths[0][:depth] == states[one.row]
                 held.append(paths[0])
             below = [one._replace(row=row) for row, one in enumerate(fork.subtrees)]
-            stack.append((fork.depth, below, len(held), held))
+            stack.append((fork.depth, below, bytes_held + len(held) * fork.depth, held))
     assert sorted(reached) == list(range(len(trie.paths)))
 
 
@@ -97,13 +99,13 @@ def forwarded(trie: Trie, given: Costs) -> int:
     forks = Forks(trie, given)
     total, stack = 0, [(0, [Subtree(0, len(trie.paths), 0)], 0)]
     while stack:
-        depth, subtrees, rows = stack.pop()
-        leaves, further = forks.after(depth, subtrees, rows)
+        depth, subtrees, held = stack.pop()
+        leaves, further = forks.after(depth, subtrees, held)
         total += sum(len(trie.paths[leaf.first]) - depth for leaf in leaves)
         for fork in further:
             total += len(fork.subtrees) * (fork.depth - depth)
             below = [one._replace(row=row) for row, one in enumerate(fork.subtrees)]
-            stack.append((fork.depth, below, len(below)))
+            stack.append((fork.depth, below, held + len(below) * given.held(fork.depth)))
     return total
 
 
@@ -113,6 +115,16 @@ def test_few_shot_questions_cost_little_more_than_their_distinct_tokens() -> Non
         for forward, factor in ((16.0, 1.15), (512.0, 1.6)):
             assert forwarded(trie, costs(forward=forward, row_tokens=8192)) <= factor * trie.distinct
     assert forwarded(trie, costs(cache_bytes=1)) == trie.tokens_requested
+
+
+def test_more_memory_never_costs_much_and_no_memory_costs_more_than_none() -> None:
+    trie = mmlu_like(20, 4)
+    prefix = max(map(len, trie.paths))
+    sizes = [0.5, 1.1, 1.5, 2.2, 3, 4, 6, 9, 12, 20, 60, 10**6]
+    found = [forwarded(trie, costs(cache_bytes=int(size * prefix))) for size in sizes]
+    assert max(found) <= trie.tokens_requested
+    assert all(more <= 1.25 * less for less, more in itertools.pairwise(found))
+    assert found[-1] <= 1.15 * trie.distinct
 
 
 def test_feeding_token_by_token_shares_only_what_is_worth_it() -> None:
