@@ -23,8 +23,8 @@ Examples:
   accelerate launch --multi_gpu --num_processes 4 -m archbench train microworld
 
 All members see the same batches in the same order. A training that was stopped continues; --restart begins
-anew. OUT is then a families folder: archbench run SUITE --families OUT --set 'families=[microworld]'
-([{name: microworld, members: [mamba2]}] where only some members were trained). Ablations: docs/ablations.md
+anew. OUT is then a families folder: archbench run SUITE --families OUT --set 'families=\\[microworld]'
+([{name: microworld, members: \\[mamba2]}] where only some members were trained). Ablations: docs/ablations.md
 """
 
 

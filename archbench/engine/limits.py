@@ -66,7 +66,8 @@ def too_long(what: str, tokens: int, limit: int, name: str) -> TooLongError:
         name: The model's name.
     """
     return TooLongError(
-        f"{what} has {tokens} tokens, but {name} takes at most {limit}. Prompts are never truncated: use "
+        f"{what} has {tokens} tokens, but {name} takes at most {limit} (its context, or else "
+        "engine.max_length). Prompts are never truncated: use "
         "fewer or shorter examples, leave this length out for this model, set max_length if it takes more, "
         "or leave such items out for every member, counted: engine.too_long=exclude (from Python: too_long)."
     )

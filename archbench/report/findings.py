@@ -49,6 +49,12 @@ class Findings:
         self._grouped: dict[str, pd.DataFrame] = {}
         if self.scores.empty:
             failed = [header for header in results.headers if header.status == "failed"]
+            if not failed and any(header.excluded for header in results.headers):
+                raise RunError(
+                    f"{results.folder} has nothing to report on: every item is too long for a member and "
+                    "was left out (engine.too_long: exclude). Ask for shorter prompts, or raise "
+                    "engine.max_length where it is below what the members take."
+                )
             why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
             raise RunError(
                 f"{results.folder} has no complete cell to report on ({len(failed)} failed). "

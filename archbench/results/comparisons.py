@@ -23,6 +23,22 @@ def scores_of(column: pd.Series) -> Scores:
     return values
 
 
+def independent_scores(rows: pd.DataFrame, metric: str) -> Scores:
+    """Scores of what is independent of each other, shape (n,).
+
+    Items, as a rule. Where items are parts of a `passage` (the buckets of a window of text), a passage counts
+    once, with the mean of its items: as so many items, a few windows would pass for much evidence.
+
+    Args:
+        rows: Item rows.
+        metric: The column of scores; rows without one are left out.
+    """
+    scored = rows[rows[metric].notna()]
+    if "passage" in scored and len(scored) and scored["passage"].notna().all():
+        return scores_of(scored.groupby("passage", sort=False)[metric].mean())
+    return scores_of(scored[metric])
+
+
 def compare_pairs(
     rows: Mapping[tuple[str, str, str], pd.DataFrame],
     pairs: Iterable[tuple[Condition, str, str]],
@@ -53,7 +69,7 @@ def compare_pairs(
             continue
         both = (first[name].notna() & second[name].notna()).to_numpy()
         for group, here in _groups(first, both, by):
-            a, b = scores_of(first[name][here]), scores_of(second[name][here])
+            a, b = independent_scores(first[here], name), independent_scores(second[here], name)
             rng = _generator(seed, condition.task, condition.variant, member, baseline, name, *group.values())
             names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
             means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from archbench.errors import RequestError, did_you_mean
-from archbench.results.comparisons import compare_pairs, scores_of
+from archbench.results.comparisons import compare_pairs, independent_scores, scores_of
 from archbench.results.conditions import (
     Condition,
     cells_of,
@@ -164,8 +164,9 @@ class RunResults:
 
         Returns:
             Columns member, family, task, kind, variant, one per label, those of `by`, metric, n, score,
-            stderr, low, high, method (`wilson` or `t`), chance. `n` counts the items with a score; `chance`
-            is known for the primary metric only.
+            stderr, low, high, method (`wilson` or `t`), chance. `n` counts the items with a score,
+            or the passages that they are parts of (windows of a text); `chance` is known for the primary
+            metric only.
 
         Raises:
             RequestError: No cell has such a metric, or no item such a column.
@@ -176,7 +177,7 @@ class RunResults:
         rows = []
         for header, condition, frame, name in self._scored(metric, keys):
             for values, group in frame.groupby(keys, sort=True) if keys else [((), frame)]:
-                found = mean_score(scores_of(group[name]), confidence)
+                found = mean_score(independent_scores(group, name), confidence)
                 rows.append(
                     self._row(header, condition, name)
                     | dict(zip(keys, values, strict=True))

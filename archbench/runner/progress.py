@@ -83,9 +83,12 @@ class Display:
         speed = _speed(header.tokens_requested or 0, header.tokens_forwarded or 0, header.seconds)
         speed = f", {speed}" if speed else ""
         shown = "" if score is None else f"{header.metric} {score:.3f}, "
+        asked, out = header.items - header.excluded, header.excluded
+        items = f"{asked} of {header.items} items ({out} too long)" if out else f"{header.items} items"
+        known = f", {header.requests_known} answers kept from before" if header.requests_known else ""
         self.say(
-            f"[{self._number}/{self._total}] {header.id}: {shown}{header.items} items, "
-            f"{header.seconds:.1f} s{speed}"
+            f"[{self._number}/{self._total}] {header.id}: {shown}{items}, "
+            f"{header.seconds:.1f} s{speed}{known}"
         )
 
 

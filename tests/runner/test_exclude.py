@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import archbench
+from archbench.errors import RunError
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
 from archbench.report.settings import ReportSettings
@@ -107,6 +108,16 @@ def test_a_run_that_must_not_exclude_does_not_take_an_excluding_cell(narrow: Pat
     archbench.run(suite(narrow, too_long="exclude"), quiet=True)
     results = archbench.run(suite(narrow), quiet=True)
     assert [header.id.variant for header in results.headers if header.status == "failed"] == ["cloze-1shot"]
+
+
+def test_where_everything_is_too_long_it_is_said(
+    narrow: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = suite(narrow, too_long="exclude") | {"engine": {"max_length": 5, "too_long": "exclude"}}
+    results = archbench.run(one)
+    assert "0 of 12 items (12 too long)" in capsys.readouterr().err
+    with pytest.raises(RunError, match="every item is too long for a member"):
+        build_report(results, here / "report")
 
 
 def test_the_report_says_so(narrow: Path, here: Path) -> None:

@@ -56,6 +56,15 @@ def test_a_log_file_gets_one_plain_line_per_cell(capsys: pytest.CaptureFixture[s
     assert "\x1b" not in err
 
 
+def test_what_was_left_out_and_what_was_known_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(1) as display:
+        display.begin("a · mmlu · cloze")
+        display.finished(header(**COST | {"items": 4}, excluded=1, requests_known=7), 0.5)
+    line = capsys.readouterr().err
+    assert "3 of 4 items (1 too long)" in line
+    assert line.rstrip().endswith("7 answers kept from before")
+
+
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Display(1, quiet=True) as display:
         display.begin("a")

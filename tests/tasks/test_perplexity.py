@@ -266,6 +266,15 @@ def test_who_learns_from_context_is_shown_to(planted: Findings, tmp_path: Path) 
     assert data.loc[("deaf", "context-0"), "bits"] == pytest.approx(bits)
     # Token counts are not known of this model, so that nothing is called longer than trained on.
     assert not any(getattr(row[1], "mark", "") for row in sheet.tables[0].rows)
+    # A window is one piece of evidence, however many buckets it has.
+    window = items[items["variant"] == "window-256"]
+    windows = window["passage"].nunique()
+    assert windows < len(window) / 2 / 2
+    scores = planted.results.scores().set_index(["member", "variant"])
+    assert scores.loc[("deaf", "window-256"), "n"] == windows
+    mean = window[window["member"] == "deaf"].groupby("passage")["compression"].mean().mean()
+    assert scores.loc[("deaf", "window-256"), "score"] == pytest.approx(mean)
+    assert set(planted.differences.set_index("variant").loc[["window-256"], "n"]) == {windows}
     where = positions(planted)
     assert where is not None
     by_place = where.data[where.data["member"] == "learner"].sort_values("from")["nats"]
