@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import time
 from collections import Counter
@@ -33,6 +34,8 @@ from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprin
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
 
 ENGINE_VERSION = 5
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
@@ -261,9 +264,19 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             )
             with self._codec.primed(text for text in texts if text):
                 encoded = []
+                spanned = 0
                 for index, pair in enumerate(pairs):
                     context, continuation = map(compact, self._encode_request(index, *pair))
                     encoded.append((pair, context, continuation))
+                    spanned += self._spanned(pair[0], pair[1], context)
+            if spanned:
+                log.warning(
+                    "%s: in %d of %d requests a token spans the border of context and continuation; its part "
+                    "of the continuation is not scored, as in lm-eval. Begin continuations with a space.",
+                    self.name,
+                    spanned,
+                    len(pairs),
+                )
             return self._loglikelihood_tokens(encoded)
 
     def _loglikelihood_tokens(
@@ -381,6 +394,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 "context's last token. Begin continuations with a space (target_delimiter in the task)."
             )
         return context_ids, continuation_ids
+
+    def _spanned(self, context: str, continuation: str, context_ids: Sequence[int]) -> bool:
+        """Whether a token of the whole text begins in the context and ends in the continuation."""
+        if not context.strip():
+            return False
+        return self.tok_encode(context + continuation)[: len(context_ids)] != list(context_ids)
 
     def _score(
         self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]

@@ -221,6 +221,20 @@ def test_limit_is_the_configs_and_none_without_attention(
     assert lm.max_length == limit or (limit is None and lm.max_length > 10**9)
 
 
+def test_a_token_across_the_border_is_told(
+    tokenizer: PreTrainedTokenizerBase, caplog: pytest.LogCaptureFixture
+) -> None:
+    lm = load_lm(make_model("llama"), tokenizer)
+    text = SENTENCES[0]
+    ids = tokenizer.encode(text)
+    ends = [len(tokenizer.decode(ids[:n])) for n in range(1, len(ids))]
+    inside = next(at for at in range(2, len(text) - 1) if at not in ends and text[at] != " ")
+    assert len(lm.loglikelihood(scored((text[: ends[3]], text[ends[3] :]), (text, " cat")))) == 2
+    assert not caplog.records
+    lm.loglikelihood(scored((text[:inside], text[inside:]), (text, " cat")))
+    assert "in 1 of 2 requests a token spans the border" in caplog.text
+
+
 def test_a_model_in_training_mode_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     model = copy.deepcopy(make_model("llama"))
     lm = load_lm(model, tokenizer)
