@@ -152,6 +152,8 @@ class Forks:
         refused: list[Subtree] = []
         left = sorted(candidates, key=lambda one: (-one[0], one[1]))
         spare = costs.cache_bytes - held
+        # Behind the last of them, nothing forks further.
+        last = max((at for at, (_, one) in enumerate(left) if self._forks_further(one)), default=-1)
         start = 0
         while start < len(left):
             # The longest goes first, so the rest of the batch fits into memory if it does.
@@ -161,8 +163,7 @@ class Forks:
                 start += 1
                 continue
             # Half is left for the forks that follow below.
-            further = any(self._forks_further(subtree) for _, subtree in left[start:])
-            room = max(1, int(spare / (2 if further else 1) / each))
+            room = max(1, int(spare / (2 if start <= last else 1) / each))
             end, saved, below, cut, fans = start, 0.0, 0.0, 0.0, 0.0
             cut_to = left[start][0]
             while end < len(left) and end - start < room:

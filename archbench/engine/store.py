@@ -140,34 +140,39 @@ class Answers:
         """Known scores by the index of their (context ids, continuation ids)."""
         if self._store is None:
             return {}
-        keys = [self._score_key(pair) for pair in pairs]
+        model = self._model()
+        keys = [_score_key(model, pair) for pair in pairs]
         known = self._store.scores(list(dict.fromkeys(keys)))
         return {index: known[key] for index, key in enumerate(keys) if key in known}
 
     def keep_scores(self, pairs: Sequence[IdPair], found: Mapping[int, tuple[float, bool]]) -> None:
         """Keep scores of some of the pairs."""
         if self._store is not None:
-            self._store.add_scores({self._score_key(pairs[index]): one for index, one in found.items()})
+            model = self._model()
+            self._store.add_scores({_score_key(model, pairs[index]): one for index, one in found.items()})
 
     def generations(self, jobs: Iterable[Job]) -> dict[Job, Generated]:
         """Known generations."""
         if self._store is None:
             return {}
-        keys = {self._generation_key(job): job for job in jobs}
+        model = self._model()
+        keys = {self._generation_key(model, job): job for job in jobs}
         return {keys[key]: found for key, found in self._store.generations(list(keys)).items()}
 
     def keep_generations(self, jobs: Sequence[Job], found: Sequence[Generated]) -> None:
         """Keep generations."""
         if self._store is not None:
-            keys = map(self._generation_key, jobs)
+            model = self._model()
+            keys = [self._generation_key(model, job) for job in jobs]
             self._store.add_generations(dict(zip(keys, found, strict=True)))
 
-    def _score_key(self, pair: IdPair) -> bytes:
-        context, continuation = pair
-        return _digest(f"score {self._model()} {len(context)}", (*context, *continuation))
+    def _generation_key(self, model: str, job: Job) -> bytes:
+        return _digest(f"generate {model} {self._ends!r} {job[1:]!r}", job.prompt)
 
-    def _generation_key(self, job: Job) -> bytes:
-        return _digest(f"generate {self._model()} {self._ends!r} {job[1:]!r}", job.prompt)
+
+def _score_key(model: str, pair: IdPair) -> bytes:
+    context, continuation = pair
+    return _digest(f"score {model} {len(context)}", (*context, *continuation))
 
 
 def _digest(head: str, tokens: Sequence[int]) -> bytes:
