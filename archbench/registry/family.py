@@ -120,7 +120,8 @@ class Family(YamlModel):
         varies: What the members differ in, in words.
         match: The contract that an audit checks (docs/matching.md).
         recipe: How `archbench train` makes the members; its keys belong to the training room.
-        items: Evaluation data that come with the family: task kind -> folder relative to the file.
+        items: Evaluation data that come with the family: task kind -> folder or file, relative to this
+            one.
         members: The models.
     """
 

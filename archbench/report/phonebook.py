@@ -16,7 +16,7 @@ from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 from archbench.results.statistics import mean_score
-from archbench.tasks.phonebook.scoring import DIGITS, SOURCES
+from archbench.tasks.phonebook.scoring import SOURCES
 
 _METRICS = {
     "exact_match": "whole number",
@@ -25,6 +25,32 @@ _METRICS = {
     "similarity": "similarity",
 }
 _BINS = 5
+
+
+def sentences(findings: Findings) -> list[str]:
+    """For each format, how much of the smallest and of the largest book each member recalls."""
+    said = []
+    for name, conditions in _groups(findings).items():
+        sized = sorted(
+            ((size, one) for one in conditions if (size := size_of(one))), key=lambda pair: pair[0][1]
+        )
+        units = {size[0] for size, _ in sized}
+        if len(sized) < 2 or len(units) > 1:
+            continue
+        (small, first), (large, last) = sized[0], sized[-1]
+        unit = "entries" if units == {"entries"} else "tokens"
+        clauses = []
+        for member in findings.members:
+            start, end = findings.score(member, first), findings.score(member, last)
+            if start is not None and end is not None:
+                clauses.append(f"{member} {points(start['score'])} % and {points(end['score'])} %")
+        if clauses:
+            said.append(
+                f"Phonebook, {name}: numbers recalled from books of {small[1]:,} and of {large[1]:,} {unit}: "
+                f"{'; '.join(clauses)}. Naming any entry of the book would give "
+                f"{_guessed(findings, first)} % and {_guessed(findings, last)} %."
+            )
+    return said
 
 
 def scores(findings: Findings) -> Sheet | None:
@@ -45,7 +71,7 @@ def scores(findings: Findings) -> Sheet | None:
             rows.append([label, who, _tokens(mine), *map(with_interval, cells)])
     caption = (
         f"Phonebook, in percent with {findings.level} intervals. Whole number: the "
-        "first line of the answer is the number. Digits: the ten digits that are right at their place. "
+        "first line of the answer is the number. Digits: the digits that are right at their place. "
         "Leading digits: those before the first wrong one. Similarity: 1 minus the edit distance over "
         "the longer text's length. Tokens: mean length of the prompt. "
         f"{items_caption(findings, conditions)}{beyond_caption(findings)}"
@@ -157,8 +183,9 @@ def digits(findings: Findings) -> Figure | None:
     def curve(name: str, member: str) -> Curve:
         mine = _together(items, groups[name], member)
         found = []
-        for at in range(DIGITS if len(mine) else 0):
-            right = (mine["digits"].str[at] == "1").astype(float)
+        for at in range(_longest(mine)):
+            # Numbers of another entry may be shorter.
+            right = (mine["digits"].str[at].dropna() == "1").astype(float)
             estimate = mean_score(scores_of(right), findings.settings.confidence)
             found.append((at + 1.0, *_percent(estimate._asdict()), False))
         return found
@@ -169,7 +196,7 @@ def digits(findings: Findings) -> Figure | None:
         curve,
         x_label="digit",
         y_label="digits right, %",
-        ticks=list(range(1, DIGITS + 1)),
+        ticks=list(range(1, _longest(items) + 1)),
     )
 
 
@@ -199,6 +226,15 @@ def _of(items: pd.DataFrame, condition: Condition, member: str | None = None) ->
         return items
     here = (items["task"] == condition.task) & (items["variant"] == condition.variant)
     return items[here & (items["member"] == member)] if member is not None else items[here]
+
+
+def _longest(items: pd.DataFrame) -> int:
+    """Digits of the longest number."""
+    return int(items["digits"].str.len().max()) if len(items) else 0
+
+
+def _guessed(findings: Findings, condition: Condition) -> str:
+    return points(float((1 / _of(_items(findings), condition)["book_entries"]).mean()))
 
 
 def _together(items: pd.DataFrame, conditions: list[Condition], member: str) -> pd.DataFrame:

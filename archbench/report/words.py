@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from archbench.report import phonebook
 from archbench.report.captions import items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
@@ -25,6 +26,7 @@ def sentences(findings: Findings) -> list[str]:
         *_leading(findings),
         *_against_baseline(findings),
         *_within_ties(findings),
+        *phonebook.sentences(findings),
         *_at_chance(findings),
         *_missing(findings),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from archbench.data.microworld import World, document, evaluation_set
 from archbench.data.microworld.quiz import GROUPS, Question
 from archbench.data.stream import TokenStream
-from archbench.data.tokenizer import save_tokenizer, train_tokenizer
+from archbench.data.tokenizer import END, save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.build import build_config
 from archbench.registry import Family
@@ -26,6 +26,7 @@ from archbench.training.sweep import as_run, choose, is_sweep, run_folder
 from archbench.training.train import CARD, Report, TrainResult, finished_result, publish_choice, train_member
 
 _TOKENIZER_DOCUMENTS = 4000
+_TEXT_DOCUMENTS = 120
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ def train_family(
 ) -> list[TrainResult]:
     """Train members of a family on the same batches.
 
-    Leaves `out/<family>.yaml` (a copy of the family's file) and, in the folders that the file names,
-    tokenizer, quiz questions and members: a families folder that `archbench run --families OUT` reads. Beside
-    them a table of all runs and a figure of their losses (`archbench.training.records`). Where the recipe
-    sweeps or has several seeds, each run lies in its member's folder `runs/`; the chosen one is the member.
+    Leaves `out/<family>.yaml` (a copy of the family's file) and, where the file names them, the tokenizer,
+    what the members are asked, and the members: a families folder that `archbench run --families OUT` reads.
+    Beside them a table of all runs and a figure of their losses (`archbench.training.records`). Where the
+    recipe sweeps or has several seeds, each run lies in its member's folder `runs/`; the chosen one is the
+    member.
 
     Called by several processes at once (`accelerate launch`), they train each model together.
 
@@ -123,7 +125,7 @@ class _Places:
     """Where a family's parts go: the relative folders of its file, below the output folder."""
 
     tokenizer: Path
-    questions: Path | None
+    items: dict[str, Path]
     members: dict[str, Path]
 
     @classmethod
@@ -136,10 +138,9 @@ class _Places:
                 )
             return out / value
 
-        questions = family.items.get("mmlu")
         return cls(
             place(family.tokenizer, "tokenizer"),
-            None if questions is None else place(questions, "items", "mmlu"),
+            {kind: place(items, "items", kind) for kind, items in family.items.items()},
             {name: place(member.path, "members", name, "path") for name, member in family.members.items()},
         )
 
@@ -228,14 +229,13 @@ def _prepare(recipe: Recipe, places: _Places, devices: Devices) -> _Material:
     def documents(purpose: int) -> Callable[[int, int], str]:
         return lambda shard, number: document(world, corpus.stream_seed, purpose, shard, number)
 
-    training, validating, spelling = documents(0), documents(1), documents(2)
+    training, validating, spelling, unseen = map(documents, range(4))
     tokenizer = train_tokenizer(
         (spelling(0, number) for number in range(_TOKENIZER_DOCUMENTS)), recipe.vocab_size
     )
     if devices.first:
         save_tokenizer(tokenizer, places.tokenizer)
-        if places.questions is not None:
-            _write_questions(places.questions, world)
+        _write_items(places.items, world, (unseen(0, number) for number in range(_TEXT_DOCUMENTS)))
 
     def encode(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -252,13 +252,27 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
+def _write_items(places: Mapping[str, Path], world: World, documents: Iterable[str]) -> None:
+    """Write what the family is asked: quiz questions, names for phonebooks, a text for perplexity."""
+    if "mmlu" in places:
+        _write_questions(places["mmlu"], world)
+    if "phonebook" in places:
+        _write(places["phonebook"], "".join(f"{name}\n" for name in world.holders))
+    if "perplexity" in places:
+        _write(places["perplexity"], END.join(documents))
+
+
 def _write_questions(folder: Path, world: World) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, questions in zip(("dev", "test"), evaluation_set(world), strict=True):
         text = "".join(json.dumps(_row(question), ensure_ascii=False) + "\n" for question in questions)
-        part = folder / f"{name}.jsonl.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / f"{name}.jsonl")
+        _write(folder / f"{name}.jsonl", text)
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
 
 
 def _row(question: Question) -> dict[str, object]:

@@ -116,6 +116,8 @@ def test_a_phonebook_stays_the_same_book(form: Any, how: Any) -> None:
         assert [row["exact_match"] for row in rows] == [1.0] * 4
     before, after = seen[:4], seen[4:]
     assert all(one != other for one, other in zip(before, after, strict=True))
+    if how == "delimiter":
+        assert not any("Answer -" in prompt for prompt in after), "that is no entry of the book"
     if how == "shot_order":
         assert [sorted(one.split()) for one in before] == [sorted(one.split()) for one in after]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +125,62 @@ def test_a_book_has_an_end() -> None:
         next(items_by_entries(0, "standard", names.LARGEST + 1, 1, Layout()))
     with pytest.raises(RequestError, match="at least 7 entries"):
         next(items_by_entries(0, "standard", 6, 1, Layout()))
+
+
+def test_names_and_digits_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("\ufeffAda\nBen\n\nCy\nDora\nEli\nFay\nGus\nHal\n", encoding="utf-8")
+    entry = PhonebookEntry(entries=[8], books=30, queries=2, data=str(file), digits=3)
+    entry.check()
+    for form in FORMATS:
+        for item in items_by_entries(0, form, 8, 30, entry._layout):
+            book = re.findall(r"(?m)^([A-Z][a-z]+): (\d{3})$", item["prompt"])
+            assert {name for name, _ in book} - {"Answer"} == {
+                "Ada",
+                "Ben",
+                "Cy",
+                "Dora",
+                "Eli",
+                "Fay",
+                "Gus",
+                "Hal",
+            }
+            assert len(set(item["numbers"])) == 8
+            assert item["numbers"][item["place"]] == item["target"] == dict(book)[item["name"]]
+            right = scoring.process_results(item, [f" {item['target']}\n"])
+            assert right == dict.fromkeys(right, 1.0)
+            wrong = item["numbers"][item["examples"][0]]
+            assert scoring.details(item, f" {wrong}")["source"] in ("example", "neighbour")
+            assert scoring.details(item, f" {item['target']}7")["source"] == "no number"
+
+
+def test_other_names_are_another_entry(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    digests = set()
+    for names_, digits in (("A B C D E F G", 3), ("A B C D E F H", 3), ("A B C D E F G", 4)):
+        file.write_text("\n".join(names_.split()), encoding="utf-8")
+        digests.add(PhonebookEntry(entries=[7], data=str(file), digits=digits).digest())
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "no name in it"), ("Ada\nBen\nAda\n", "'Ada' is there more than once"), ("A: B\n", "a colon")],
+)
+def test_names_that_cannot_be_used_are_told(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(RequestError, match=message):
+        PhonebookEntry(entries=[7], data=str(file)).check()
+
+
+def test_few_names_make_small_books(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join("ABCDEFGH"), encoding="utf-8")
+    with pytest.raises(RequestError, match="at most 8 entries"):
+        PhonebookEntry(entries=[9], data=str(file)).check()
+    with pytest.raises(RequestError, match="at most 22 entries"):
+        PhonebookEntry(entries=[30], digits=2).check()
 
 
 def test_formats_ask_the_same_of_the_same_books() -> None:

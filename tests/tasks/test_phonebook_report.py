@@ -11,7 +11,7 @@ import pytest
 from archbench.draw import Draw
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
-from archbench.report.phonebook import answers, depths, digits, lengths, scores
+from archbench.report.phonebook import answers, depths, digits, lengths, scores, sentences
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
@@ -123,6 +123,19 @@ def test_lines(findings: Findings) -> None:
     recalled = [one for one in by_depth.axes[0].lines if one.get_linestyle() != "None"]
     line = next(one for one in recalled if len(one.get_xdata()) == 5 and one.get_ydata()[0] == 0)
     assert list(line.get_ydata()[[0, 1, 3, 4]]) == [0, 0, 100, 100]
+
+
+def test_recall_is_told_in_words(findings: Findings) -> None:
+    standard, reversed_ = sentences(findings)
+    assert standard.startswith(
+        "Phonebook, standard: numbers recalled from books of 10 and of 40 entries: fuzzy "
+    )
+    assert reversed_.startswith("Phonebook, reversed: ")
+    assert standard.endswith("Naming any entry of the book would give 10.0 % and 2.5 %.")
+    scored = findings.scores.set_index(["member", "variant"])["score"]
+    for member in ("fuzzy", "neighbour"):
+        shares = [f"{100 * scored[member, f'standard-{size}entries']:.1f} %" for size in (10, 40)]
+        assert f"{member} {shares[0]} and {shares[1]}" in standard
 
 
 def test_the_page_has_it(run: RunResults, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FAMILY = {
     "name": "tiny",
     "title": "Two models of one layer",
     "tokenizer": "tiny/tokenizer",
-    "items": {"mmlu": "tiny/quiz"},
+    "items": {"mmlu": "tiny/quiz", "phonebook": "tiny/names.txt", "perplexity": "tiny/text.txt"},
     "recipe": {
         "tokens": 4096,
         "sequence_length": 128,

@@ -13,6 +13,7 @@ from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+from archbench.tasks.phonebook.names import DIGITS, pool_of
 
 Perturbed = Literal["delimiter", "answer_prefix", "shot_order", "preamble", "separator"]
 
@@ -31,6 +32,9 @@ class PhonebookEntry(GeneratedEntry):
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `delimiter`,
             `answer_prefix`, `shot_order`, `preamble`, `separator`.
         limit: Only the first so many items of each variant, book by book; None for all.
+        data: Names to draw from in place of archbench's own: a text file with a name a line, or the name of a
+            family that brings such a file.
+        digits: Digits of a number; ten are written `AAA-EEE-NNNN`, fewer as a plain number.
         seed: Seed of the books; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
     """
@@ -42,6 +46,8 @@ class PhonebookEntry(GeneratedEntry):
     books: PositiveInt = 20
     queries: PositiveInt = 5
     depths: list[Annotated[int, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
+    data: str | None = None
+    digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
 
     @field_validator("formats", "entries", "lengths", "depths", "perturb")
@@ -99,6 +105,8 @@ class PhonebookEntry(GeneratedEntry):
             "limit": self.limit,
             "seed": self.seed or 0,
             "tokenizer": self.tokenizer,
+            "names": self.data,
+            "digits": self.digits,
         }
         plain = [
             Variant(
@@ -124,9 +132,14 @@ class PhonebookEntry(GeneratedEntry):
 
     def digest(self) -> str:
         """Hex SHA-256 of what makes the items, the tokenizer's content included, and of the code version."""
+        pool = pool_of(self.data, self.digits)
+        names = None if self.data is None else [pool.name(at) for at in range(pool.names)]
         parts = [prompts.VERSION, self.books, self.queries, self.depths, self.limit, self.seed or 0]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([*parts, self.tokenizer_digest(), names, self.digits]).encode()
+        ).hexdigest()
 
     @property
     def _layout(self) -> Layout:
-        return Layout(self.queries, None if self.depths is None else tuple(self.depths))
+        depths = None if self.depths is None else tuple(self.depths)
+        return Layout(self.queries, depths, pool_of(self.data, self.digits))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter, largest_fit
-from archbench.tasks.phonebook.names import LARGEST, draw_entries
+from archbench.tasks.phonebook.names import Pool, draw_entries, pool_of, too_large
 from archbench.tasks.phonebook.prompts import EXAMPLES, RENDER, Entry, Format, book_lines
 
 ANSWER_TOKENS = 24
@@ -30,10 +30,12 @@ class Layout:
     Attributes:
         queries: Questions per book, their depths spread evenly over it, unless `depths` names them.
         depths: Where the asked entries stand, in percent: 0 is the first entry, 100 the last.
+        pool: What the books' entries are drawn from.
     """
 
     queries: int = 5
     depths: tuple[int, ...] | None = None
+    pool: Pool = field(default_factory=pool_of)
 
     @property
     def count(self) -> int:
@@ -79,7 +81,7 @@ def items_by_entries(
     """
     _check_size(entries, layout)
     for index in range(books):
-        book = _draw_book(seed, f"entries-{entries}", index, entries)
+        book = _draw_book(seed, f"entries-{entries}", index, entries, layout.pool)
         yield from _items(seed, form, f"entries-{entries}", index, book, layout)
 
 
@@ -104,8 +106,8 @@ def items_by_length(
     """
     size, room = f"tokens-{length}", length - ANSWER_TOKENS - _MARGIN
     for index in range(books):
-        drawn = draw_entries(Draw(seed, "phonebook", size, index))
-        pool = list(itertools.islice(drawn, max(layout.smallest, _SAMPLE)))
+        drawn = draw_entries(Draw(seed, "phonebook", size, index), layout.pool)
+        pool = list(itertools.islice(drawn, max(layout.smallest, min(_SAMPLE, layout.pool.largest))))
         each = count.pieces([f"{line}\n" for line in book_lines(pool).split("\n")])
 
         def items(entries: int, pool: list[Entry] = pool, index: int = index, drawn: Any = drawn) -> _Items:
@@ -124,7 +126,7 @@ def items_by_length(
             longest,
             target=room,
             low=layout.smallest,
-            high=LARGEST,
+            high=layout.pool.largest,
             guess=layout.smallest + int((0.995 * room - least) / mean),
             slack=max(*each, room // 100),
         )
@@ -134,16 +136,16 @@ def items_by_length(
                 f"the answer take {least + length - room} in format '{form}' with this tokenizer. Ask for "
                 "more tokens or fewer queries per book."
             )
-        if fitted == LARGEST:
+        if fitted == layout.pool.largest:
             raise RequestError(
-                f"A phonebook of {length} tokens would take more than {LARGEST:,} entries, the most for "
-                "which no name comes twice. Ask for fewer tokens."
+                f"A phonebook of {length} tokens would take more than {fitted:,} entries, the most for "
+                "which no name or number comes twice. Ask for fewer tokens."
             )
         yield from items(fitted)
 
 
-def _draw_book(seed: int, size: str, index: int, entries: int) -> list[Entry]:
-    return list(itertools.islice(draw_entries(Draw(seed, "phonebook", size, index)), entries))
+def _draw_book(seed: int, size: str, index: int, entries: int, pool: Pool) -> list[Entry]:
+    return list(itertools.islice(draw_entries(Draw(seed, "phonebook", size, index), pool), entries))
 
 
 def _items(
@@ -174,11 +176,8 @@ def _check_size(entries: int, layout: Layout) -> None:
             f"A phonebook of {entries} entries is too small for {layout.count} questions and {EXAMPLES} "
             f"examples about different entries: ask for at least {layout.smallest} entries, or fewer queries."
         )
-    if entries > LARGEST:
-        raise RequestError(
-            f"A phonebook has at most {LARGEST:,} entries, so that no name comes twice; {entries:,} were "
-            "asked for."
-        )
+    if entries > layout.pool.largest:
+        raise RequestError(f"{entries:,} entries were asked for. {too_large(layout.pool)}")
 
 
 def _place(depth: int, entries: int) -> int:

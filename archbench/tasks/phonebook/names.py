@@ -1,8 +1,10 @@
-"""Full names and phone numbers, drawn without repetition."""
+"""Names and phone numbers, drawn without repetition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
@@ -50,27 +52,112 @@ POOL = len(FIRST) * len(LAST)
 LARGEST = POOL // 4
 """Most entries of a book; far enough from the pool's end for names to be drawn by trying."""
 
+DIGITS = 10
+"""Digits of a phone number, unless a suite says otherwise."""
 
-def draw_entries(draw: Draw) -> Iterator[tuple[str, str]]:
-    """Endless entries of one book: (name, number); no name and no number comes twice.
 
-    A name is two words, a number is `AAA-EEE-NNNN` with area and exchange from 200 to 999 and the rest from
-    1000 to 9999, digits drawn evenly. The beginning of a book does not depend on how many entries are taken.
+@dataclass(frozen=True)
+class Pool:
+    """What the entries of books are drawn from.
+
+    Attributes:
+        names: How many names there are.
+        name: The name at an index.
+        digits: Digits of a number.
+    """
+
+    names: int
+    name: Callable[[int], str]
+    digits: int = DIGITS
+
+    @property
+    def largest(self) -> int:
+        """Most entries of a book for which names and numbers are soon found by trying."""
+        return min(self.names, LARGEST, int(9 * 10 ** (self.digits - 1)) // 4)
+
+    def number(self, draw: Draw) -> str:
+        """A number: of ten digits `AAA-EEE-NNNN`, area and exchange from 200, the rest from 1000; else plain.
+
+        Digits are drawn evenly; the first is not zero.
+        """
+        if self.digits == DIGITS:
+            return f"{200 + draw.below(800)}-{200 + draw.below(800)}-{1000 + draw.below(9000)}"
+        least = 10 ** (self.digits - 1)
+        return str(least + draw.below(9 * least))
+
+
+def pool_of(data: str | None = None, digits: int = DIGITS) -> Pool:
+    """Names of archbench's own, or from a file.
+
+    Args:
+        data: Text file with a name a line; archbench's own full names where None.
+        digits: Digits of a number.
 
     Raises:
-        RequestError: More than `LARGEST` entries are taken.
+        RequestError: The file cannot be read, is empty, or names somebody twice.
     """
+    if data is None:
+        return Pool(POOL, _full_name, digits)
+    names = _names_in(Path(data))
+    return Pool(len(names), names.__getitem__, digits)
+
+
+def _full_name(index: int) -> str:
+    first, last = divmod(index, len(LAST))
+    return f"{FIRST[first]} {LAST[last]}"
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"{file}: the names of a phonebook are read from a text file in UTF-8 with a name a line, and "
+            f"this cannot be read ({error})."
+        ) from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise RequestError(f"{file}: there is no name in it; a phonebook's names stand one a line.")
+    for name in names:
+        if ":" in name:
+            raise RequestError(
+                f"{file}: the name '{name}' has a colon in it, which in a phonebook ends a name."
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"{file}: the name '{twice}' is there more than once; each may come once.")
+    return names
+
+
+def draw_entries(draw: Draw, pool: Pool | None = None) -> Iterator[tuple[str, str]]:
+    """Endless entries of one book: (name, number); no name and no number comes twice.
+
+    The beginning of a book does not depend on how many entries are taken.
+
+    Args:
+        draw: What they are drawn with.
+        pool: What they are drawn from; full names and numbers of ten digits where None.
+
+    Raises:
+        RequestError: More than `pool.largest` entries are taken.
+    """
+    pool = pool or pool_of()
     names: set[int] = set()
     numbers: set[str] = set()
-    while len(names) < LARGEST:
-        key = draw.below(POOL)
-        number = f"{200 + draw.below(800)}-{200 + draw.below(800)}-{1000 + draw.below(9000)}"
+    while len(names) < pool.largest:
+        key = draw.below(pool.names)
+        number = pool.number(draw)
         if key in names or number in numbers:
             continue
         names.add(key)
         numbers.add(number)
-        first, last = divmod(key, len(LAST))
-        yield f"{FIRST[first]} {LAST[last]}", number
-    raise RequestError(
-        f"A phonebook has at most {LARGEST:,} entries, so that no name comes twice; ask for a smaller one."
+        yield pool.name(key), number
+    raise RequestError(too_large(pool))
+
+
+def too_large(pool: Pool) -> str:
+    """What to tell somebody who asks for a larger book than the pool has entries for."""
+    return (
+        f"A phonebook has at most {pool.largest:,} entries, so that no name or number comes twice; ask for a "
+        "smaller one."
     )

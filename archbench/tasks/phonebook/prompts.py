@@ -26,7 +26,8 @@ VERSION = 1
 EXAMPLES = 2
 """Entries shown as worked examples, as in both papers."""
 
-_ENTRY = re.compile(r"(?m)^(.+): (\d{3}-\d{3}-\d{4})$")
+# An entry of the book, not an example's answer.
+_ENTRY = re.compile(r"(?m)^(?!Answer: )(.+): (\d[\d-]*)$")
 
 Entry = tuple[str, str]
 """Name and number."""

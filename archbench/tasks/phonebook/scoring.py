@@ -6,10 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_NUMBER = re.compile(r"(?<!\d)\d{3}-\d{3}-\d{4}(?!\d)")
-DIGITS = 10
-"""Digits of a phone number."""
-
 SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number")
 """What `source` may say, in the order of tables."""
 
@@ -59,7 +55,8 @@ def source(answer: str, doc: Mapping[str, Any]) -> str:
         example; `book`, any other entry; `nowhere`, a well-formed number that is not in the book; or `no
         number`.
     """
-    found = _NUMBER.search(answer)
+    form = re.sub("[0-9]", "[0-9]", doc["numbers"][doc["place"]])
+    found = re.search(rf"(?<![0-9]){form}(?![0-9])", answer)
     if found is None:
         return "no number"
     number, place = found[0], doc["place"]
@@ -78,8 +75,8 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
     Returns:
         `exact_match`: the first line is the number and nothing else;
-        `digit_accuracy`: share of the ten digits that are right at their position;
-        `leading_digits`: share of the ten that are right before the first wrong one;
+        `digit_accuracy`: share of the digits that are right at their position;
+        `leading_digits`: share of them that are right before the first wrong one;
         `similarity`: 1 minus the edit distance over the longer text's length.
     """
     answer, target = first_line(results[0]), doc["target"]

@@ -14,6 +14,7 @@ from archbench.tasks.lengths import required_counter
 from archbench.tasks.perturb import Perturbation
 from archbench.tasks.phonebook import scoring
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+from archbench.tasks.phonebook.names import DIGITS, pool_of
 from archbench.tasks.phonebook.prompts import Format
 from archbench.tasks.phonebook.prompts import perturb as perturb_prompt
 
@@ -28,6 +29,8 @@ def dataset(
     seed: int = 0,
     limit: int | None = None,
     tokenizer: str | None = None,
+    names: str | None = None,
+    digits: int = DIGITS,
     pretrained: str | None = None,
     perturb: Perturbation | None = None,
     **_: Any,
@@ -44,6 +47,8 @@ def dataset(
         seed: Seed of the books.
         limit: Only the first so many items.
         tokenizer: Folder or hub id of the tokenizer that counts `length`.
+        names: Text file with a name a line, in place of archbench's own names.
+        digits: Digits of a number.
         perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
             on top of `length`.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
@@ -61,7 +66,7 @@ def dataset(
             'lm-eval metadata {"entries": 50} or {"length": 2048}, on the command line as --metadata '
             "'{\"entries\": 50}'."
         )
-    layout = Layout(queries, None if depths is None else tuple(depths))
+    layout = Layout(queries, None if depths is None else tuple(depths), pool_of(names, digits))
     if entries is not None:
         items = items_by_entries(seed, form, entries, books, layout)
     else:
