@@ -93,7 +93,7 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
 
         return mock.patch.object(owner, name, work)
 
-    encode_pair = ArchbenchLM._encode_pair
+    encode_request = ArchbenchLM._encode_request
     primed = Codec.primed
 
     @contextlib.contextmanager
@@ -103,16 +103,16 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
                 stack.enter_context(primed(codec, texts))
             yield
 
-    def encode(self: ArchbenchLM, context: str, continuation: str) -> Any:
+    def encode(self: ArchbenchLM, index: int, context: str, continuation: str) -> Any:
         with clock.of("tokenising"):
-            return encode_pair(self, context, continuation)
+            return encode_request(self, index, context, continuation)
 
     with (
         timed(type(model), "forward", "model"),
         timed(Scorer, "score", "states"),
         timed(Scorer, "logits", "states"),
         mock.patch.object(Codec, "primed", primed_by),
-        mock.patch.object(ArchbenchLM, "_encode_pair", encode),
+        mock.patch.object(ArchbenchLM, "_encode_request", encode),
         timed(lm, "model_fingerprint", "checks"),
         timed(scoring, "exactness", "checks"),
         timed(Trie, "__init__", "trie, forks"),

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.metadata import version
@@ -111,6 +112,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
         self._usage = Usage()
         self._fingerprint: tuple[tuple[int, ...], str] | None = None
+        # Tensors made in inference mode count no changes, and take none outside of it.
+        self._weights = [one for one in model.state_dict(keep_vars=True).values() if not one.is_inference()]
 
     # What lm-eval asks about the model ------------------------------------------------------------
 
@@ -189,8 +192,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
         Taken anew after weights were changed in place.
         """
-        # Tensors made in inference mode count no changes, and take none outside of it.
-        changes = tuple(0 if one.is_inference() else one._version for one in self.model.state_dict().values())
+        changes = tuple(one._version for one in self._weights)
         if self._fingerprint is None or self._fingerprint[0] != changes:
             parts = {
                 "model": model_fingerprint(self.model),
@@ -266,9 +268,9 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 encoded = []
                 spanned = 0
                 for index, pair in enumerate(pairs):
-                    context, continuation = map(compact, self._encode_request(index, *pair))
+                    context, continuation, spans = self._encode_request(index, pair[0], pair[1])
                     encoded.append((pair, context, continuation))
-                    spanned += self._spanned(pair[0], pair[1], context)
+                    spanned += spans
             if spanned:
                 log.warning(
                     "%s: in %d of %d requests a token spans the border of context and continuation; its part "
@@ -377,14 +379,22 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
     # Parts ------------------------------------------------------------------------------------------
 
-    def _encode_request(self, index: int, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    def _encode_request(
+        self, index: int, context: str, continuation: str
+    ) -> tuple[array[int], array[int], bool]:
+        """Ids of a context and of its continuation, as lm-eval has them, and whether a token spans both."""
+        spans = False
         if context:
-            context_ids, continuation_ids = self._encode_pair(context, continuation)
-            # Of a context of only spaces, which `_encode_pair` moves to the continuation, nothing is left.
-            context_ids = context_ids or [self.prefix_token_id]
+            # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
+            # is left.
+            context_ids = self._codec.encode_compact(context.rstrip())
+            whole = self._codec.encode_compact(context + continuation)
+            continuation_ids = whole[len(context_ids) :]
+            spans = whole[: len(context_ids)] != context_ids
+            context_ids = context_ids or compact([self.prefix_token_id])
         else:
-            context_ids = [self.prefix_token_id]
-            continuation_ids = self.tok_encode(continuation, add_special_tokens=False)
+            context_ids = compact([self.prefix_token_id])
+            continuation_ids = compact(self.tok_encode(continuation, add_special_tokens=False))
             if continuation_ids[:1] == context_ids:
                 continuation_ids = continuation_ids[1:]
         if not continuation_ids:
@@ -393,13 +403,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 f"context ending in {context[-20:]!r}: it is empty, or the tokenizer merges it into the "
                 "context's last token. Begin continuations with a space (target_delimiter in the task)."
             )
-        return context_ids, continuation_ids
-
-    def _spanned(self, context: str, continuation: str, context_ids: Sequence[int]) -> bool:
-        """Whether a token of the whole text begins in the context and ends in the continuation."""
-        if not context.strip():
-            return False
-        return self.tok_encode(context + continuation)[: len(context_ids)] != list(context_ids)
+        return context_ids, continuation_ids, spans
 
     def _score(
         self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _TOGETHER = 256
 
 
+_IDS_ALONE = {"return_attention_mask": False, "return_token_type_ids": False}
+
+
 def compact(ids: Iterable[int]) -> array[int]:
     """Token ids in four bytes each; a list of numbers takes nine times as much."""
     return array("I", ids)
@@ -58,7 +61,7 @@ class Codec:
             for group, options in ((plain, {}), (prefixed, {"add_special_tokens": False})):
                 for first in range(0, len(group), _TOGETHER):
                     some = group[first : first + _TOGETHER]
-                    found = self.tokenizer(some, **options)["input_ids"]
+                    found = self.tokenizer(some, **options, **_IDS_ALONE)["input_ids"]
                     self._known.update(zip(some, map(compact, found), strict=True))
             yield
         finally:
@@ -72,6 +75,11 @@ class Codec:
             add_special_tokens = False
         options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
         return cast("list[int]", self.tokenizer.encode(text, **options))
+
+    def encode_compact(self, text: str) -> array[int]:
+        """As `encode` by the rule of the class, in an array."""
+        known = self._known.get(text)
+        return compact(self.encode(text)) if known is None else known
 
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a text to generate after: never empty."""
