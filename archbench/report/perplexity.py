@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from archbench.report.findings import Findings, short_name
-from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, training_lengths
+from archbench.report.recall import (
+    BEYOND,
+    Curve,
+    beyond_caption,
+    counted_items,
+    is_beyond,
+    panels,
+    rows_of,
+    training_lengths,
+)
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import Condition
 
@@ -66,12 +75,12 @@ def table(findings: Findings) -> Sheet | None:
     conditions = _conditions(findings)
     if not conditions:
         return None
-    items = _items(findings)
+    items = counted_items(findings, "perplexity")
     rows: list[list[Cell | str]] = []
     data = []
     for condition in conditions:
         for at, member in enumerate(findings.members):
-            mine = _of(items, condition, member)
+            mine = rows_of(items, [condition], member)
             found = loss_of(mine, findings.settings.confidence)
             who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
             label = short_name(condition, findings.conditions) if at == 0 else ""
@@ -91,10 +100,10 @@ def table(findings: Findings) -> Sheet | None:
 def positions(findings: Findings) -> Sheet | None:
     """Loss by where in the window a token stands, in ranges that double."""
     conditions = [one for one in _conditions(findings) if _size(one)[0] == "window"]
-    items = _items(findings)
+    items = counted_items(findings, "perplexity")
     tables, data = [], []
     for condition in conditions:
-        here = _of(items, condition)
+        here = rows_of(items, [condition])
         rows: list[list[Cell | str]] = []
         rules = set()
         for low, high in _ranges(here):
@@ -120,7 +129,7 @@ def positions(findings: Findings) -> Sheet | None:
 def context_curve(findings: Findings) -> Figure | None:
     """Loss on the same tokens against the length of the context before them."""
     conditions = [one for one in _conditions(findings) if _size(one)[0] == "context"]
-    items = _items(findings)
+    items = counted_items(findings, "perplexity")
     sizes = sorted({_size(one)[1] for one in conditions})
     if len(sizes) < 2:
         return None
@@ -129,7 +138,7 @@ def context_curve(findings: Findings) -> Figure | None:
     def curve(task: str, member: str) -> Curve:
         found = []
         for condition in conditions:
-            mine = _of(items, condition, member)
+            mine = rows_of(items, [condition], member)
             if condition.task == task and len(mine):
                 loss = loss_of(mine, findings.settings.confidence)
                 # Evenly spaced, since no context has no place on a logarithmic axis.
@@ -154,11 +163,11 @@ def context_curve(findings: Findings) -> Figure | None:
 def position_curve(findings: Findings) -> Figure | None:
     """Loss against the position in the window, a panel for each length of window."""
     conditions = [one for one in _conditions(findings) if _size(one)[0] == "window"]
-    items, trained = _items(findings), training_lengths(findings)
+    items, trained = counted_items(findings, "perplexity"), training_lengths(findings)
     names = {short_name(one, findings.conditions): one for one in conditions}
 
     def curve(name: str, member: str) -> Curve:
-        mine = _of(items, names[name], member)
+        mine = rows_of(items, [names[name]], member)
         found = []
         for low, high in _ranges(mine):
             here = mine[mine["position"].between(low, high - 1)]
@@ -203,19 +212,6 @@ def _conditions(findings: Findings) -> list[Condition]:
 def _size(condition: Condition) -> tuple[str, int]:
     labels = dict(condition.labels)
     return next((name, int(labels[name])) for name in ("context", "window") if labels.get(name) is not None)
-
-
-def _items(findings: Findings) -> pd.DataFrame:
-    tasks = dict.fromkeys(one.task for one in _conditions(findings))
-    frames = [findings.results.items(task) for task in tasks]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def _of(items: pd.DataFrame, condition: Condition, member: str | None = None) -> pd.DataFrame:
-    if items.empty:
-        return items
-    here = (items["task"] == condition.task) & (items["variant"] == condition.variant)
-    return items[here & (items["member"] == member)] if member is not None else items[here]
 
 
 def _columns(first: str) -> list[Column]:

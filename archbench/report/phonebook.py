@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 
 from archbench.report.captions import items_caption
 from archbench.report.findings import Findings, by_cell, points, short_name, with_interval
-from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, prompt_tokens, size_of
+from archbench.report.recall import (
+    BEYOND,
+    Curve,
+    beyond_caption,
+    counted_items,
+    is_beyond,
+    panels,
+    prompt_tokens,
+    rows_of,
+    size_of,
+)
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
@@ -60,12 +70,12 @@ def scores(findings: Findings) -> Sheet | None:
         return None
     frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in _METRICS]
     data = pd.concat([frame[frame["kind"] == "phonebook"] for frame in frames], ignore_index=True)
-    found, items = by_cell(data, "metric"), _items(findings)
+    found, items = by_cell(data, "metric"), counted_items(findings, "phonebook")
     rows: list[list[Cell | str]] = []
     for condition in conditions:
         for at, member in enumerate(findings.members):
             cells = [found.get((member, condition.task, condition.variant, name)) for name in _METRICS]
-            mine = _of(items, condition, member)
+            mine = rows_of(items, [condition], member)
             label = short_name(condition, findings.conditions) if at == 0 else ""
             who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
             rows.append([label, who, _tokens(mine), *map(with_interval, cells)])
@@ -88,12 +98,12 @@ def answers(findings: Findings) -> Sheet | None:
     conditions = _conditions(findings)
     if not conditions:
         return None
-    items = _items(findings)
+    items = counted_items(findings, "phonebook")
     rows: list[list[Cell | str]] = []
     data: list[dict[str, Any]] = []
     for condition in conditions:
         for at, member in enumerate(findings.members):
-            mine = _of(items, condition, member)
+            mine = rows_of(items, [condition], member)
             counts = Counter(map(str, mine["source"]) if len(mine) else ())
             shares = {name: counts[name] / len(mine) if len(mine) else np.nan for name in SOURCES}
             label = short_name(condition, findings.conditions) if at == 0 else ""
@@ -116,7 +126,7 @@ def answers(findings: Findings) -> Sheet | None:
 
 def lengths(findings: Findings) -> Figure | None:
     """Numbers recalled against the size of the book, one panel per format."""
-    groups, items = _groups(findings), _items(findings)
+    groups, items = _groups(findings), counted_items(findings, "phonebook")
     sizes = sorted({size[1] for one in _conditions(findings) if (size := size_of(one))})
     units = {size[0] for one in _conditions(findings) if (size := size_of(one))}
 
@@ -125,14 +135,14 @@ def lengths(findings: Findings) -> Figure | None:
         for condition in groups[name]:
             row, size = findings.score(member, condition), size_of(condition)
             if row is not None and size is not None:
-                hollow = is_beyond(findings, member, _of(items, condition, member))
+                hollow = is_beyond(findings, member, rows_of(items, [condition], member))
                 found.append((float(size[1]), *_percent(row), hollow))
         return sorted(found)
 
     def guessing(name: str) -> list[tuple[float, float]]:
         found = []
         for condition in groups[name]:
-            mine, size = _of(items, condition), size_of(condition)
+            mine, size = rows_of(items, [condition]), size_of(condition)
             if size is not None and len(mine):
                 found.append((float(size[1]), 100 * float((1 / mine["book_entries"]).mean())))
         return sorted(found)
@@ -152,10 +162,10 @@ def lengths(findings: Findings) -> Figure | None:
 
 def depths(findings: Findings) -> Figure | None:
     """Numbers recalled by where in the book they stand, in fifths of the book, over all sizes of a format."""
-    groups, items = _groups(findings), _items(findings)
+    groups, items = _groups(findings), counted_items(findings, "phonebook")
 
     def curve(name: str, member: str) -> Curve:
-        mine = _together(items, groups[name], member)
+        mine = rows_of(items, groups[name], member)
         if mine.empty:
             return []
         fifth = (mine["place"] * _BINS // mine["book_entries"]).clip(0, _BINS - 1)
@@ -178,10 +188,10 @@ def depths(findings: Findings) -> Figure | None:
 
 def digits(findings: Findings) -> Figure | None:
     """Digits right by their place in the number, over all sizes of a format."""
-    groups, items = _groups(findings), _items(findings)
+    groups, items = _groups(findings), counted_items(findings, "phonebook")
 
     def curve(name: str, member: str) -> Curve:
-        mine = _together(items, groups[name], member)
+        mine = rows_of(items, groups[name], member)
         found = []
         for at in range(_longest(mine)):
             # Numbers of another entry may be shorter.
@@ -215,30 +225,14 @@ def _groups(findings: Findings) -> dict[str, list[Condition]]:
     return found
 
 
-def _items(findings: Findings) -> pd.DataFrame:
-    tasks = dict.fromkeys(one.task for one in _conditions(findings))
-    frames = [items[~items["left_out"]] for items in map(findings.results.items, tasks)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def _of(items: pd.DataFrame, condition: Condition, member: str | None = None) -> pd.DataFrame:
-    if items.empty:
-        return items
-    here = (items["task"] == condition.task) & (items["variant"] == condition.variant)
-    return items[here & (items["member"] == member)] if member is not None else items[here]
-
-
 def _longest(items: pd.DataFrame) -> int:
     """Digits of the longest number."""
     return int(items["digits"].str.len().max()) if len(items) else 0
 
 
 def _guessed(findings: Findings, condition: Condition) -> str:
-    return points(float((1 / _of(_items(findings), condition)["book_entries"]).mean()))
-
-
-def _together(items: pd.DataFrame, conditions: list[Condition], member: str) -> pd.DataFrame:
-    return pd.concat([_of(items, one, member) for one in conditions])
+    rows = rows_of(counted_items(findings, "phonebook"), [condition])
+    return points(float((1 / rows["book_entries"]).mean()))
 
 
 def _tokens(rows: pd.DataFrame) -> str:

@@ -50,6 +50,22 @@ def beyond_caption(findings: Findings) -> str:
     return f" {BEYOND}: the prompts are on average longer than the contexts the member was trained on."
 
 
+def counted_items(findings: Findings, kind: str) -> pd.DataFrame:
+    """Items of all entries of a kind, but for those left out; empty where there is no such entry."""
+    tasks = dict.fromkeys(one.task for one in findings.conditions if one.kind == kind)
+    frames = [items[~items["left_out"]] for items in map(findings.results.items, tasks)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def rows_of(items: pd.DataFrame, conditions: Sequence[Condition], member: str | None = None) -> pd.DataFrame:
+    """Those of `items` that belong to any of the conditions, of one member or of all."""
+    if items.empty:
+        return items
+    cells = {(one.task, one.variant) for one in conditions}
+    found = items[[cell in cells for cell in zip(items["task"], items["variant"], strict=True)]]
+    return found if member is None else found[found["member"] == member]
+
+
 def panels(
     findings: Findings,
     names: Sequence[str],

@@ -14,7 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from archbench.report.findings import Findings, by_cell, points, with_interval
-from archbench.report.recall import BEYOND, Curve, beyond_caption, is_beyond, panels, size_of
+from archbench.report.recall import (
+    BEYOND,
+    Curve,
+    beyond_caption,
+    counted_items,
+    is_beyond,
+    panels,
+    rows_of,
+    size_of,
+)
 from archbench.report.style import drawing, drawn
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
@@ -35,18 +44,18 @@ def averages(findings: Findings) -> Sheet | None:
         return None
     macro = findings.results.macro(confidence=findings.settings.confidence)
     macro = macro[macro["kind"] == "ruler"]
-    found, items = by_cell(macro), _items(findings)
+    found, items = by_cell(macro), counted_items(findings, "ruler")
     tables, data = [], [macro.assign(over="tasks")]
     for task, conditions in groups.items():
         lengths = [_length(one) for one in conditions]
-        kinds = _tasks(_of(items, conditions))
+        kinds = _tasks(rows_of(items, conditions))
         whole = set(kinds) == set(TASKS)
         rows: list[list[Cell | str]] = []
         for member in findings.members:
             scores = [found.get((member, task, one.variant)) for one in conditions]
             cells: list[Cell | str] = []
             for condition, row in zip(conditions, scores, strict=True):
-                mark = BEYOND if is_beyond(findings, member, _of(items, [condition], member)) else ""
+                mark = BEYOND if is_beyond(findings, member, rows_of(items, [condition], member)) else ""
                 cells.append(Cell(with_interval(row), mark=mark))
             over = _over_lengths(scores, findings.settings.confidence)
             data += [
@@ -83,10 +92,10 @@ def by_task(findings: Findings) -> Sheet | None:
         return None
     data = findings.scores_by("subject")
     data = data[data["kind"] == "ruler"]
-    found, items = by_cell(data, "subject"), _items(findings)
+    found, items = by_cell(data, "subject"), counted_items(findings, "ruler")
     tables = []
     for task, conditions in groups.items():
-        kinds = _tasks(_of(items, conditions))
+        kinds = _tasks(rows_of(items, conditions))
         rows: list[list[Cell | str]] = []
         for condition in conditions:
             for at, member in enumerate(findings.members):
@@ -110,7 +119,7 @@ def by_task(findings: Findings) -> Sheet | None:
 
 def lengths(findings: Findings) -> Figure | None:
     """Average scores against the length: of all tasks, and of each category of tasks."""
-    groups, items = _groups(findings), _items(findings)
+    groups, items = _groups(findings), counted_items(findings, "ruler")
     if not groups:
         return None
     conditions = [one for group in groups.values() for one in group]
@@ -120,7 +129,7 @@ def lengths(findings: Findings) -> Figure | None:
     def curve(name: str, member: str) -> Curve:
         found = []
         for length in sorted({_length(one) for one in conditions}):
-            mine = _of(items, [one for one in conditions if _length(one) == length], member)
+            mine = rows_of(items, [one for one in conditions if _length(one) == length], member)
             here = mine if name == "all tasks" else mine[mine["category"] == name]
             if len(here):
                 strata = here["subject"].astype(str).to_numpy(dtype=np.str_)
@@ -144,7 +153,7 @@ def lengths(findings: Findings) -> Figure | None:
 
 def depths(findings: Findings) -> Figure | None:
     """Heat map: needles found by depth and length, over the tasks that ask for one needle."""
-    items = _items(findings)
+    items = counted_items(findings, "ruler")
     if "depth" not in items:
         return None
     needles = items[(items["category"] == "retrieval") & items["depth"].notna()]
@@ -236,20 +245,6 @@ def _groups(findings: Findings) -> dict[str, list[Condition]]:
 def _length(condition: Condition) -> int:
     size = size_of(condition)
     return 0 if size is None else size[1]
-
-
-def _items(findings: Findings) -> pd.DataFrame:
-    frames = [findings.results.items(task) for task in _groups(findings)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def _of(items: pd.DataFrame, conditions: Sequence[Condition], member: str | None = None) -> pd.DataFrame:
-    if items.empty:
-        return items
-    cells = {(one.task, one.variant) for one in conditions}
-    here = [cell in cells for cell in zip(items["task"], items["variant"], strict=True)]
-    found = items[here]
-    return found if member is None else found[found["member"] == member]
 
 
 def _tasks(items: pd.DataFrame) -> list[Any]:
