@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import math
 import time
-from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
@@ -23,24 +19,20 @@ from archbench.engine.caches import exact_states
 from archbench.engine.forward import Scorer
 from archbench.engine.gate import Exactness, exactness
 from archbench.engine.generation import Generator
+from archbench.engine.identity import Identity
 from archbench.engine.limits import UNLIMITED, context_limit
 from archbench.engine.prompts import answer_prompts
 from archbench.engine.scoring import IdPair, Settings, score_pairs
 from archbench.engine.store import Answers, RequestStore
-from archbench.engine.text import Codec, compact
+from archbench.engine.text import Codec
 from archbench.engine.usage import Report, Usage, reporting
-from archbench.errors import RequestError, RunError
-from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from archbench.errors import RequestError
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
-
-ENGINE_VERSION = 5
-"""Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
-
 
 CACHE_BYTES = 2**29
 """Memory that states of shared prefixes may take where nobody says otherwise."""
@@ -111,9 +103,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._progress = progress
         self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
         self._usage = Usage()
-        self._fingerprint: tuple[tuple[int, ...], str] | None = None
-        # Tensors made in inference mode count no changes, and take none outside of it.
-        self._weights = [one for one in model.state_dict(keep_vars=True).values() if not one.is_inference()]
+        self._identity = Identity(model, tokenizer)
 
     # What lm-eval asks about the model ------------------------------------------------------------
 
@@ -192,18 +182,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
         Taken anew after weights were changed in place.
         """
-        changes = tuple(one._version for one in self._weights)
-        if self._fingerprint is None or self._fingerprint[0] != changes:
-            parts = {
-                "model": model_fingerprint(self.model),
-                "tokenizer": tokenizer_fingerprint(self.tokenizer),
-                "dtype": str(self.model.dtype),
-                "engine": ENGINE_VERSION,
-                "transformers": version("transformers"),
-            }
-            digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-            self._fingerprint = (changes, digest)
-        return self._fingerprint[1]
+        return self._identity.digest()
 
     @property
     def exactness(self) -> Exactness:
@@ -268,7 +247,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 encoded = []
                 spanned = 0
                 for index, pair in enumerate(pairs):
-                    context, continuation, spans = self._encode_request(index, pair[0], pair[1])
+                    context, continuation, spans = self._codec.encode_pair(*pair, name=f"Request {index}")
                     encoded.append((pair, context, continuation))
                     spanned += spans
             if spanned:
@@ -378,32 +357,6 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         return [text or "" for text in texts]
 
     # Parts ------------------------------------------------------------------------------------------
-
-    def _encode_request(
-        self, index: int, context: str, continuation: str
-    ) -> tuple[array[int], array[int], bool]:
-        """Ids of a context and of its continuation, as lm-eval has them, and whether a token spans both."""
-        spans = False
-        if context:
-            # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
-            # is left.
-            context_ids = self._codec.encode_compact(context.rstrip())
-            whole = self._codec.encode_compact(context + continuation)
-            continuation_ids = whole[len(context_ids) :]
-            spans = whole[: len(context_ids)] != context_ids
-            context_ids = context_ids or compact([self.prefix_token_id])
-        else:
-            context_ids = compact([self.prefix_token_id])
-            continuation_ids = compact(self.tok_encode(continuation, add_special_tokens=False))
-            if continuation_ids[:1] == context_ids:
-                continuation_ids = continuation_ids[1:]
-        if not continuation_ids:
-            raise RunError(
-                f"Request {index}: the continuation {continuation!r} has no token of its own after the "
-                f"context ending in {context[-20:]!r}: it is empty, or the tokenizer merges it into the "
-                "context's last token. Begin continuations with a space (target_delimiter in the task)."
-            )
-        return context_ids, continuation_ids, spans
 
     def _score(
         self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, RunError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -80,6 +80,41 @@ class Codec:
         """As `encode` by the rule of the class, in an array."""
         known = self._known.get(text)
         return compact(self.encode(text)) if known is None else known
+
+    def encode_pair(
+        self, context: str, continuation: str, *, name: str
+    ) -> tuple[array[int], array[int], bool]:
+        """Ids of a context and of its continuation, as lm-eval has them, and whether a token spans both.
+
+        Args:
+            context: What comes before; the prefix token stands in for an empty one.
+            continuation: What is scored after it.
+            name: How a message calls the pair.
+
+        Raises:
+            RunError: The continuation has no token of its own.
+        """
+        spans = False
+        if context:
+            # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
+            # is left.
+            context_ids = self.encode_compact(context.rstrip())
+            whole = self.encode_compact(context + continuation)
+            continuation_ids = whole[len(context_ids) :]
+            spans = whole[: len(context_ids)] != context_ids
+            context_ids = context_ids or compact([self.prefix_token_id])
+        else:
+            context_ids = compact([self.prefix_token_id])
+            continuation_ids = compact(self.encode(continuation, add_special_tokens=False))
+            if continuation_ids[:1] == context_ids:
+                continuation_ids = continuation_ids[1:]
+        if not continuation_ids:
+            raise RunError(
+                f"{name}: the continuation {continuation!r} has no token of its own after the "
+                f"context ending in {context[-20:]!r}: it is empty, or the tokenizer merges it into the "
+                "context's last token. Begin continuations with a space (target_delimiter in the task)."
+            )
+        return context_ids, continuation_ids, spans
 
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a text to generate after: never empty."""
