@@ -21,7 +21,7 @@ from pydantic import (
 from archbench.errors import RequestError
 from archbench.registry.evidence import recipe_digest
 
-_LATER = ("reset_at_borders", "precision", "sweep", "seeds")
+_LATER = ("reset_at_borders", "precision", "sweep", "seeds", "optimizer", "muon_learning_rate")
 """Settings that recipes did not have at first. Left at their defaults they are no part of a recipe as written
 out, so that the digests of members trained before them still hold."""
 
@@ -71,11 +71,14 @@ class Recipe(BaseModel):
         tokens: Training tokens; rounded down to whole batches.
         sequence_length: Tokens in a training window.
         batch_sequences: Windows in a batch.
+        optimizer: `adamw` for everything, or `muon` for the matrices inside the layers and AdamW for the rest
+            (`archbench.training.optimizers`).
         learning_rate: AdamW's peak learning rate.
+        muon_learning_rate: Muon's, which follows the same schedule; without effect for `adamw`.
         final_learning_rate: Share of the peak that the cosine ends at.
         warmup: Share of the steps in which the rate rises linearly from zero.
         betas: AdamW's moment decays.
-        weight_decay: AdamW's decay of matrices; vectors (norms, biases, decays) have none.
+        weight_decay: Decay of matrices; vectors (norms, biases, decays) have none.
         clip: Largest norm of the gradient.
         seed: Seed of the members' first weights.
         validation_windows: Windows of never-trained documents for the validation loss.
@@ -94,7 +97,9 @@ class Recipe(BaseModel):
     tokens: PositiveInt
     sequence_length: PositiveInt = 256
     batch_sequences: PositiveInt = 8
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: PositiveFloat = 3e-3
+    muon_learning_rate: PositiveFloat = 0.02
     final_learning_rate: float = Field(default=0.1, ge=0, le=1)
     warmup: float = Field(default=0.02, ge=0, le=1)
     betas: tuple[float, float] = (0.9, 0.95)

@@ -1,7 +1,8 @@
 """A training run between two steps, kept in one file so that it resumes bit for bit.
 
-One safetensors file holds weights and AdamW moments; its header holds the step, the losses so far and the
-digest of the data read. It is replaced in one move: a run killed at any moment finds the last whole state.
+One safetensors file holds weights and the optimizers' moments; its header holds the step, the losses so far
+and the digest of the data read. It is replaced in one move: a run killed at any moment finds the last whole
+state.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from archbench.training.optimizers import Optimizers
 
 
 @dataclass
@@ -36,16 +40,12 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_state(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
-    """Write model, optimizer and progress, atomically."""
-    tensors = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adamw.{key}.{name}"] = value.contiguous()
+def save_state(path: Path, model: PreTrainedModel, optimizers: Optimizers, progress: Progress) -> None:
+    """Write model, optimizers and progress, atomically."""
+    weights = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata={"progress": json.dumps(asdict(progress))})
+    whole = weights | optimizers.moments(model)
+    save_file(whole, part, metadata={"progress": json.dumps(asdict(progress))})
     part.replace(path)
 
 
@@ -59,17 +59,13 @@ def load_progress(path: Path) -> Progress | None:
     return Progress(**values | curves)
 
 
-def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def load_state(path: Path, model: PreTrainedModel, optimizers: Optimizers) -> None:
     """Put weights and moments of `save_state` back in place."""
     with safe_open(path, "pt") as file, torch.no_grad():
-        keys = set(file.keys())
         for name, parameter in model.named_parameters():
             parameter.copy_(file.get_tensor(f"model.{name}"))
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                stored = f"adamw.{key}.{name}"
-                if stored in keys:
-                    value = file.get_tensor(stored)
-                    optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+        others = (key for key in file.keys() if not key.startswith("model."))  # noqa: SIM118 - not a dict
+        optimizers.restore(model, {key: file.get_tensor(key) for key in others})
 
 
 def write_json(path: Path, value: object) -> None:

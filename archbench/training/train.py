@@ -27,6 +27,7 @@ from archbench.errors import RequestError
 from archbench.models.build import build_model
 from archbench.training.devices import Devices
 from archbench.training.objective import Loss, objective
+from archbench.training.optimizers import Optimizers
 from archbench.training.recipe import Recipe
 from archbench.training.state import Progress, load_progress, load_state, save_state, write_json
 
@@ -159,13 +160,13 @@ def train_member(
     model = build_model(architecture, seed=recipe.seed, vocab_size=vocab_size).to(devices.device)
     if checkpointing:
         _checkpoint(model)
-    optimizer = _optimizer(model, recipe)
+    optimizers = Optimizers(model, recipe)
     state = folder / ".state" / "state.safetensors"
     if devices.first:
         state.parent.mkdir(parents=True, exist_ok=True)
     progress = load_progress(state)
     if progress is not None and progress.recipe == digest:
-        load_state(state, model, optimizer)
+        load_state(state, model, optimizers)
     else:
         progress = Progress(recipe=digest)
     # Nobody writes a newer state before all have read this one.
@@ -176,7 +177,9 @@ def train_member(
         def measure() -> float:
             return _mean_loss(model, loss, recipe, validation)
 
-        finite = _run(name, model, optimizer, recipe, stream, progress, state, report, loss, measure, devices)
+        finite = _run(
+            name, model, optimizers, recipe, stream, progress, state, report, loss, measure, devices
+        )
         validated = measure() if finite else None
     if validated is not None:
         progress.validation.append((progress.step, validated))
@@ -220,20 +223,10 @@ def _checkpoint(model: PreTrainedModel) -> None:
     (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
-def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
-
-
 def _run(
     name: str,
     model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     recipe: Recipe,
     stream: TokenStream,
     progress: Progress,
@@ -254,8 +247,6 @@ def _run(
     while progress.step < recipe.steps:
         started = time.monotonic()
         batch = stream.windows(progress.step * recipe.batch_sequences, recipe.batch_sequences)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(progress.step)
         mine = loss(devices.share(batch))
         value = devices.mean(mine)
         since.append(value)
@@ -263,8 +254,7 @@ def _run(
             return False
         mine.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizers.step(progress.step)
         progress.step += 1
         progress.data = hashlib.sha256(progress.data.encode() + batch.tobytes()).hexdigest()
         progress.seconds += time.monotonic() - started
@@ -276,7 +266,7 @@ def _run(
             if progress.step in validate_at:
                 progress.validation.append((progress.step, measure()))
             if devices.first and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
-                save_state(state, model, optimizer, progress)
+                save_state(state, model, optimizers, progress)
                 saved = time.monotonic()
     return True
 

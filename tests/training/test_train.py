@@ -14,7 +14,9 @@ from safetensors import safe_open
 
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
+from archbench.models.build import build_model
 from archbench.training import train as training
+from archbench.training.optimizers import Optimizers
 from archbench.training.recipe import Recipe, Sweep, parse_recipe
 from archbench.training.train import TrainResult, finished_result, train_member
 
@@ -27,6 +29,10 @@ HYBRID = {
     "model_type": "nemotron_h", "pattern": "M*", "hidden_size": 16, "num_attention_heads": 2, "head_dim": 8,
     "num_key_value_heads": 2, "mamba_num_heads": 2, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 1,
     "chunk_size": 8,
+}  # fmt: skip
+MAMBA = {
+    "model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1, "state_size": 4,
+    "tie_word_embeddings": True,
 }  # fmt: skip
 
 
@@ -57,13 +63,19 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("architecture", [LLAMA, HYBRID], ids=["llama", "hybrid"])
 @pytest.mark.parametrize("killed_after", [1, 4, 9])
 def test_a_killed_run_ends_with_the_same_bits(
-    tmp_path: Path, architecture: dict[str, object], killed_after: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    architecture: dict[str, object],
+    killed_after: int,
+    optimizer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training, "_SECONDS_BETWEEN_SAVES", 0.0)
-    straight = train(tmp_path / "straight", architecture)
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer})
+    straight = train(tmp_path / "straight", architecture, recipe=recipe)
     seen: list[int] = []
 
     def kill(member: str, step: int, steps: int, loss: float) -> None:
@@ -72,9 +84,9 @@ def test_a_killed_run_ends_with_the_same_bits(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed", architecture, kill)
+        train(tmp_path / "killed", architecture, kill, recipe)
     assert finished_result(tmp_path / "killed", straight.recipe) is None
-    resumed = train(tmp_path / "killed", architecture, lambda m, step, steps, loss: seen.append(step))
+    resumed = train(tmp_path / "killed", architecture, lambda m, step, steps, loss: seen.append(step), recipe)
     assert seen == [*range(1, killed_after + 1), *range(killed_after, 11)], "resumes at the last saved step"
     for name, tensor in weights(tmp_path / "straight").items():
         assert torch.equal(tensor, weights(tmp_path / "killed")[name]), name
@@ -104,6 +116,23 @@ def test_the_loss_falls_and_the_published_model_has_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("architecture", [LLAMA, HYBRID, MAMBA], ids=["llama", "hybrid", "mamba"])
+def test_muon_has_the_matrices_inside_the_layers_and_adamw_the_rest(architecture: dict[str, object]) -> None:
+    model = build_model(architecture, seed=0, vocab_size=32)
+    recipe = RECIPE.model_copy(update={"optimizer": "muon"})
+    optimizers = Optimizers(model, recipe)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    model(torch.arange(1, 9)[None]).logits.sum().backward()
+    optimizers.step(recipe.steps - 1)
+    kept = optimizers.moments(model)
+    assert {key.split(".", 2)[2] for key in kept} == set(before), "every parameter has one optimizer"
+    assert any(not torch.equal(before[name], one) for name, one in model.named_parameters())
+    muon = {key.removeprefix("muon.momentum_buffer.") for key in kept if key.startswith("muon.")}
+    assert all(name.endswith("proj.weight") for name in muon)
+    assert not {name for name in muon if "embed" in name or "lm_head" in name}
+    assert {name for name in before if "proj.weight" in name} == muon
+
+
 def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def explode(*_: object, **__: object) -> Iterator[Callable[[object], torch.Tensor]]:
@@ -131,7 +160,8 @@ def test_every_field_of_the_recipe_changes_its_digest() -> None:
         "vocab_size": 999, "tokens": 1, "sequence_length": 9, "batch_sequences": 3, "learning_rate": 1.0,
         "final_learning_rate": 0.5, "warmup": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "clip": 3.0,
         "seed": 9, "validation_windows": 3, "corpus": RECIPE.corpus.model_copy(update={"people": 99}),
-        "reset_at_borders": True, "precision": "bfloat16", "seeds": (0,),
+        "optimizer": "muon", "muon_learning_rate": 0.5, "reset_at_borders": True, "precision": "bfloat16",
+        "seeds": (0,),
         "sweep": Sweep(learning_rate=(1e-3,)),
     }  # fmt: skip
     assert set(changed) == set(Recipe.model_fields)
@@ -146,7 +176,8 @@ def test_a_wrong_recipe_names_file_and_key() -> None:
 
 
 def test_a_recipe_without_the_later_settings_keeps_its_digest() -> None:
-    assert not {"reset_at_borders", "precision", "sweep", "seeds"} & set(RECIPE.model_dump())
+    later = {"reset_at_borders", "precision", "sweep", "seeds", "optimizer", "muon_learning_rate"}
+    assert not later & set(RECIPE.model_dump())
     assert RECIPE.digest(LLAMA, "t") == "5c70ba617a7c61b272b969843b9c35748d2c5ade6f1908d54629a9ed0fe7d2a6", (
         "members trained before these settings existed would lose their proof"
     )
