@@ -72,6 +72,11 @@ class Findings:
         return [one for one in self.results.conditions if "prompt" not in dict(one.labels)]
 
     @property
+    def graded(self) -> list[Condition]:
+        """Conditions that are scored by right answers, not by loss; all of them where none is."""
+        return [one for one in self.conditions if one.kind != "perplexity"] or self.conditions
+
+    @property
     def perturbed(self) -> list[Condition]:
         """Conditions that put the same items under a changed prompt."""
         return [one for one in self.results.conditions if "prompt" in dict(one.labels)]

@@ -65,8 +65,7 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
 }
 """All figures with their captions."""
 
-# The subjects fill pages; a run on MMLU alone has its formats in the first table already.
-_LINKED_ONLY = {"subjects"}
+# What would fill pages, and what the first table has already.
 _ELSEWHERE = {
     "subjects": "One line for each subject, too long for this page.",
     "mmlu_formats": "The numbers of the accuracy table, laid out by format and shots.",
@@ -150,15 +149,13 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     if "radar" not in figures:
         blocks.append(f"No radar chart: the run gives no choice of {FEWEST} to {MOST} axes.")
     blocks.append("## Tables")
-    only_mmlu = {condition.kind for condition in findings.conditions} == {"mmlu"}
     for sheet in sheets:
         links = ", ".join(f"[{suffix}](tables/{sheet.name}.{suffix})" for suffix in ("md", "tex", "csv"))
-        inline = sheet.name not in _LINKED_ONLY and not (sheet.name == "mmlu_formats" and only_mmlu)
         blocks.append(f"### {_heading(sheet.name)}")
-        if inline:
-            blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
-        else:
+        if sheet.name in _ELSEWHERE:
             blocks.append(f"{_ELSEWHERE[sheet.name]} Files: {links}.")
+        else:
+            blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
     # What the other tables note is said of the whole run already.

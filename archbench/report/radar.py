@@ -38,17 +38,22 @@ def axes_of(findings: Findings) -> list[Axis]:
     1. one per condition, such as MMLU's format × shots;
     2. one per condition × category;
     3. one per condition × subject;
-    4. one per task, the mean over its conditions, without intervals since conditions share their items.
+    4. one per task and first label, such as MMLU's formats: the mean over its conditions, without intervals
+       since conditions share their items;
+    5. one per task, the mean over its conditions.
+
+    Losses are no axes: they are not in percent of anything right.
 
     Returns:
         The axes; empty where none of these fits.
     """
-    conditions = findings.conditions
+    conditions = findings.graded
     choices: list[Callable[[], list[Axis]]] = [
         lambda: [Axis(short_name(one, conditions), _scores(findings, one), one.chance) for one in conditions],
         lambda: _by_group(findings, "category"),
         lambda: _by_group(findings, "subject"),
-        lambda: _by_task(findings),
+        lambda: _means(findings, lambda one: " ".join([one.task, *(str(v) for _, v in one.labels[:1])])),
+        lambda: _means(findings, lambda one: one.task),
     ]
     return next((axes for choice in choices if FEWEST <= len(axes := choice()) <= MOST), [])
 
@@ -65,14 +70,10 @@ def _by_group(findings: Findings, column: str) -> list[Axis]:
     data = findings.scores_by(column)
     found = by_cell(data, column)
     axes = []
-    for condition in findings.conditions:
+    for condition in findings.graded:
         here = data[(data["task"] == condition.task) & (data["variant"] == condition.variant)]
         for group in sorted(set(here[column]), key=natural):
-            label = (
-                f"{short_name(condition, findings.conditions)} {group}"
-                if len(findings.conditions) > 1
-                else group
-            )
+            label = f"{short_name(condition, findings.graded)} {group}" if len(findings.graded) > 1 else group
             scores = {
                 member: _triple(found.get((member, condition.task, condition.variant, group)))
                 for member in findings.members
@@ -81,17 +82,18 @@ def _by_group(findings: Findings, column: str) -> list[Axis]:
     return axes
 
 
-def _by_task(findings: Findings) -> list[Axis]:
+def _means(findings: Findings, name: Callable[[Condition], str]) -> list[Axis]:
+    """One axis for all conditions of a name."""
     axes = []
-    for task in dict.fromkeys(one.task for one in findings.conditions):
-        conditions = [one for one in findings.conditions if one.task == task]
+    for label in dict.fromkeys(map(name, findings.graded)):
+        conditions = [one for one in findings.graded if name(one) == label]
         scores: dict[str, tuple[float, float, float] | None] = {}
         for member in findings.members:
             found = [findings.score(member, one) for one in conditions]
             means = [row["score"] for row in found if row is not None]
             scores[member] = (float(np.mean(means)), math.nan, math.nan) if len(means) == len(found) else None
         chances = [one.chance for one in conditions if one.chance is not None]
-        axes.append(Axis(task, scores, float(np.mean(chances)) if len(chances) == len(conditions) else None))
+        axes.append(Axis(label, scores, float(np.mean(chances)) if len(chances) == len(conditions) else None))
     return axes
 
 

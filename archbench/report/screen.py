@@ -8,10 +8,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from archbench.report.escape import one_line
-from archbench.report.findings import Findings
+from archbench.report.findings import Findings, short_name, with_interval
 from archbench.report.settings import ReportSettings
-from archbench.report.table import Cell
-from archbench.report.tables import accuracy
+from archbench.report.table import Cell, Table
+from archbench.report.tables import WIDEST, accuracy
 from archbench.report.words import sentences
 from archbench.results.frames import RunResults
 
@@ -28,8 +28,15 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
         RequestError: The baseline is no member of the run.
     """
     findings = Findings(results, settings or ReportSettings())
-    table = accuracy(findings).tables[0]
-    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
+    words = "\n".join(f"• {one_line(sentence)}" for sentence in [*sentences(findings), findings.stamp])
+    return Group(shown, key, Text(), Text(words))
+
+
+def _table(table: Table) -> RichTable:
+    """Members below each other, conditions beside each other."""
+    shown = _empty()
     for column in table.columns:
         # Text, not strings: rich would read brackets in names as markup.
         head = Text("\n".join(part for part in (column.group, column.name) if part))
@@ -38,9 +45,28 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
         if index in table.rules:
             shown.add_section()
         shown.add_row(*(_cell(one, column.words) for one, column in zip(row, table.columns, strict=True)))
-    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
-    words = "\n".join(f"• {one_line(sentence)}" for sentence in [*sentences(findings), findings.stamp])
-    return Group(shown, key, Text(), Text(words))
+    return shown
+
+
+def _upright(findings: Findings) -> RichTable:
+    """Conditions below each other, members beside each other."""
+    shown = _empty()
+    shown.add_column(Text("condition"), overflow="fold")
+    for member in findings.members:
+        shown.add_column(Text(member), justify="right", overflow="fold")
+    last = None
+    for one in findings.graded:
+        if last not in (None, one.task):
+            shown.add_section()
+        last = one.task
+        name = short_name(one, findings.graded)
+        scores = (with_interval(findings.score(member, one)) for member in findings.members)
+        shown.add_row(Text(one_line(name)), *map(Text, scores))
+    return shown
+
+
+def _empty() -> RichTable:
+    return RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _cell(one: Cell | str, words: bool) -> Text:

@@ -24,18 +24,29 @@ from archbench.results.conditions import Condition
 from archbench.results.frames import records
 
 Row = list[Cell | str]
+WIDEST = 6
+"""Conditions that fit beside each other."""
+
 _WHO = (Column("condition", words=True), Column("member", words=True))
 
 
 def accuracy(findings: Findings) -> Sheet:
-    """Members × conditions, every score with its interval."""
-    caption = (
-        f"Score in percent and, in brackets, its {findings.level} interval "
-        f"({interval_methods(findings.scores)}). {leaders_caption(findings)}"
-        f"{items_caption(findings, findings.conditions)} {metric_caption(findings.conditions)}"
-    )
-    table = _grid(findings, "Accuracy", caption, findings.conditions, with_interval, margins_note(findings))
-    return Sheet("accuracy", [table], stamped(findings.scores, findings.stamp))
+    """Members × conditions, every score with its interval; one table a task where one would be too wide."""
+    everything = findings.graded
+    tables: list[Table] = []
+    tasks = list(dict.fromkeys(one.task for one in everything))
+    wide = len(everything) > WIDEST and len(tasks) > 1
+    for task in tasks if wide else [None]:
+        conditions = [one for one in everything if task in (None, one.task)]
+        caption = (
+            f"Score in percent and, in brackets, its {findings.level} interval "
+            f"({interval_methods(findings.scores)}). {leaders_caption(findings)}"
+            f"{items_caption(findings, conditions)} {metric_caption(conditions)}"
+        )
+        title = "Accuracy" if task is None else f"Accuracy, {task}"
+        notes = [] if tables else margins_note(findings)
+        tables.append(_grid(findings, title, caption, conditions, with_interval, notes))
+    return Sheet("accuracy", tables, stamped(findings.scores, findings.stamp))
 
 
 def mmlu_formats(findings: Findings) -> Sheet | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from archbench.report import phonebook
 from archbench.report.captions import items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
+from archbench.results.conditions import Condition
 from archbench.results.frames import records
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6
+# More conditions than these are told by task, with how many of its conditions.
+_NAMED = 8
 
 
 def sentences(findings: Findings) -> list[str]:
@@ -48,18 +51,47 @@ def _scope(findings: Findings) -> list[str]:
 
 
 def _leading(findings: Findings) -> list[str]:
-    groups: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    groups: dict[tuple[tuple[str, ...], str], list[_Part]] = {}
     for condition, leader in findings.leaders.items():
         row = findings.score(leader.members[0], condition)
         if row is None:
             continue
         open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
-        part = f"{short_name(condition, findings.conditions)} ({points(row['score'])} %{open_to})"
+        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"])
         scored = [one for one in findings.members if findings.score(one, condition)]
         groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
     # In the order of the members; a member's own conditions come before those that it shares.
     order = sorted(groups, key=lambda key: (findings.members.index(key[0][0]), len(key[0])))
-    return [f"{listing(members)} {verb} {listing(groups[members, verb])}." for members, verb in order]
+    return [
+        f"{listing(members)} {verb} {listing(_told(findings, groups[members, verb], '%'))}."
+        for members, verb in order
+    ]
+
+
+class _Part(NamedTuple):
+    """What is said of a condition: its number in words, and the number."""
+
+    condition: Condition
+    words: str
+    value: float
+
+
+def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool = False) -> list[str]:
+    """One text for each condition, or for each task where there are many conditions."""
+    if len(findings.conditions) <= _NAMED:
+        return [f"{short_name(one.condition, findings.conditions)} ({one.words})" for one in parts]
+    texts = []
+    for task in dict.fromkeys(one.condition.task for one in parts):
+        here = [one for one in parts if one.condition.task == task]
+        total = sum(one.task == task for one in findings.conditions)
+        ends = [points(end(one.value for one in here), signed) for end in (min, max)]
+        span = " to ".join(dict.fromkeys(ends)) + (f" {unit}" if unit else "")
+        if len(here) == total:
+            what = f"all {total} conditions of {task}" if total > 1 else task
+        else:
+            what = f"{len(here)} of {total} conditions of {task}"
+        texts.append(f"{what} ({span})")
+    return texts
 
 
 def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
@@ -78,10 +110,12 @@ def _against_baseline(findings: Findings) -> list[str]:
     for member in findings.members:
         for verdict in VERDICTS:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
-            names = [short_name(conditions[row["task"], row["variant"]], findings.conditions) for row in here]
-            parts = [f"{name} ({_delta(row, spelled_out)})" for name, row in zip(names, here, strict=True)]
+            parts = [
+                _Part(conditions[row["task"], row["variant"]], _delta(row, spelled_out), row["delta"])
+                for row in here
+            ]
             if parts:
-                clauses.append(f"{member} is {verdict} on {listing(parts)}")
+                clauses.append(f"{member} is {verdict} on {listing(_told(findings, parts, signed=True))}")
     unit = f"points with {findings.level} intervals" if spelled_out else "points"
     tests = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
     adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
@@ -130,15 +164,15 @@ def _at_chance(findings: Findings) -> list[str]:
         for condition in findings.conditions:
             row = findings.score(member, condition)
             if row is not None and condition.chance is not None:
-                name = short_name(condition, findings.conditions)
+                part = _Part(condition, f"{points(row['score'])} %", row["score"])
                 if row["high"] < condition.chance:
-                    below.append(name)
+                    below.append(part)
                 elif row["low"] <= condition.chance:
-                    level.append(name)
+                    level.append(part)
         if level:
-            said.append(f"{member} cannot be told from guessing on {listing(level)}.")
+            said.append(f"{member} cannot be told from guessing on {listing(_told(findings, level, '%'))}.")
         if below:
-            said.append(f"{member} is below guessing on {listing(below)}.")
+            said.append(f"{member} is below guessing on {listing(_told(findings, below, '%'))}.")
     return said
 
 

@@ -45,7 +45,7 @@ def test_the_words_say_what_was_planted(tmp_path: Path) -> None:
     assert re.search(r"B is better on standard 5-shot \(\+10\.0, \+7\.\d to \+12\.\d\)", page)
     assert re.search(r"C is not distinguishable on standard 5-shot \(0\.0, −\d\.\d to \+\d\.\d\)", page)
     assert "D is worse on standard 5-shot (−25.0" in page
-    assert "D cannot be told from guessing on standard 5-shot." in page
+    assert "D cannot be told from guessing on standard 5-shot (25.0 %)." in page
     assert "A cannot be told from guessing" not in page
     assert "3 comparisons at the 5 % level after Holm's adjustment" in page
 
