@@ -19,7 +19,7 @@ from archbench.report.screen import summary
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
-from tests.results.synthetic import Right, header, make_run, planted, share
+from tests.results.synthetic import Right, header, make_run, planted, rows, share
 
 FORMATS = {
     f"{form}-{shots}shot": {"format": form, "shots": shots}
@@ -245,6 +245,31 @@ def test_six_conditions_fit_a_screen(tmp_path: Path) -> None:
     text = shown(make_run(tmp_path, members, n=400, conditions=FORMATS), width=100)
     assert re.search(r"transformer( +50\.0†){6}", text)
     assert re.search(r"\n( +\[45\.1, 54\.9\]){6}", text)
+
+
+def mixed(folder: Path, *more: tuple[str, str, str]) -> RunResults:
+    """Two members, seven conditions of one task, three of another, and more if asked for."""
+    store = Store(folder)
+    store.write_manifest({})
+    cells = [("easy", f"{n}", "mmlu") for n in range(7)] + [("hard", f"{n}", "mmlu") for n in range(3)]
+    for task, variant, kind in [*cells, *more]:
+        for member, right in (("a", 40), ("b", 10 if task == "easy" else 40)):
+            made = header(member, task, variant, kind=kind, labels={"shots": int(variant)}, items=40)
+            store.write_cell(made, rows([1] * right + [0] * (40 - right)))
+    return load_results(folder)
+
+
+def test_many_conditions_are_told_by_task(tmp_path: Path) -> None:
+    results = mixed(tmp_path / "run")
+    page = build_report(results, tmp_path / "out").page.read_text()
+    assert "b is worse on all 7 conditions of easy (−75.0)" in page
+    assert "b is not distinguishable on all 3 conditions of hard" in page
+    accuracy = (tmp_path / "out" / "tables" / "accuracy.md").read_text()
+    assert re.findall(r"Accuracy, (\w+)", accuracy) == ["easy", "hard"], "a table a task, and none of losses"
+    text = shown(mixed(tmp_path / "loss", ("text", "0", "perplexity")), width=60)
+    assert re.search(r"condition +a +b", text)
+    assert re.search(r"easy 6-shot +100\.0 \[91\.2, 100\.0\] +25\.0 \[14\.2, 40\.2\]", text)
+    assert "text 0-shot" not in text.split("Score in percent")[0]
 
 
 def test_an_interval_at_the_end_of_the_scale_is_shown_as_it_lies(tmp_path: Path) -> None:
