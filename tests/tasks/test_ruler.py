@@ -183,6 +183,28 @@ def test_haystacks(tmp_path: Path, counter: TokenCounter) -> None:
         essay_sentences(tmp_path)
 
 
+@pytest.mark.parametrize("task", ["niah_single_1", "niah_multikey_2", "niah_multiquery"])
+def test_needles_of_ones_own_names_and_shorter_numbers(
+    task: Any, tmp_path: Path, counter: TokenCounter
+) -> None:
+    names = [f"Name{number}" for number in range(60)]
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    own = Sources(data=str(tmp_path / "names.txt"), digits=2)
+    for item in items(task, 0, 512, 10, own, counter):
+        hidden = re.findall(r"number for (\w+) is (\d+)\.", item["prompt"])
+        assert {key for key, _ in hidden} <= set(names)
+        assert len({value for _, value in hidden}) == len(hidden)
+        assert all(len(value) == 2 for _, value in hidden)
+        assert set(item["answers"]) <= {value for _, value in hidden}
+    # Keys of cells stay what they were without them.
+    assert Sources().digest("niah_single_1") is None
+    assert own.digest("niah_single_1") != Sources(digits=2).digest("niah_single_1") is not None
+    with pytest.raises(RequestError, match="60 names"):
+        list(items("niah_multikey_2", 0, 4096, 1, Sources(data=own.data), counter))
+    with pytest.raises(RequestError, match="2 digits"):
+        list(items("niah_multikey_2", 0, 4096, 1, Sources(digits=2), counter))
+
+
 def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
@@ -271,7 +293,7 @@ def test_files_that_will_not_do(sources: Sources, tmp_path: Path, counter: Token
         RequestError, match="all its 120 documents together are shorter than the 65536 tokens"
     ):
         next(items("qa_1", 0, 65536, 1, sources, counter))
-    with pytest.raises(RequestError, match=r"qa_1 needs a file of SQuAD .* `squad: FILE`, or leave qa_1 out"):
+    with pytest.raises(RequestError, match=r"qa_1 needs a file of SQuAD .* --set ENTRY.squad=FILE, or leave qa_1 out"):
         read_corpus("squad", None)
     with pytest.raises(RequestError, match="cannot be read"):
         read_corpus("hotpotqa", str(tmp_path / "none.json"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
+from archbench.tasks.namefile import read_names
 
 FIRST = tuple(
     """
@@ -98,35 +99,13 @@ def pool_of(data: str | None = None, digits: int = DIGITS) -> Pool:
     """
     if data is None:
         return Pool(POOL, _full_name, digits)
-    names = _names_in(Path(data))
+    names = read_names(Path(data))
     return Pool(len(names), names.__getitem__, digits)
 
 
 def _full_name(index: int) -> str:
     first, last = divmod(index, len(LAST))
     return f"{FIRST[first]} {LAST[last]}"
-
-
-def _names_in(file: Path) -> tuple[str, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"{file}: the names of a phonebook are read from a text file in UTF-8 with a name a line, and "
-            f"this cannot be read ({error})."
-        ) from error
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not names:
-        raise RequestError(f"{file}: there is no name in it; a phonebook's names stand one a line.")
-    for name in names:
-        if ":" in name:
-            raise RequestError(
-                f"{file}: the name '{name}' has a colon in it, which in a phonebook ends a name."
-            )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RequestError(f"{file}: the name '{twice}' is there more than once; each may come once.")
-    return names
 
 
 def draw_entries(draw: Draw, pool: Pool | None = None) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, PositiveInt, field_validator
 
@@ -13,6 +13,7 @@ from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.fitting import VERSION
 from archbench.tasks.ruler.questions import FILES
 from archbench.tasks.ruler.tasks import Sources, Task, items
+from archbench.tasks.ruler.words import DIGITS
 
 
 class RulerEntry(GeneratedEntry):
@@ -28,6 +29,9 @@ class RulerEntry(GeneratedEntry):
             (owner/name or owner/name:configuration); texts that come with archbench where absent.
         squad: File of SQuAD, which `qa_1` needs.
         hotpotqa: File of HotpotQA, which `qa_2` needs.
+        data: Names to draw the needles' keys from in place of archbench's words: a text file with a name a
+            line, or the name of a family that brings such a file.
+        digits: Digits of the needles' numbers; seven as published.
         seed: Seed of the items; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts; the members' where absent.
     """
@@ -41,6 +45,8 @@ class RulerEntry(GeneratedEntry):
     essays: str | None = Field(default=None, min_length=1)
     squad: str | None = Field(default=None, min_length=1)
     hotpotqa: str | None = Field(default=None, min_length=1)
+    data: str | None = Field(default=None, min_length=1)
+    digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
 
     @field_validator("tasks", "lengths")
     @classmethod
@@ -73,7 +79,7 @@ class RulerEntry(GeneratedEntry):
             "samples": self._count,
             "seed": self.seed or 0,
             "tokenizer": self.tokenizer,
-            **{name: getattr(self, name) for name in self.LOCAL},
+            **{name: getattr(self, name) for name in (*self.LOCAL, "data", "digits")},
         }
         return [
             Variant(
@@ -101,4 +107,4 @@ class RulerEntry(GeneratedEntry):
 
     @property
     def _sources(self) -> Sources:
-        return Sources(**{name: getattr(self, name) for name in self.LOCAL})
+        return Sources(**{name: getattr(self, name) for name in (*self.LOCAL, "data", "digits")})

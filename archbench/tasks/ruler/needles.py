@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from archbench.draw import Draw
+from archbench.errors import RequestError
 from archbench.tasks.ruler.fitting import Draft
 from archbench.tasks.ruler.texts import NOISE
-from archbench.tasks.ruler.words import draw_different, draw_keys, draw_number, draw_uuid
+from archbench.tasks.ruler.words import DIGITS, MOST_KEYS, draw_different, draw_keys, draw_number, draw_uuid
 
 DEPTHS = tuple(100 * at / 39 for at in range(40))
 """Depths in percent at which needles are hidden: 40, evenly spaced, as published."""
@@ -55,13 +56,26 @@ class Needles:
 
     form = "published"
     least = 1
-    step = 64
 
-    def __init__(self, task: str, essay: Sequence[str]) -> None:
-        """Take the task's parameters, and the sentences of the essay haystack."""
-        self._needle = NEEDLES[task]
+    def __init__(
+        self, task: str, essay: Sequence[str], *, names: Sequence[str] = (), digits: int = DIGITS
+    ) -> None:
+        """Take the task's parameters, and the sentences of the essay haystack.
+
+        Args:
+            task: One of the eight.
+            essay: The sentences.
+            names: What keys are drawn from in place of archbench's words.
+            digits: Digits of a number.
+        """
+        self._needle, self._names, self._digits = NEEDLES[task], names, digits
+        # Of needles there are only as many as names and numbers.
+        most = min(len(names) or MOST_KEYS, self._most_numbers) - self._needle.num_keys
+        self.step = max(1, min(64, most // 2)) if self._needle.haystack == "needle" else 64
         self._sentences = NOISE if self._needle.haystack == "noise" else essay
-        value = "1f0c9d27-58be-4a36-9e07-d2b4c86fa915" if self._needle.values == "uuids" else "8046127"
+        value = (
+            "1f0c9d27-58be-4a36-9e07-d2b4c86fa915" if self._needle.values == "uuids" else "8046127"[:digits]
+        )
         self.replies = (", ".join([value] * self._needle.num_queries * self._needle.num_values),)
 
     def make(self, draw: Draw, index: int, units: int) -> Draft:
@@ -69,11 +83,7 @@ class Needles:
         needle = self._needle
         hidden = units if needle.haystack == "needle" else 0
         keys = self._keys(draw, needle.num_keys + hidden)
-        values = draw_different(
-            draw,
-            draw_uuid if needle.values == "uuids" else draw_number,
-            needle.num_keys * needle.num_values + hidden,
-        )
+        values = self._values(draw, needle.num_keys * needle.num_values + hidden)
         own = [(key, values.pop()) for key in keys[: needle.num_keys] for _ in range(needle.num_values)]
         noun = "uuid" if needle.values == "uuids" else "number"
         if hidden:
@@ -93,9 +103,31 @@ class Needles:
         return Draft(_prompt(noun, " ".join(hay), asked, len(answers) > 1), answers, details)
 
     def _keys(self, draw: Draw, number: int) -> list[str]:
-        if self._needle.keys == "words":
+        if self._needle.keys == "uuids":
+            return draw_different(draw, draw_uuid, number)
+        if not self._names:
             return draw_keys(draw, number)
-        return draw_different(draw, draw_uuid, number)
+        if number > len(self._names):
+            raise RequestError(
+                f"RULER's needles have one of {len(self._names):,} names each (`data`), and {number:,} would "
+                "be needed. Ask for a shorter length."
+            )
+        return draw.sample(self._names, number)
+
+    @property
+    def _most_numbers(self) -> int:
+        """So many different numbers are soon found by trying."""
+        return int(9 * 10 ** (self._digits - 1)) // 2
+
+    def _values(self, draw: Draw, number: int) -> list[str]:
+        if self._needle.values == "uuids":
+            return draw_different(draw, draw_uuid, number)
+        if number > self._most_numbers:
+            raise RequestError(
+                f"RULER's needles have different numbers, and {number:,} would be needed: too many for "
+                f"{self._digits} digits (`digits`). Ask for more digits or a shorter length."
+            )
+        return draw_different(draw, lambda one: draw_number(one, self._digits), number)
 
 
 def _sentence(noun: str, key: str, value: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
+from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler.fitting import Draft, answer_room
 
@@ -212,7 +213,7 @@ def read_corpus(kind: str, file: str | None) -> Corpus:
         task = next(name for name, of in FILES.items() if of == kind)
         raise RequestError(
             f"RULER's {task} needs a file of {_NAMES[kind]}, which archbench does not bring: name it with "
-            f"`{kind}: FILE`, or leave {task} out of `tasks`."
+            f"--set {ENTRY}.{kind}=FILE, or leave {task} out of `tasks`."
         )
     path = Path(file).expanduser()
     try:

@@ -11,6 +11,7 @@ from lm_eval.api.task import ConfigurableTask
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
 from archbench.tasks.ruler.tasks import Sources, Task, items
+from archbench.tasks.ruler.words import DIGITS
 
 
 def dataset(
@@ -21,6 +22,8 @@ def dataset(
     essays: str | None = None,
     squad: str | None = None,
     hotpotqa: str | None = None,
+    data: str | None = None,
+    digits: int = DIGITS,
     tokenizer: str | None = None,
     pretrained: str | None = None,
     **_: Any,
@@ -35,6 +38,8 @@ def dataset(
         essays: Folder of texts for the haystack `essay`; the package's own where absent.
         squad: File of SQuAD, for `qa_1`.
         hotpotqa: File of HotpotQA, for `qa_2`.
+        data: File of names, for the keys of needles; archbench's words where absent.
+        digits: Digits of the numbers in needles.
         tokenizer: Folder or hub id of the tokenizer that counts.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
         **_: What else lm-eval puts into the metadata.
@@ -51,7 +56,7 @@ def dataset(
             "on the command line as --metadata '{\"length\": 4096}'."
         )
     count = required_counter(tokenizer or pretrained, "RULER")
-    made = items(ruler_task, seed, length, samples, Sources(essays, squad, hotpotqa), count)
+    made = items(ruler_task, seed, length, samples, Sources(essays, squad, hotpotqa, data, digits), count)
     return {"test": datasets.Dataset.from_list(list(made))}
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from archbench.tasks.lengths import TokenCounter
+from archbench.tasks.namefile import read_names
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
 from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
 from archbench.tasks.ruler.needles import NEEDLES, Needles
 from archbench.tasks.ruler.questions import FILES, Questions, read_corpus
 from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
 from archbench.tasks.ruler.variables import Variables
+from archbench.tasks.ruler.words import DIGITS
 
 Task = Literal[
     "niah_single_1",
@@ -53,11 +56,15 @@ class Sources:
         essays: Folder of texts or hub data set for the haystack `essay`; the package's own where absent.
         squad: File of SQuAD, for `qa_1`.
         hotpotqa: File of HotpotQA, for `qa_2`.
+        data: File of names, for the keys of needles; archbench's words where absent.
+        digits: Digits of the numbers in needles.
     """
 
     essays: str | None = None
     squad: str | None = None
     hotpotqa: str | None = None
+    data: str | None = None
+    digits: int = DIGITS
 
     def digest(self, task: Task) -> str | None:
         """Digest of what a task is made of; None where it is made of nothing but draws.
@@ -67,9 +74,19 @@ class Sources:
         """
         if task in FILES:
             return read_corpus(FILES[task], getattr(self, FILES[task])).digest
-        if task in NEEDLES and NEEDLES[task].haystack == "essay":
-            return essays_digest(self._essays)
-        return None
+        needle = NEEDLES.get(task)
+        if needle is None:
+            return None
+        parts = [essays_digest(self._essays)] if needle.haystack == "essay" else []
+        if needle.keys == "words" and self.data is not None:
+            parts.append(hashlib.sha256("\n".join(self.names()).encode()).hexdigest())
+        if needle.values == "numbers" and self.digits != DIGITS:
+            parts.append(f"{self.digits} digits")
+        return " ".join(parts) or None
+
+    def names(self) -> tuple[str, ...]:
+        """Names for keys; none where archbench's words are meant."""
+        return () if self.data is None else read_names(Path(self.data))
 
     def sentences(self) -> tuple[str, ...]:
         """Sentences of the essays."""
@@ -90,7 +107,8 @@ def items(
 def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCounter) -> Sequence[Maker]:
     """The forms of a task, the published one first."""
     if task in NEEDLES:
-        return [Needles(task, sources.sentences() if NEEDLES[task].haystack == "essay" else ())]
+        essay = sources.sentences() if NEEDLES[task].haystack == "essay" else ()
+        return [Needles(task, essay, names=sources.names(), digits=sources.digits)]
     if task == "vt":
         return [Variables(), Variables("short")]
     if task == "cwe":

@@ -68,6 +68,9 @@ NOUNS = tuple(
 )
 KEYS = len(ADJECTIVES) * len(NOUNS)
 """Keys of an adjective and a noun that there are."""
+DIGITS = 7
+"""Digits of a number, as published."""
+
 MOST_KEYS = 3 * KEYS // 4
 """Most keys drawn for one text, so that they are found by trying."""
 # Shorter ones (hat, ink) are parts of words that any answer may have (that, think).
@@ -135,9 +138,10 @@ def draw_different(draw: Draw, one: Callable[[Draw], str], number: int) -> list[
     return list(found)
 
 
-def draw_number(draw: Draw) -> str:
-    """Seven digits, the first not zero."""
-    return str(1_000_000 + draw.below(9_000_000))
+def draw_number(draw: Draw, digits: int = DIGITS) -> str:
+    """A number of so many digits, the first not zero."""
+    least = 10 ** (digits - 1)
+    return str(least + draw.below(9 * least))
 
 
 def draw_uuid(draw: Draw) -> str:
