@@ -29,10 +29,9 @@ from unittest import mock
 
 import torch
 
-from archbench.engine import lm, load_lm, scoring
+from archbench.engine import identity, load_lm, scoring
 from archbench.engine.forks import Forks
 from archbench.engine.forward import Scorer
-from archbench.engine.lm import ArchbenchLM
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
@@ -93,7 +92,6 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
 
         return mock.patch.object(owner, name, work)
 
-    encode_request = ArchbenchLM._encode_request
     primed = Codec.primed
 
     @contextlib.contextmanager
@@ -103,17 +101,13 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
                 stack.enter_context(primed(codec, texts))
             yield
 
-    def encode(self: ArchbenchLM, index: int, context: str, continuation: str) -> Any:
-        with clock.of("tokenising"):
-            return encode_request(self, index, context, continuation)
-
     with (
         timed(type(model), "forward", "model"),
         timed(Scorer, "score", "states"),
         timed(Scorer, "logits", "states"),
         mock.patch.object(Codec, "primed", primed_by),
-        mock.patch.object(ArchbenchLM, "_encode_request", encode),
-        timed(lm, "model_fingerprint", "checks"),
+        timed(Codec, "encode_pair", "tokenising"),
+        timed(identity, "model_fingerprint", "checks"),
         timed(scoring, "exactness", "checks"),
         timed(Trie, "__init__", "trie, forks"),
         timed(Forks, "after", "trie, forks"),
