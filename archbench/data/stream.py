@@ -20,6 +20,9 @@ import numpy.typing as npt
 
 Tokens = npt.NDArray[np.uint32]
 
+WINDOWS_PER_SHARD = 512
+"""How many windows are made at once."""
+
 _DOCUMENTS_AT_A_TIME = 256
 
 
@@ -38,7 +41,7 @@ class TokenStream:
         *,
         end: int,
         length: int,
-        windows_per_shard: int = 512,
+        windows_per_shard: int = WINDOWS_PER_SHARD,
     ) -> None:
         """Describe the stream; nothing is generated yet.
 

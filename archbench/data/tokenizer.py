@@ -13,7 +13,7 @@ END = "<|end|>"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE in which every digit is a token of its own.
+    """Train a byte-level BPE; words, numbers and signs are cut apart as GPT-2 does it.
 
     Args:
         texts: Training documents; the result is a function of them and of `vocab_size`.
@@ -23,9 +23,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         A transformers tokenizer that encodes any text and adds no tokens of its own accord.
     """
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe.train_from_iterator(

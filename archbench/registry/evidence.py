@@ -37,6 +37,8 @@ _OF_FIELD: dict[str, FieldName] = {
 }
 """Which field of the contract a setting of the recipe belongs to; those not named are `other`."""
 
+_OF_THE_ORDER = ("stream_seed", "short_first")
+
 RECIPE_FIELDS: tuple[FieldName, ...] = (
     "data",
     "data_order",
@@ -85,7 +87,7 @@ def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:
     for key, value in recipe.items():
         if key == "corpus" and isinstance(value, Mapping):
             for part, one in value.items():
-                found["data_order" if part == "stream_seed" else "data"][part] = one
+                found["data_order" if part in _OF_THE_ORDER else "data"][part] = one
         else:
             found[_OF_FIELD.get(key, "other")][key] = value
     return found

@@ -12,9 +12,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from archbench.data.microworld import World, document, evaluation_set
+from archbench.data.microworld import World, document, evaluation_set, short_document
 from archbench.data.microworld.quiz import GROUPS, Question
-from archbench.data.stream import TokenStream
+from archbench.data.stream import WINDOWS_PER_SHARD, TokenStream
 from archbench.data.tokenizer import END, save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.build import build_config
@@ -226,10 +226,19 @@ def _prepare(recipe: Recipe, places: _Places, devices: Devices) -> _Material:
     corpus = recipe.corpus
     world = World(seed=corpus.world_seed, people=corpus.people)
 
+    shards = recipe.tokens / (recipe.sequence_length * WINDOWS_PER_SHARD)
+    short = round(corpus.short_first * shards)
+
     def documents(purpose: int) -> Callable[[int, int], str]:
         return lambda shard, number: document(world, corpus.stream_seed, purpose, shard, number)
 
-    training, validating, spelling, unseen = map(documents, range(4))
+    mixture, validating, spelling, unseen = map(documents, range(4))
+
+    def training(shard: int, number: int) -> str:
+        if shard >= short:
+            return mixture(shard, number)
+        return short_document(world, corpus.stream_seed, shard, number, lists=2 * shard < short)
+
     tokenizer = train_tokenizer(
         (spelling(0, number) for number in range(_TOKENIZER_DOCUMENTS)), recipe.vocab_size
     )
@@ -253,11 +262,12 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def _write_items(places: Mapping[str, Path], world: World, documents: Iterable[str]) -> None:
-    """Write what the family is asked: quiz questions, names for phonebooks, a text for perplexity."""
+    """Write what the family is asked: quiz questions, names for phonebooks and needles, a text for perplexity."""
     if "mmlu" in places:
         _write_questions(places["mmlu"], world)
-    if "phonebook" in places:
-        _write(places["phonebook"], "".join(f"{name}\n" for name in world.holders))
+    for kind in ("phonebook", "ruler"):
+        if kind in places:
+            _write(places[kind], "".join(f"{name}\n" for name in world.holders))
     if "perplexity" in places:
         _write(places["perplexity"], END.join(documents))
 

@@ -40,6 +40,8 @@ class Corpus(BaseModel):
         world_seed: Seed of the world's people and facts.
         people: How many people live in it.
         stream_seed: Seed of the documents and their order.
+        short_first: Share of the training tokens, at the beginning, that are short documents answered from
+            themselves: lists alone in the first half of it, then also books. In whole shards of the stream.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +50,12 @@ class Corpus(BaseModel):
     world_seed: int = 0
     people: int = Field(default=96, ge=24, le=1200)
     stream_seed: int = 0
+    short_first: float = Field(default=0, ge=0, lt=1)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return written if self.short_first else {k: v for k, v in written.items() if k != "short_first"}
 
 
 class Sweep(BaseModel):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.data.microworld import Question, World, document, evaluation_set
+from archbench.data.microworld import Question, World, document, evaluation_set, short_document
+from archbench.data.microworld.contexts import SHORT
+from archbench.data.microworld.documents import KINDS
 from archbench.data.microworld.quiz import FORMATS, GROUPS, RECALL_SIZES, render, training_question
 from archbench.data.microworld.world import OBJECTS, RELATIONS
 from archbench.draw import Draw
 
 WORLD = World(people=96)
-CORPUS = "8f10f7043a2f050cda9205eb4226eb057ab270b2c3669aaec9eadb61cebdd01f"
+CORPUS = "929f31b81eafe45eea914bc38d164e810e0e0b0f14217d969458b9c3fd314303"
 
 
 def test_the_corpus_is_the_same_bytes_on_every_machine() -> None:
@@ -100,3 +103,20 @@ def test_formats_differ_in_the_options_and_the_answer_alone(layout: str) -> None
 
 def test_recall_sizes_fit_the_world() -> None:
     assert max(RECALL_SIZES) <= min(len(OBJECTS), len(WORLD.holders))
+
+
+def test_shares_add_up_and_all_kinds_come() -> None:
+    assert sum(share for _, share in KINDS) == pytest.approx(1)
+    found = Counter(re.split(r"[ :]", document(WORLD, 0, 0, number))[0] for number in range(600))
+    assert {"About", "They", "Entries", "Special", "Follow", "Read", "The", "A."} <= set(found)
+
+
+def test_short_documents_are_lists_at_first_and_then_books_too() -> None:
+    first = {short_document(WORLD, 0, 0, n, lists=True).split(":")[0] for n in range(60)}
+    assert first == {"They hold"}
+    then = [short_document(WORLD, 0, 9, n, lists=False) for n in range(60)]
+    assert 10 < sum(text.startswith("They hold") for text in then) < 30
+    assert 10 < sum("What is the phone number" in text for text in then) < 30
+    assert short_document(WORLD, 0, 9, 41, lists=False) == then[41]
+    for text in then:
+        assert len(set(re.findall(r"(?m)^(?!Answer)(\w+): \d", text))) <= max(SHORT)

@@ -80,7 +80,7 @@ def test_the_audit_before_training(name: str) -> None:
     assert spread <= 0.02
     assert float(stated[1]) - 0.1 < 100 * spread <= float(stated[1]) + 1e-9
     for member in found.members.values():
-        assert 280_000 < (member.figures["parameters"] or 0) < 320_000, "of microworld's size"
+        assert 300_000 < (member.figures["parameters"] or 0) < 340_000, "of microworld's size"
 
 
 @pytest.mark.parametrize("name", VARIED)

@@ -1,15 +1,19 @@
 """Training documents of the microworld, each a function of (world, seed, index).
 
-prose    everything about a few people, in varied wording and order
-quiz     a subject's questions in one format, one to six of them, as the evaluation puts them
-list     names and what they hold, read out and then again, each time in another order
-labels   lettered words, and then which letter stands for which word
+prose      everything about a few people, in varied wording and order
+quiz       a subject's questions in one format, one to six of them, as the evaluation puts them
+labels     lettered words, and then which letter stands for which word
+contexts   lists, phonebooks, needles, chains and frequencies: `archbench.data.microworld.contexts`
+
+A training may begin with short documents that are answered from themselves (`short_document`): copying from
+the context is learned from them, or not at all within these budgets (docs/microworld.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from archbench.data.microworld import contexts
 from archbench.data.microworld.quiz import (
     FORMATS,
     GROUPS,
@@ -60,8 +64,6 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 _WORDS = (*OBJECTS, *(value for values in RELATIONS.values() for value in values))
-_LIST_SIZES = (2, 3, 4, 6, 8)
-_READINGS = 4
 _LABELLED = 3
 
 
@@ -84,15 +86,6 @@ def _quiz(world: World, draw: Draw) -> str:
     return description(subject) + "\n\n" + "\n\n".join(turns)
 
 
-def _list(world: World, draw: Draw) -> str:
-    size = draw.pick(_LIST_SIZES)
-    pairs = list(zip(draw.sample(world.holders, size), draw.sample(OBJECTS, size), strict=True))
-    readings = (draw.shuffled(pairs) for _ in range(_READINGS))
-    return "\n".join(
-        "They hold: " + ", ".join(f"{name} {thing}" for name, thing in reading) + "." for reading in readings
-    )
-
-
 def _labels(world: World, draw: Draw) -> str:
     blocks = []
     for _ in range(_LABELLED):
@@ -108,17 +101,30 @@ def document(world: World, seed: int, *index: int) -> str:
     """Text of the training document with this index; independent of every other document."""
     draw = Draw(seed, "document", *index)
     ticket = draw.uniform()
-    for make, share in _KINDS:
+    for make, share in KINDS:
         if ticket < share:
             return make(world, draw)
         ticket -= share
     raise AssertionError("shares add up to 1, and a ticket is below 1")
 
 
-_KINDS: tuple[tuple[Callable[[World, Draw], str], float], ...] = (
-    (_prose, 0.3),
-    (_quiz, 0.35),
-    (_list, 0.25),
-    (_labels, 0.1),
+def short_document(world: World, seed: int, *index: int, lists: bool) -> str:
+    """Text of a document for the beginning of a training: a list, or if not `lists` alone also a book."""
+    draw = Draw(seed, "short document", *index)
+    kinds = (contexts.held_things, contexts.book_read_out, contexts.phonebook)
+    return draw.pick(kinds[: 1 if lists else None])(world, draw, contexts.SHORT)
+
+
+KINDS: tuple[tuple[Callable[[World, Draw], str], float], ...] = (
+    (_prose, 0.12),
+    (_quiz, 0.14),
+    (_labels, 0.02),
+    (contexts.held_things, 0.25),
+    (contexts.phonebook, 0.2),
+    (contexts.phonebook_copied, 0.12),
+    (contexts.phonebook_reversed, 0.07),
+    (contexts.needle, 0.04),
+    (contexts.chain, 0.02),
+    (contexts.frequency, 0.02),
 )
 """Kinds of documents and their shares (of the documents, not of the tokens)."""

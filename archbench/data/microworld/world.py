@@ -110,6 +110,9 @@ OBJECTS = (
 )  # fmt: skip
 """Things that people hold for the length of one passage; no fact of the world is about them."""
 
+DIGITS = 2
+"""Digits of the numbers in training documents, such as those of its phonebooks."""
+
 _HOLDERS = 24
 
 _ONSETS = ("B", "D", "F", "G", "H", "J", "K", "L", "M", "N", "P", "R", "S", "T", "V", "Z")
