@@ -1,8 +1,8 @@
 """`python -m benchmarks.seeds DIR`: what every seed of a trained family recalls and knows.
 
-DIR is what `archbench train microworld --out DIR` leaves. Every run below it is asked what the quick suite asks
-of the members: held-out facts in cloze form, phonebooks in both orders, needles. One line a run, with the loss
-that training recorded; docs/microworld.md has the table.
+DIR is what `archbench train microworld --out DIR` leaves of a recipe with `seeds`. Every run below it is
+asked what the quick suite asks of the members: held-out facts in cloze form, phonebooks in both orders,
+needles. One line a run, with the loss that training recorded; docs/microworld.md has the table.
 """
 
 from __future__ import annotations

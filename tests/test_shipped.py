@@ -42,6 +42,16 @@ def test_members_read_the_same_batches_and_are_of_one_size() -> None:
     assert max(sizes) <= 1.02 * min(sizes)
 
 
+@pytest.mark.parametrize("name", FAMILY.members)
+def test_cards_state_what_the_record_says(name: str) -> None:
+    card, record = (FOLDER / name / "README.md").read_text(encoding="utf-8"), RECORDS[name]
+    assert f"{record['parameters']:,} parameters" in card
+    assert f"{record['tokens']:,} tokens" in card
+    assert f"| validation loss | {record['validation_loss']:.3f} nats" in card
+    assert f"| training loss, last point | {record['training_loss']:.3f} nats" in card
+    assert "cannot do" in card
+
+
 def test_questions_are_those_of_the_recipes_world() -> None:
     corpus = parse_recipe(FAMILY.recipe, "microworld.yaml").corpus
     _, test = evaluation_set(World(seed=corpus.world_seed, people=corpus.people))

@@ -262,7 +262,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def _write_items(places: Mapping[str, Path], world: World, documents: Iterable[str]) -> None:
-    """Write what the family is asked: quiz questions, names for phonebooks and needles, a text for perplexity."""
+    """Write what the family is asked: questions, names for phonebooks and needles, a text for perplexity."""
     if "mmlu" in places:
         _write_questions(places["mmlu"], world)
     for kind in ("phonebook", "ruler"):

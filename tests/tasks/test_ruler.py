@@ -293,7 +293,8 @@ def test_files_that_will_not_do(sources: Sources, tmp_path: Path, counter: Token
         RequestError, match="all its 120 documents together are shorter than the 65536 tokens"
     ):
         next(items("qa_1", 0, 65536, 1, sources, counter))
-    with pytest.raises(RequestError, match=r"qa_1 needs a file of SQuAD .* --set ENTRY.squad=FILE, or leave qa_1 out"):
+    said = r"qa_1 needs a file of SQuAD .* --set ENTRY\.squad=FILE, or leave qa_1 out"
+    with pytest.raises(RequestError, match=said):
         read_corpus("squad", None)
     with pytest.raises(RequestError, match="cannot be read"):
         read_corpus("hotpotqa", str(tmp_path / "none.json"))
