@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from archbench.engine import TooLongError, load_lm, scoring
-from archbench.errors import RequestError, RunError
+from archbench.engine import load_lm, scoring
 from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
 
 LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]
@@ -158,91 +157,6 @@ def test_logits_of_a_batch_stay_within_their_own_bound(tokenizer: PreTrainedToke
     assert got == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("change", ["none", "embedding", "bypassed"])
-def test_a_head_that_cannot_be_hooked_is_an_error(change: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    model = copy.deepcopy(make_model("llama"))
-    if change == "none":
-        model.get_output_embeddings = lambda: None
-    elif change == "embedding":
-        model.get_output_embeddings = model.get_input_embeddings
-    else:
-        unused = torch.nn.Linear(32, VOCAB)
-        model.get_output_embeddings = lambda: unused
-    with pytest.raises(RunError, match="cannot score with"):
-        load_lm(model, tokenizer).loglikelihood(scored(PAIRS[0]))
-
-
-def test_a_single_input_too_large_for_memory_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
-    model = make_model("llama")
-    lm = load_lm(model, tokenizer)
-    with (
-        mock.patch.object(model, "forward", side_effect=torch.OutOfMemoryError("pretended")),
-        pytest.raises(RunError, match="Memory ran out on a single input"),
-    ):
-        lm.loglikelihood(scored(*PAIRS))
-
-
-def test_other_failures_of_the_model_are_not_taken_for_memory(tokenizer: PreTrainedTokenizerBase) -> None:
-    model = make_model("llama")
-    with (
-        mock.patch.object(model, "forward", side_effect=RuntimeError("shapes differ")),
-        pytest.raises(RuntimeError, match="shapes differ"),
-    ):
-        load_lm(model, tokenizer).loglikelihood(scored(*PAIRS))
-
-
-def test_too_long_is_an_error_before_anything_is_forwarded(tokenizer: PreTrainedTokenizerBase) -> None:
-    lm = load_lm(make_model("llama"), tokenizer)
-    long = " and" * 300
-    with pytest.raises(TooLongError, match=r"Request 1 .*has \d+ tokens, but .* at most 256"):
-        lm.loglikelihood(scored(PAIRS[0], (long, " B")))
-    assert lm.usage.batches == 0
-
-
-def test_an_input_of_exactly_the_limit_fits(tokenizer: PreTrainedTokenizerBase) -> None:
-    context, continuation = PAIRS[5]
-    length = len(tokenizer.encode(context + continuation)) - 1
-    load_lm(make_model("llama"), tokenizer, max_length=length).loglikelihood(scored(PAIRS[5]))
-    with pytest.raises(TooLongError, match=f"has {length} tokens"):
-        load_lm(make_model("llama"), tokenizer, max_length=length - 1).loglikelihood(scored(PAIRS[5]))
-
-
-@pytest.mark.parametrize(
-    ("name", "limit"),
-    [
-        *((name, 256) for name in ("llama", "nemotron_h", "falcon_h1", "zamba2", "granitemoehybrid", "lfm2")),
-        *((name, None) for name in ("mamba", "mamba2", "falcon_mamba", "nemotron_h_pure", "rwkv", "xlstm")),
-    ],
-)
-def test_limit_is_the_configs_and_none_without_attention(
-    name: str, limit: int | None, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    lm = load_lm(make_model(name), tokenizer)
-    assert lm.max_length == limit or (limit is None and lm.max_length > 10**9)
-
-
-def test_a_token_across_the_border_is_told(
-    tokenizer: PreTrainedTokenizerBase, caplog: pytest.LogCaptureFixture
-) -> None:
-    lm = load_lm(make_model("llama"), tokenizer)
-    text = SENTENCES[0]
-    ids = tokenizer.encode(text)
-    ends = [len(tokenizer.decode(ids[:n])) for n in range(1, len(ids))]
-    inside = next(at for at in range(2, len(text) - 1) if at not in ends and text[at] != " ")
-    assert len(lm.loglikelihood(scored((text[: ends[3]], text[ends[3] :]), (text, " cat")))) == 2
-    assert not caplog.records
-    lm.loglikelihood(scored((text[:inside], text[inside:]), (text, " cat")))
-    assert "in 1 of 2 requests a token spans the border" in caplog.text
-
-
-def test_a_model_in_training_mode_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    model = copy.deepcopy(make_model("llama"))
-    lm = load_lm(model, tokenizer)
-    model.train()
-    with pytest.raises(RequestError, match=r"training mode.*model\.eval\(\)"):
-        lm.loglikelihood(scored(PAIRS[0]))
-
-
 def test_weights_changed_in_place_are_another_model(tokenizer: PreTrainedTokenizerBase) -> None:
     model = copy.deepcopy(make_model("llama"))
     lm = load_lm(model, tokenizer)
@@ -319,26 +233,6 @@ def test_experts_with_a_capacity_run_unbatched_even_where_short_prompts_do_not_f
     assert "expert_capacity 64" in found.reason
 
 
-def test_a_diverged_model_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
-    model = copy.deepcopy(make_model("llama"))
-    model.model.norm.weight.data[0] = float("nan")
-    with pytest.raises(RunError, match=r"log-likelihood of request 0 under .*llama.* is nan"):
-        load_lm(model, tokenizer).loglikelihood(scored(PAIRS[0]))
-
-
-def test_a_continuation_without_tokens_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
-    for pair in [("12 and", ""), ("", ""), ("", "<|endoftext|>")]:
-        with pytest.raises(RunError, match=r"Request 0: the continuation .* has no token of its own"):
-            load_lm(make_model("llama"), tokenizer).loglikelihood(scored(pair))
-
-
-def test_a_foreign_tokenizer_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
-    foreign = copy.deepcopy(tokenizer)
-    foreign.add_tokens(["Brackwater"] + [f"<x{i}>" for i in range(VOCAB)])
-    with pytest.raises(RunError, match=f"has embeddings for {VOCAB}"):
-        load_lm(make_model("llama"), foreign).loglikelihood(scored(("in <x319>", " lives Ada")))
-
-
 def test_token_counts_are_those_of_the_encoding(tokenizer: PreTrainedTokenizerBase) -> None:
     lm = load_lm(make_model("llama"), tokenizer)
     assert lm.token_counts(*PAIRS[4]) is None
@@ -367,11 +261,6 @@ def test_a_stride_gives_each_token_the_context_that_fits(
             logits = lm.model(seen).logits[0, -1]
         expected += float(logits.log_softmax(-1)[ids[first]])
     assert lm.loglikelihood_rolling(rolling(text)) == pytest.approx([expected], abs=1e-3)
-
-
-def test_a_stride_longer_than_the_window_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    with pytest.raises(RequestError, match="at most the longest input"):
-        load_lm(make_model("llama"), tokenizer, max_length=8, rolling_stride=9)
 
 
 def test_progress_counts_requests_and_ends_complete(tokenizer: PreTrainedTokenizerBase) -> None:
