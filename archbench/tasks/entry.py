@@ -77,6 +77,14 @@ class TaskEntry(BaseModel, ABC):
         """
 
 
+def each_once(value: list[Any] | None) -> list[Any] | None:
+    """Check, for a field's validator, that a list names nothing twice."""
+    for again in value or ():
+        if value is not None and value.count(again) > 1:
+            raise ValueError(f"{again!r} is listed more than once")
+    return value
+
+
 def path_safe(name: str) -> str:
     """Replace each run of characters that are awkward in a file name by one underscore."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)

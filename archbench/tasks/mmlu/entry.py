@@ -6,11 +6,11 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from archbench.tasks.entry import TaskEntry, Variant
+from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
@@ -48,13 +48,7 @@ class MmluEntry(TaskEntry):
     question_prefix: str = ""
     perturb: list[Perturbation] = Field(default_factory=list)
 
-    @field_validator("formats", "shots", "subjects", "perturb")
-    @classmethod
-    def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
-        for again in value or ():
-            if value is not None and value.count(again) > 1:
-                raise ValueError(f"{again!r} is listed more than once")
-        return value
+    _each_once = field_validator("formats", "shots", "subjects", "perturb")(each_once)
 
     def check(self) -> None:
         """Read the data and make sure that every subject has the shots asked for.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from archbench.tasks.entry import Variant
+from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
 
@@ -35,13 +35,7 @@ class PerplexityEntry(GeneratedEntry):
     target: PositiveInt = 64
     windows: PositiveInt = 50
 
-    @field_validator("contexts", "lengths")
-    @classmethod
-    def _each_once(cls, value: list[int]) -> list[int]:
-        for again in value:
-            if value.count(again) > 1:
-                raise ValueError(f"{again} is listed more than once")
-        return value
+    _each_once = field_validator("contexts", "lengths")(each_once)
 
     @model_validator(mode="after")
     def _something_to_score(self) -> PerplexityEntry:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from archbench.tasks.entry import Variant
+from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
@@ -50,13 +50,7 @@ class PhonebookEntry(GeneratedEntry):
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
 
-    @field_validator("formats", "entries", "lengths", "depths", "perturb")
-    @classmethod
-    def _each_once(cls, value: list[Any] | None) -> list[Any] | None:
-        for again in value or ():
-            if value is not None and value.count(again) > 1:
-                raise ValueError(f"{again!r} is listed more than once")
-        return value
+    _each_once = field_validator("formats", "entries", "lengths", "depths", "perturb")(each_once)
 
     @model_validator(mode="after")
     def _one_kind_of_size(self) -> PhonebookEntry:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, PositiveInt, field_validator
 
-from archbench.tasks.entry import Variant
+from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.fitting import VERSION
 from archbench.tasks.ruler.questions import FILES
@@ -48,13 +48,7 @@ class RulerEntry(GeneratedEntry):
     data: str | None = Field(default=None, min_length=1)
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
 
-    @field_validator("tasks", "lengths")
-    @classmethod
-    def _each_once(cls, value: list[Any]) -> list[Any]:
-        for again in value:
-            if value.count(again) > 1:
-                raise ValueError(f"{again!r} is listed more than once")
-        return value
+    _each_once = field_validator("tasks", "lengths")(each_once)
 
     @property
     def counts_tokens(self) -> bool:
