@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archbench.cli.members import Members, chosen_members
 from archbench.cli.output import console, print_json, print_table
 from archbench.cli.run import AsJson, Families
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError
 
 if TYPE_CHECKING:
     from archbench.registry import Audit
@@ -31,9 +32,7 @@ _STYLES = {"verified": "green", "declared": "yellow", "unknown": "magenta", "dif
 
 def audit(
     family: Annotated[str, typer.Argument(help="A family (archbench list families).")],
-    members: Annotated[
-        str | None, typer.Option("--members", metavar="A,B", help="Only these members. [default: all]")
-    ] = None,
+    members: Members = None,
     context: Annotated[
         list[int] | None,
         typer.Option(
@@ -54,11 +53,7 @@ def audit(
     if latex and as_json:
         raise RequestError("--latex and --json were both given; one document is printed, so choose one.")
     found = find_family(family, families or ())
-    chosen = [name.strip() for name in members.split(",")] if members else list(found.members)
-    for name in chosen:
-        if name not in found.members:
-            hint = did_you_mean(name, found.members, label="Its members")
-            raise RequestError(f"--members: the family '{family}' has no member '{name}'. {hint}")
+    chosen = chosen_members(found, members)
     audited = audit_family(
         found,
         {name: files_at_hand(found, name) for name in chosen},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from archbench.cli.members import Members, chosen_members
 from archbench.cli.output import note, print_json, print_table
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RequestError, RunError, did_you_mean
@@ -35,9 +36,7 @@ _FORMATS = ("png", "svg", "pdf")
 
 def sizes(
     family: Annotated[str, typer.Argument(help="A family (archbench list families).")],
-    members: Annotated[
-        str | None, typer.Option("--members", metavar="A,B", help="Only these members. [default: all]")
-    ] = None,
+    members: Members = None,
     baseline: Annotated[
         str | None,
         typer.Option(metavar="MEMBER", help="Whose speed is called 1. [default: the first member]"),
@@ -75,12 +74,8 @@ def sizes(
     from archbench.report.decoding import Decoding, decoding_table
 
     found = find_family(family, families or ())
-    chosen = [name.strip() for name in members.split(",")] if members else list(found.members)
+    chosen = chosen_members(found, members)
     first = baseline or chosen[0]
-    for name in chosen:
-        if name not in found.members:
-            hint = did_you_mean(name, found.members, label="Its members")
-            raise RequestError(f"--members: the family '{family}' has no member '{name}'. {hint}")
     if first not in chosen:
         hint = did_you_mean(first, chosen, label="Those shown")
         raise RequestError(f"--baseline: '{first}' is not among the members shown. {hint}")

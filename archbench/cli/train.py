@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 import typer
 
+from archbench.cli.members import Members, chosen_members
 from archbench.cli.output import note, print_json
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RunError
@@ -33,9 +34,7 @@ def train(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Where the family with its checkpoints goes.")
     ] = Path("runs/families"),
-    members: Annotated[
-        str | None, typer.Option("--members", metavar="A,B", help="Only these members. [default: all]")
-    ] = None,
+    members: Members = None,
     tokens: Annotated[
         int | None,
         typer.Option("--tokens", min=1, help="Train on so many tokens instead of the recipe's number."),
@@ -55,7 +54,7 @@ def train(
     from archbench.training.records import table
 
     found = find_family(family, families or ())
-    chosen = [name.strip() for name in members.split(",")] if members else None
+    chosen = chosen_members(found, members)
     with _Bar() as bar:
         results = train_family(
             found,
@@ -86,7 +85,7 @@ def train(
         raise RunError(
             "a member's loss stopped being a number, so it has no checkpoint; lower the learning rate."
         )
-    which = f"{{name: {found.name}, members: [{', '.join(chosen)}]}}" if chosen else found.name
+    which = f"{{name: {found.name}, members: [{', '.join(chosen)}]}}" if members else found.name
     typer.echo(
         f"\nTo evaluate these checkpoints: archbench run SUITE --families {out} --set 'families=[{which}]'"
     )

@@ -164,12 +164,13 @@ def depths(findings: Findings) -> Figure | None:
     grids = {member: grid.reindex(columns=sizes) for member, grid in grids.items()}
     across = min(_IN_A_ROW, len(grids))
     down = math.ceil(len(grids) / across)
+    short = all(one % 1024 == 0 for one in sizes)
     with drawing(1.4 + across * (0.9 + 0.42 * len(sizes)), 0.5 + 2.9 * down) as figure:
         areas = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
         for area, (member, grid) in zip(areas, grids.items(), strict=False):
             image = _heat(area, 100 * grid.to_numpy(dtype=np.float64))
             area.set_title(drawn(member, 24, 2))
-            area.set_xticks(range(len(sizes)), [_short(one) for one in sizes])
+            area.set_xticks(range(len(sizes)), [f"{one // 1024}K" if short else f"{one:,}" for one in sizes])
             area.set_xlabel("tokens")
         for area in areas[len(grids) :]:
             area.set_axis_off()
@@ -201,10 +202,6 @@ def _heat(area: Axes, grid: npt.NDArray[np.float64]) -> Any:
     for spine in area.spines.values():
         spine.set_visible(False)
     return image
-
-
-def _short(tokens: int) -> str:
-    return f"{tokens // 1024}K" if tokens % 1024 == 0 else f"{tokens:,}"
 
 
 def _over_lengths(scores: Sequence[_Row | None], confidence: float) -> dict[str, _Row | None]:
