@@ -42,7 +42,10 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
 """All tables, in the order of the page."""
 
 FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
-    "radar": (radar, "Scores by task group with their intervals; the dashed line is guessing."),
+    "radar": (
+        radar,
+        "Scores by task group, with intervals where an axis is one condition; the dashed line is guessing.",
+    ),
     "mmlu_formats": (charts.mmlu_formats, "MMLU by question format and number of shots, with intervals."),
     "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
     "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),

@@ -26,6 +26,7 @@ from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 from archbench.results.statistics import mean_score
+from archbench.tasks.phonebook.prompts import EXAMPLES
 from archbench.tasks.phonebook.scoring import SOURCES
 
 _METRICS = {
@@ -57,8 +58,8 @@ def sentences(findings: Findings) -> list[str]:
         if clauses:
             said.append(
                 f"Phonebook, {name}: numbers recalled from books of {small[1]:,} and of {large[1]:,} {unit}: "
-                f"{'; '.join(clauses)}. Naming any entry of the book would give "
-                f"{_guessed(findings, first)} % and {_guessed(findings, last)} %."
+                f"{'; '.join(clauses)}. Naming any entry that is no example would give "
+                f"{_guesses(findings, first)} % and {_guesses(findings, last)} %."
             )
     return said
 
@@ -144,7 +145,7 @@ def lengths(findings: Findings) -> Figure | None:
         for condition in groups[name]:
             mine, size = rows_of(items, [condition]), size_of(condition)
             if size is not None and len(mine):
-                found.append((float(size[1]), 100 * float((1 / mine["book_entries"]).mean())))
+                found.append((float(size[1]), 100 * _guessed(mine)))
         return sorted(found)
 
     label = {"entries": "entries in the book", "length": "tokens"}
@@ -230,9 +231,13 @@ def _longest(items: pd.DataFrame) -> int:
     return int(items["digits"].str.len().max()) if len(items) else 0
 
 
-def _guessed(findings: Findings, condition: Condition) -> str:
-    rows = rows_of(counted_items(findings, "phonebook"), [condition])
-    return points(float((1 / rows["book_entries"]).mean()))
+def _guessed(rows: pd.DataFrame) -> float:
+    """Expected score of naming any entry but the worked examples, which are never asked."""
+    return float((1 / (rows["book_entries"] - EXAMPLES)).mean())
+
+
+def _guesses(findings: Findings, condition: Condition) -> str:
+    return points(_guessed(rows_of(counted_items(findings, "phonebook"), [condition])))
 
 
 def _tokens(rows: pd.DataFrame) -> str:

@@ -38,7 +38,7 @@ def axes_of(findings: Findings) -> list[Axis]:
     1. one per condition, such as MMLU's format × shots;
     2. one per condition × category;
     3. one per condition × subject;
-    4. one per task and first label, such as MMLU's formats: the mean over its conditions, without intervals
+    4. one per task and format, such as MMLU's: the mean over its conditions, without intervals
        since conditions share their items;
     5. one per task, the mean over its conditions.
 
@@ -52,7 +52,7 @@ def axes_of(findings: Findings) -> list[Axis]:
         lambda: [Axis(short_name(one, conditions), _scores(findings, one), one.chance) for one in conditions],
         lambda: _by_group(findings, "category"),
         lambda: _by_group(findings, "subject"),
-        lambda: _means(findings, lambda one: " ".join([one.task, *(str(v) for _, v in one.labels[:1])])),
+        lambda: _means(findings, lambda one: f"{one.task} {dict(one.labels).get('format') or ''}".rstrip()),
         lambda: _means(findings, lambda one: one.task),
     ]
     return next((axes for choice in choices if FEWEST <= len(axes := choice()) <= MOST), [])

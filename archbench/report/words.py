@@ -57,7 +57,7 @@ def _leading(findings: Findings) -> list[str]:
         if row is None:
             continue
         open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
-        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"])
+        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], bool(leader.tied))
         scored = [one for one in findings.members if findings.score(one, condition)]
         groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
     # In the order of the members; a member's own conditions come before those that it shares.
@@ -69,11 +69,12 @@ def _leading(findings: Findings) -> list[str]:
 
 
 class _Part(NamedTuple):
-    """What is said of a condition: its number in words, and the number."""
+    """What is said of a condition: its number in words, the number, and whether others are level with it."""
 
     condition: Condition
     words: str
     value: float
+    tied: bool = False
 
 
 def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool = False) -> list[str]:
@@ -90,7 +91,11 @@ def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool =
             what = f"all {total} conditions of {task}" if total > 1 else task
         else:
             what = f"{len(here)} of {total} conditions of {task}"
-        texts.append(f"{what} ({span})")
+        # What is not a share of right answers says what it is.
+        named = {one.condition.metric for one in here} & {"compression"}
+        tied = sum(one.tied for one in here)
+        level = f"; on {tied} not distinguishable from others" if tied else ""
+        texts.append(f"{what} ({' '.join([*named, span])}{level})")
     return texts
 
 

@@ -32,7 +32,7 @@ def read_names(file: Path) -> tuple[str, ...]:
     for name in names:
         if ":" in name:
             raise RequestError(
-                f"{file}: the name '{name}' has a colon in it, which in a phonebook ends a name."
+                f"{file}: the name '{name}' has a colon in it, which would end the name in a phonebook."
             )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -131,7 +131,7 @@ def test_recall_is_told_in_words(findings: Findings) -> None:
         "Phonebook, standard: numbers recalled from books of 10 and of 40 entries: fuzzy "
     )
     assert reversed_.startswith("Phonebook, reversed: ")
-    assert standard.endswith("Naming any entry of the book would give 10.0 % and 2.5 %.")
+    assert standard.endswith("Naming any entry that is no example would give 12.5 % and 2.6 %.")
     scored = findings.scores.set_index(["member", "variant"])["score"]
     for member in ("fuzzy", "neighbour"):
         shares = [f"{100 * scored[member, f'standard-{size}entries']:.1f} %" for size in (10, 40)]

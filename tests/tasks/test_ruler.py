@@ -183,11 +183,18 @@ def test_haystacks(tmp_path: Path, counter: TokenCounter) -> None:
         essay_sentences(tmp_path)
 
 
+ENDINGS = ("ra", "ba", "so", "li", "na", "vo", "ti", "po", "ga", "he")
+
+
 @pytest.mark.parametrize("task", ["niah_single_1", "niah_multikey_2", "niah_multiquery"])
 def test_needles_of_ones_own_names_and_shorter_numbers(
     task: Any, tmp_path: Path, counter: TokenCounter
 ) -> None:
-    names = [f"Name{number}" for number in range(60)]
+    names = [
+        a + b
+        for a in ("Mi", "Ta", "Du", "Ke", "Zo", "Ru")
+        for b in ("ra", "ba", "so", "li", "na", "vo", "ti", "po", "ga", "he")
+    ]
     (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
     own = Sources(data=str(tmp_path / "names.txt"), digits=2)
     for item in items(task, 0, 512, 10, own, counter):
@@ -196,6 +203,11 @@ def test_needles_of_ones_own_names_and_shorter_numbers(
         assert len({value for _, value in hidden}) == len(hidden)
         assert all(len(value) == 2 for _, value in hidden)
         assert set(item["answers"]) <= {value for _, value in hidden}
+        assert item["prompt"].count(f" {item['answers'][0]}.") == 1
+        assert item["room"] < 40, "in a long answer, numbers at random would hit a short one"
+    (tmp_path / "rooms.txt").write_text("Room 10\nRoom 11", encoding="utf-8")
+    with pytest.raises(RequestError, match="'Room 10' has a digit in it"):
+        next(items(task, 0, 512, 1, Sources(data=str(tmp_path / "rooms.txt"), digits=2), counter))
     # Keys of cells stay what they were without them.
     assert Sources().digest("niah_single_1") is None
     assert own.digest("niah_single_1") != Sources(digits=2).digest("niah_single_1") is not None

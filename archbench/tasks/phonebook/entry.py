@@ -99,7 +99,7 @@ class PhonebookEntry(GeneratedEntry):
             "limit": self.limit,
             "seed": self.seed or 0,
             "tokenizer": self.tokenizer,
-            "names": self.data,
+            "data": self.data,
             "digits": self.digits,
         }
         plain = [
@@ -110,7 +110,7 @@ class PhonebookEntry(GeneratedEntry):
                 num_fewshot=None,
                 metadata=metadata | {unit: size},
                 metric="exact_match",
-                chance=1 / size if unit == "entries" else None,
+                chance=1 / (size - prompts.EXAMPLES) if unit == "entries" else None,
                 stock=False,
             )
             for form in self.formats

@@ -29,7 +29,7 @@ def dataset(
     seed: int = 0,
     limit: int | None = None,
     tokenizer: str | None = None,
-    names: str | None = None,
+    data: str | None = None,
     digits: int = DIGITS,
     pretrained: str | None = None,
     perturb: Perturbation | None = None,
@@ -47,7 +47,7 @@ def dataset(
         seed: Seed of the books.
         limit: Only the first so many items.
         tokenizer: Folder or hub id of the tokenizer that counts `length`.
-        names: Text file with a name a line, in place of archbench's own names.
+        data: Text file with a name a line, in place of archbench's own names.
         digits: Digits of a number.
         perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
             on top of `length`.
@@ -66,7 +66,7 @@ def dataset(
             'lm-eval metadata {"entries": 50} or {"length": 2048}, on the command line as --metadata '
             "'{\"entries\": 50}'."
         )
-    layout = Layout(queries, None if depths is None else tuple(depths), pool_of(names, digits))
+    layout = Layout(queries, None if depths is None else tuple(depths), pool_of(data, digits))
     if entries is not None:
         items = items_by_entries(seed, form, entries, books, layout)
     else:

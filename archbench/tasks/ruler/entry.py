@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, field_validator
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.fitting import VERSION
+from archbench.tasks.ruler.needles import NEEDLES
 from archbench.tasks.ruler.questions import FILES
 from archbench.tasks.ruler.tasks import Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
@@ -64,7 +65,9 @@ class RulerEntry(GeneratedEntry):
         """
         count = required_counter(self.tokenizer, "RULER")
         for task in self.tasks:
-            for length in {min(self.lengths), max(self.lengths)} if task in FILES else {min(self.lengths)}:
+            # Files and one's own names may not be enough for the longest.
+            limited = task in FILES or (task in NEEDLES and NEEDLES[task].haystack == "needle")
+            for length in {min(self.lengths), max(self.lengths)} if limited else {min(self.lengths)}:
                 next(items(task, self.seed or 0, length, self._count, self._sources, count))
 
     def variants(self) -> list[Variant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,6 +74,9 @@ class Needles:
         most = min(len(names) or MOST_KEYS, self._most_numbers) - self._needle.num_keys
         self.step = max(1, min(64, most // 2)) if self._needle.haystack == "needle" else 64
         self._sentences = NOISE if self._needle.haystack == "noise" else essay
+        # Numbers of the haystack's own are no needles.
+        found = (one for text in self._sentences for one in re.findall(r"\d+", text))
+        self._taken = {one for one in found if len(one) == digits}
         value = (
             "1f0c9d27-58be-4a36-9e07-d2b4c86fa915" if self._needle.values == "uuids" else "8046127"[:digits]
         )
@@ -122,12 +126,13 @@ class Needles:
     def _values(self, draw: Draw, number: int) -> list[str]:
         if self._needle.values == "uuids":
             return draw_different(draw, draw_uuid, number)
-        if number > self._most_numbers:
+        if number + len(self._taken) > self._most_numbers:
             raise RequestError(
                 f"RULER's needles have different numbers, and {number:,} would be needed: too many for "
                 f"{self._digits} digits (`digits`). Ask for more digits or a shorter length."
             )
-        return draw_different(draw, lambda one: draw_number(one, self._digits), number)
+        found = draw_different(draw, lambda one: draw_number(one, self._digits), number + len(self._taken))
+        return [value for value in found if value not in self._taken][:number]
 
 
 def _sentence(noun: str, key: str, value: str) -> str:

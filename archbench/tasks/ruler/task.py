@@ -55,6 +55,8 @@ def dataset(
             'The archbench_ruler tasks need a length in tokens: pass the lm-eval metadata {"length": 4096}, '
             "on the command line as --metadata '{\"length\": 4096}'."
         )
+    if not isinstance(digits, int) or not 2 <= digits <= DIGITS:
+        raise RequestError(f"digits: {digits!r}: expected a whole number from 2 to {DIGITS}.")
     count = required_counter(tokenizer or pretrained, "RULER")
     made = items(ruler_task, seed, length, samples, Sources(essays, squad, hotpotqa, data, digits), count)
     return {"test": datasets.Dataset.from_list(list(made))}

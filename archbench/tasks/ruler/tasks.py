@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.namefile import read_names
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
@@ -86,7 +88,16 @@ class Sources:
 
     def names(self) -> tuple[str, ...]:
         """Names for keys; none where archbench's words are meant."""
-        return () if self.data is None else read_names(Path(self.data))
+        if self.data is None:
+            return ()
+        names = read_names(Path(self.data))
+        numbered = next((name for name in names if re.search(r"\d", name)), None)
+        if numbered is not None:
+            raise RequestError(
+                f"{self.data}: the name '{numbered}' has a digit in it; needles hide numbers, and none of "
+                "them may come with a name."
+            )
+        return names
 
     def sentences(self) -> tuple[str, ...]:
         """Sentences of the essays."""
@@ -101,7 +112,11 @@ def items(
     task: Task, seed: int, length: int, samples: int, sources: Sources, count: TokenCounter
 ) -> Iterator[dict[str, Any]]:
     """Items of a task at a length; see `ruler_items`."""
-    return ruler_items(TASKS[task], _makers(task, seed, length, sources, count), seed, length, samples, count)
+    published = TASKS[task]
+    if task in NEEDLES and NEEDLES[task].values == "numbers" and sources.digits != DIGITS:
+        # Room for one answer: in as much as is published, numbers at random would soon hit a short one.
+        published = replace(published, room=0)
+    return ruler_items(published, _makers(task, seed, length, sources, count), seed, length, samples, count)
 
 
 def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCounter) -> Sequence[Maker]:
