@@ -51,13 +51,29 @@ def metric_caption(conditions: Sequence[Condition]) -> str:
 
 def leaders_caption(findings: Findings) -> str:
     """What bold and dagger mean, with a space behind it; nothing where there is one member."""
-    tests = len(findings.leader_tests)
-    if not tests:
+    tests = findings.leader_tests
+    # An accuracy table shows no losses, and their tests are a family of their own.
+    tests = tests[(tests["kind"] == "perplexity") == findings.graded[0].measures_loss]
+    if tests.empty:
         return ""
     return (
         f"Bold: the highest of its column. {DAGGER}: not distinguishable from it (paired test on the same "
-        f"items, p ≥ {findings.alpha:g} after Holm's adjustment for {tests} comparisons with the highest). "
+        f"items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
+        "highest). "
     )
+
+
+def family_sizes(tests: pd.DataFrame) -> str:
+    """How many comparisons p-values are adjusted for; of right answers and of losses where there are both."""
+    losses = int((tests["kind"] == "perplexity").sum())
+    if losses in (0, len(tests)):
+        return _comparisons(len(tests))
+    answers = _comparisons(len(tests) - losses)
+    return f"{answers} of right answers and, apart, {_comparisons(losses)} of losses"
+
+
+def _comparisons(count: int) -> str:
+    return f"{count:,} comparisons" if count > 1 else "one comparison"
 
 
 def interval_methods(scores: pd.DataFrame) -> str:

@@ -74,7 +74,7 @@ class Findings:
     @property
     def graded(self) -> list[Condition]:
         """Conditions that are scored by right answers, not by loss; all of them where none is."""
-        return [one for one in self.conditions if one.kind != "perplexity"] or self.conditions
+        return [one for one in self.conditions if not one.measures_loss] or self.conditions
 
     @property
     def perturbed(self) -> list[Condition]:

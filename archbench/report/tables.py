@@ -10,6 +10,7 @@ import pandas as pd
 from archbench.report.captions import (
     DAGGER,
     METRICS,
+    family_sizes,
     interval_methods,
     items_caption,
     items_in,
@@ -123,7 +124,7 @@ def differences(findings: Findings) -> Sheet | None:
     caption = (
         f"Difference from {findings.baseline} on the same items, in points ({used}). Wins: items on which "
         f"the member scores more; losses: on which {findings.baseline} does. p (Holm) is adjusted for the "
-        f"{len(data)} comparisons of this table and decides the verdict at the {100 * findings.alpha:g} % "
+        f"{family_sizes(data)} of this table and decides the verdict at the {100 * findings.alpha:g} % "
         f"level; the {findings.level} intervals are for each comparison alone. Detectable: the true "
         "difference that such a comparison finds with 80 % probability before adjustment. "
         + metric_caption(findings.conditions)

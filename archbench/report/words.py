@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from archbench.report import phonebook
-from archbench.report.captions import items_in
+from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
@@ -122,9 +122,8 @@ def _against_baseline(findings: Findings) -> list[str]:
             if parts:
                 clauses.append(f"{member} is {verdict} on {listing(_told(findings, parts, signed=True))}")
     unit = f"points with {findings.level} intervals" if spelled_out else "points"
-    tests = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
     adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
-    how = f"{unit}; {tests} at the {100 * findings.alpha:g} % level{adjusted}"
+    how = f"{unit}; {family_sizes(findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}"
     said = [f"Compared with {findings.baseline} ({how}): {'; '.join(clauses)}."]
     reach = [row["detectable"] for row in rows if row["verdict"] == VERDICTS[-1] and row["detectable"] > 0]
     if reach:

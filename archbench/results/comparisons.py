@@ -1,4 +1,4 @@
-"""Families of paired comparisons: every pair on the same items, all p-values adjusted as one family."""
+"""Families of paired comparisons: every pair on the same items, p-values of a kind adjusted together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def compare_pairs(
     seed: int,
     by: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare pairs of members, and adjust all the p-values together by Holm's method.
+    """Compare pairs of members, and adjust the p-values of each kind of score by Holm's method.
+
+    Comparisons of right answers are one family, those of losses another: they are separate questions, and
+    a loss, which nearly any two members differ in, would make the thresholds of the others' tests depend on
+    whether a text was read beside them.
 
     Args:
         rows: Item rows by member, task and variant; within a condition all in the same order of items.
@@ -60,7 +64,8 @@ def compare_pairs(
     Returns:
         One record per pair of which both members have scores; with `by`, per pair and group.
     """
-    records = []
+    records: list[dict[str, Any]] = []
+    families: dict[bool, list[dict[str, Any]]] = {}
     for condition, member, baseline in pairs:
         name = metric or condition.metric
         first = rows.get((member, condition.task, condition.variant))
@@ -74,20 +79,22 @@ def compare_pairs(
             names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
             means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
             found = paired_difference(a, b, rng, confidence)._asdict()
-            records.append(
-                dict(condition.labels)
-                | names
-                | group
-                | {"member": member, "baseline": baseline, "metric": name}
-                | means
-                | found
-            )
-    for record, p_holm in zip(records, holm([record["p"] for record in records]), strict=True):
-        record["p_holm"] = float(p_holm)
-        better, worse, undecided = VERDICTS
-        decided = better if record["delta"] > 0 else worse
-        record["verdict"] = decided if p_holm < 1 - confidence else undecided
+            who = {"member": member, "baseline": baseline, "metric": name}
+            record = dict(condition.labels) | names | group | who | means | found
+            records.append(record)
+            families.setdefault(condition.measures_loss, []).append(record)
+    for family in families.values():
+        _adjust(family, 1 - confidence)
     return records
+
+
+def _adjust(family: list[dict[str, Any]], alpha: float) -> None:
+    """Add adjusted p-value, size of the family and verdict to each comparison of a family."""
+    better, worse, undecided = VERDICTS
+    for record, p_holm in zip(family, holm([record["p"] for record in family]), strict=True):
+        record["p_holm"], record["adjusted_for"] = float(p_holm), len(family)
+        decided = better if record["delta"] > 0 else worse
+        record["verdict"] = decided if p_holm < alpha else undecided
 
 
 def _groups(

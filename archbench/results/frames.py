@@ -228,8 +228,9 @@ class RunResults:
 
         Returns:
             Columns task, kind, variant, one per label, member, baseline, metric, n, score, baseline_score,
-            delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for all rows of
-            this frame), detectable, method, verdict (`better`, `worse` or `not distinguishable`, by p_holm).
+            delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for the rows of
+            this frame that compare right answers, or for those that compare losses), adjusted_for (how many
+            these are), detectable, method, verdict (`better`, `worse` or `not distinguishable`, by p_holm).
 
         Raises:
             RequestError: There is no such member or metric.
@@ -280,8 +281,9 @@ class RunResults:
             "n",
             "score",
         ]
-        columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm", "detectable"]
-        return _tidy(rows, self.label_names, [*columns, "method", "verdict"])
+        columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm"]
+        columns += ["adjusted_for", "detectable", "method", "verdict"]
+        return _tidy(rows, self.label_names, columns)
 
     def margins(self, noise: float = NOISE) -> pd.DataFrame:
         """How many answers hang by a thread: the two best choices within `noise` nats, or exactly equal.

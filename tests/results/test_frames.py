@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,21 @@ def test_differences_find_the_planted_truth(tmp_path: Path) -> None:
     assert back.loc["A", "delta"] == pytest.approx(-table.loc["B", "delta"])
     assert back.loc["A", "verdict"] == "worse"
     pd.testing.assert_frame_equal(results.differences(), load_results(tmp_path).differences())
+
+
+def test_right_answers_and_losses_are_families_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({"members": [{"name": "a"}, {"name": "b"}]})
+    for member, right in (("a", [0.0] * 9), ("b", [1.0] * 9)):
+        store.write_cell(header(member, items=9), rows(right))
+        for context in range(40):
+            loss: dict[str, Any] = {"kind": "perplexity", "labels": {"context": context}, "chance": None}
+            store.write_cell(header(member, "text", f"context-{context}", items=9, **loss), rows([0.5] * 9))
+    table = load_results(tmp_path).differences().set_index("kind")
+    assert table.loc["mmlu", "adjusted_for"] == 1
+    assert set(table.loc["perplexity", "adjusted_for"]) == {40}
+    # 2 / 2^9 is below 5 % alone, and would not be among 41 comparisons.
+    assert (table.loc["mmlu", "p_holm"], table.loc["mmlu", "verdict"]) == (2 / 2**9, "better")
 
 
 def test_graded_scores_are_bootstrapped_the_same_way_every_time(tmp_path: Path) -> None:
