@@ -111,7 +111,12 @@ def _against_baseline(findings: Findings) -> list[str]:
         return []
     conditions = {(one.task, one.variant): one for one in findings.conditions}
     spelled_out = len(rows) <= _SPELLED_OUT
-    clauses = []
+    unit = f"points with {findings.level} intervals" if spelled_out else "points"
+    adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
+    said = [
+        f"Compared with {findings.baseline} on the same items, in {unit}: "
+        f"{family_sizes(findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}."
+    ]
     for member in findings.members:
         for verdict in VERDICTS:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
@@ -120,11 +125,9 @@ def _against_baseline(findings: Findings) -> list[str]:
                 for row in here
             ]
             if parts:
-                clauses.append(f"{member} is {verdict} on {listing(_told(findings, parts, signed=True))}")
-    unit = f"points with {findings.level} intervals" if spelled_out else "points"
-    adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
-    how = f"{unit}; {family_sizes(findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}"
-    said = [f"Compared with {findings.baseline} ({how}): {'; '.join(clauses)}."]
+                told = listing(_told(findings, parts, signed=True))
+                than = "from" if verdict == VERDICTS[-1] else "than"
+                said.append(f"{member} is {verdict} {than} {findings.baseline} on {told}.")
     reach = [row["detectable"] for row in rows if row["verdict"] == VERDICTS[-1] and row["detectable"] > 0]
     if reach:
         least, most = points(min(reach)), points(max(reach))
