@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from archbench.report.findings import Findings, short_name
+from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
 
 DAGGER = "†"
-"""Marks what is not distinguishable from the highest."""
+"""Marks what the test does not tell from the highest."""
 
 METRICS = {
     "acc": "acc (summed log-likelihood)",
@@ -56,9 +57,10 @@ def leaders_caption(findings: Findings) -> str:
     tests = tests[(tests["kind"] == "perplexity") == findings.graded[0].measures_loss]
     if tests.empty:
         return ""
+    few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
-        f"Bold: the highest of its column. {DAGGER}: not distinguishable from it (paired test on the same "
-        f"items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
+        f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "
+        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
         "highest). "
     )
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from archbench.report.findings import Findings, heading, short_name
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
-from archbench.results.comparisons import VERDICTS
+from archbench.results.comparisons import UNDECIDED
 from archbench.results.frames import records
 
 
@@ -116,7 +116,7 @@ def differences(findings: Findings) -> Figure | None:
             style = style_of(findings.members.index(name))
             low, centre, high = (100 * float(row[part]) for part in ("low", "delta", "high"))
             area.plot([low, high], [at, at], color=style.colour, linewidth=1.5, zorder=2)
-            face = "white" if row["verdict"] == VERDICTS[-1] else style.colour
+            face = "white" if row["verdict"] in UNDECIDED else style.colour
             area.plot(
                 centre,
                 at,
@@ -140,7 +140,7 @@ def differences(findings: Findings) -> Figure | None:
             Line2D([], [], marker="o", linestyle="", color=GREY, markerfacecolor=face, label=text)
             for face, text in (
                 (GREY, "beyond chance after Holm's adjustment"),
-                ("white", "not distinguishable"),
+                ("white", "not distinguishable, or too few items"),
             )
         ]
         figure.legend(handles=marks, loc="outside lower center", ncols=2)

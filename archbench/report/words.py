@@ -57,7 +57,10 @@ def _leading(findings: Findings) -> list[str]:
         if row is None:
             continue
         open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
-        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], bool(leader.tied))
+        if leader.open:
+            open_to += f", too few items to tell from {listing(leader.open)}"
+        undecided = bool(leader.tied or leader.open)
+        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], undecided)
         scored = [one for one in findings.members if findings.score(one, condition)]
         groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
     # In the order of the members; a member's own conditions come before those that it shares.
@@ -94,7 +97,7 @@ def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool =
         # What is not a share of right answers says what it is.
         named = {one.condition.metric for one in here} & {"compression"}
         tied = sum(one.tied for one in here)
-        level = f"; on {tied} not distinguishable from others" if tied else ""
+        level = f"; on {tied} not told from others" if tied else ""
         texts.append(f"{what} ({' '.join([*named, span])}{level})")
     return texts
 
@@ -126,17 +129,39 @@ def _against_baseline(findings: Findings) -> list[str]:
             ]
             if parts:
                 told = listing(_told(findings, parts, signed=True))
-                than = "from" if verdict == VERDICTS[-1] else "than"
-                said.append(f"{member} is {verdict} {than} {findings.baseline} on {told}.")
-    reach = [row["detectable"] for row in rows if row["verdict"] == VERDICTS[-1] and row["detectable"] > 0]
-    if reach:
-        least, most = points(min(reach)), points(max(reach))
-        span = least if least == most else f"{least} to {most}"
-        said.append(
-            f"Where nothing is distinguishable, a true difference of {span} points would have been found "
-            "with 80 % probability before adjustment; smaller ones may have gone unseen."
-        )
-    return said
+                said.append(f"{_verdict(member, verdict, findings.baseline, here)} on {told}.")
+    return [*said, *_reach(findings, rows)]
+
+
+def _verdict(member: str, verdict: str, baseline: str, rows: list[dict[str, Any]]) -> str:
+    """What the verdict says of a member, up to the tasks."""
+    if verdict in VERDICTS[:2]:
+        return f"{member} is {verdict} than {baseline}"
+    if verdict == VERDICTS[2]:
+        return f"{member} is {verdict} from {baseline}"
+    needed = max(row["needed"] for row in rows)
+    return f"At least {needed} items are needed, so there are too few to tell {member} from {baseline}"
+
+
+def _reach(findings: Findings, rows: list[dict[str, Any]]) -> list[str]:
+    """Which differences would have been found, of each task where nothing is distinguishable."""
+    reach: dict[str, list[float]] = {}
+    for row in rows:
+        if row["verdict"] == VERDICTS[2] and row["detectable"] > 0:
+            reach.setdefault(row["task"], []).append(row["detectable"])
+    if not reach:
+        return []
+    several = len({one.task for one in findings.conditions}) > 1
+    spans = [
+        " to ".join(dict.fromkeys(points(end(found)) for end in (min, max)))
+        + " points"
+        + (f" on {task}" if several else "")
+        for task, found in reach.items()
+    ]
+    return [
+        f"Where nothing is distinguishable, a true difference of {listing(spans)} would have been found with "
+        "80 % probability before adjustment; smaller ones may have gone unseen."
+    ]
 
 
 def _within_ties(findings: Findings) -> list[str]:
@@ -144,7 +169,7 @@ def _within_ties(findings: Findings) -> list[str]:
     conditions = {(one.task, one.variant): one for one in findings.conditions}
     clauses = []
     for member in findings.members:
-        for verdict in VERDICTS[:-1]:
+        for verdict in VERDICTS[:2]:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
             names = [short_name(conditions[row["task"], row["variant"]], findings.conditions) for row in here]
             parts = [

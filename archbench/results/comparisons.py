@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import pandas as pd
 from archbench.results.conditions import Condition
 from archbench.results.statistics import Scores, holm, paired_difference
 
-VERDICTS = ("better", "worse", "not distinguishable")
+VERDICTS = ("better", "worse", "not distinguishable", "too few items to tell")
 """What a comparison can end in."""
+UNDECIDED = VERDICTS[2:]
+"""Verdicts that leave open who is better: the test did not decide, or could not have decided."""
 
 
 def scores_of(column: pd.Series) -> Scores:
@@ -89,12 +91,32 @@ def compare_pairs(
 
 
 def _adjust(family: list[dict[str, Any]], alpha: float) -> None:
-    """Add adjusted p-value, size of the family and verdict to each comparison of a family."""
-    better, worse, undecided = VERDICTS
-    for record, p_holm in zip(family, holm([record["p"] for record in family]), strict=True):
-        record["p_holm"], record["adjusted_for"] = float(p_holm), len(family)
-        decided = better if record["delta"] > 0 else worse
-        record["verdict"] = decided if p_holm < alpha else undecided
+    """Add adjusted p-value, size of the family, items needed and verdict to each comparison of a family."""
+    better, worse, level, too_few = VERDICTS
+    p_values = [record["p"] for record in family]
+    for at, (record, p_holm) in enumerate(zip(family, holm(p_values), strict=True)):
+        needed = fewest_items([*p_values[:at], *p_values[at + 1 :]], alpha)
+        record |= {"p_holm": float(p_holm), "adjusted_for": len(family), "needed": needed}
+        if p_holm < alpha:
+            record["verdict"] = better if record["delta"] > 0 else worse
+        else:
+            record["verdict"] = too_few if record["n"] < needed else level
+
+
+def fewest_items(others: Sequence[float], alpha: float) -> int:
+    """Items from which on a comparison could be significant at all.
+
+    The largest difference there is, one member ahead on all of n items, has the p-value 2 / 2^n, by the exact
+    McNemar test as by sign flips. With fewer items than told here even that would not be significant.
+
+    Args:
+        others: The p-values of the other comparisons of its family, shape (m - 1,).
+        alpha: Level of the tests, after Holm's adjustment for all m.
+    """
+    n = 1
+    while holm([2.0 ** (1 - n), *others])[0] >= alpha:
+        n += 1
+    return n
 
 
 def _groups(

@@ -230,7 +230,9 @@ class RunResults:
             Columns task, kind, variant, one per label, member, baseline, metric, n, score, baseline_score,
             delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for the rows of
             this frame that compare right answers, or for those that compare losses), adjusted_for (how many
-            these are), detectable, method, verdict (`better`, `worse` or `not distinguishable`, by p_holm).
+            these are), needed (items below which not even the largest difference would be significant),
+            detectable, method, verdict (`better`, `worse`, `not distinguishable` or `too few items to tell`,
+            by p_holm and needed).
 
         Raises:
             RequestError: There is no such member or metric.
@@ -282,7 +284,7 @@ class RunResults:
             "score",
         ]
         columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm"]
-        columns += ["adjusted_for", "detectable", "method", "verdict"]
+        columns += ["adjusted_for", "needed", "detectable", "method", "verdict"]
         return _tidy(rows, self.label_names, columns)
 
     def margins(self, noise: float = NOISE) -> pd.DataFrame:

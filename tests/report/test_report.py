@@ -286,8 +286,16 @@ def test_an_interval_at_the_end_of_the_scale_is_shown_as_it_lies(tmp_path: Path)
 def test_tiny_runs_are_reported_without_inventing_certainty(tmp_path: Path, n: int) -> None:
     files = build_report(make_run(tmp_path / "run", {"a": share(1), "b": share(0)}, n=n), tmp_path / "out")
     page = files.page.read_text()
-    assert "b is not distinguishable from a on" in page
+    assert (
+        "At least 6 items are needed, so there are too few to tell b from a on standard 5-shot (−100.0"
+        in page
+    )
+    assert "scores highest on standard 5-shot (100.0 %, too few items to tell from b)" in page
+    assert "not distinguishable from a" not in page
     assert f"same {n} items" in page
+    table = (tmp_path / "out" / "tables" / "differences.md").read_text()
+    assert "| too few items to tell (6) |" in table
+    assert "from how many items on it would" in table
 
 
 def test_runs_without_subjects_tokens_or_margins_are_reported(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from archbench.errors import RequestError, RunError
+from archbench.results.comparisons import fewest_items
 from archbench.results.frames import load_results
-from archbench.results.statistics import wilson
+from archbench.results.statistics import holm, wilson
 from archbench.results.store import Store
 from tests.results.synthetic import header, make_run, planted, rows, share
 
@@ -86,6 +87,21 @@ def test_right_answers_and_losses_are_families_of_their_own(tmp_path: Path) -> N
     assert (table.loc["mmlu", "p_holm"], table.loc["mmlu", "verdict"]) == (2 / 2**9, "better")
 
 
+@pytest.mark.parametrize(("n", "verdict"), [(5, "too few items to tell"), (6, "worse")])
+def test_too_few_items_are_told_from_no_difference(tmp_path: Path, n: int, verdict: str) -> None:
+    only = make_run(tmp_path, {"a": share(1), "b": share(0)}, n=n).differences().iloc[0]
+    assert (only["verdict"], only["needed"]) == (verdict, 6)
+
+
+@pytest.mark.parametrize(
+    ("others", "fewest"),
+    [([], 6), ([1.0], 7), ([1.0] * 99, 12), ([0.0001] * 99, 6), ([0.0001] * 49 + [0.5] * 50, 11)],
+)
+def test_fewest_items_follow_from_the_other_comparisons(others: list[float], fewest: int) -> None:
+    assert fewest_items(others, 0.05) == fewest
+    assert holm([2 / 2**fewest, *others])[0] < 0.05 <= holm([4 / 2**fewest, *others])[0]
+
+
 def test_graded_scores_are_bootstrapped_the_same_way_every_time(tmp_path: Path) -> None:
     results = make_run(
         tmp_path, {"a": lambda n, rng: rng.uniform(0.2, 1, n), "b": lambda n, rng: rng.uniform(0, 0.8, n)}
@@ -105,7 +121,7 @@ def test_pairing_is_by_item_not_by_position(tmp_path: Path) -> None:
     results = load_results(tmp_path)
     assert results.members == ["b", "a"]
     only = results.differences().iloc[0]
-    assert (only["wins"], only["losses"], only["verdict"]) == (0, 0, "not distinguishable")
+    assert (only["wins"], only["losses"], only["verdict"]) == (0, 0, "too few items to tell")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +222,7 @@ def test_one_item_is_enough_for_a_score(tmp_path: Path) -> None:
     results = make_run(tmp_path, {"a": share(1), "b": share(0)}, n=1)
     assert results.scores()["score"].tolist() == [1, 0]
     only = results.differences().iloc[0]
-    assert (only["delta"], only["p"], only["verdict"]) == (-1, 1, "not distinguishable")
+    assert (only["delta"], only["p"], only["verdict"]) == (-1, 1, "too few items to tell")
 
 
 def test_only_cells_that_the_manifest_plans_belong_to_the_run(tmp_path: Path) -> None:
