@@ -28,7 +28,7 @@ from archbench.report.style import drawing, drawn
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import combined, macro_mean
+from archbench.results.statistics import Estimate, combined, macro_mean
 from archbench.tasks.ruler.scoring import THRESHOLD, effective_length, length_weights
 from archbench.tasks.ruler.tasks import TASKS
 
@@ -57,7 +57,7 @@ def averages(findings: Findings) -> Sheet | None:
             for condition, row in zip(conditions, scores, strict=True):
                 mark = BEYOND if is_beyond(findings, member, rows_of(items, [condition], member)) else ""
                 cells.append(Cell(with_interval(row), mark=mark))
-            over = _over_lengths(scores, findings.settings.confidence)
+            over = _over_lengths(scores)
             data += [
                 pd.DataFrame([{"member": member, "task": task, "kind": "ruler", "over": name, **row}])
                 for name, row in over.items()
@@ -73,6 +73,11 @@ def averages(findings: Findings) -> Sheet | None:
             f"{len(TASKS)} tasks at each length. Increasing, decreasing: average over the lengths with "
             "weights 1, 2, 3, ... from the shortest, or from the longest. "
         )
+        if len(kinds) > 1:
+            caption += (
+                "These tasks are taken as fixed and only their items as a sample, so that the intervals may "
+                "be narrower than those of the accuracy table. "
+            )
         if whole:
             caption += (
                 f"Effective length: the longest one with an average above {100 * THRESHOLD:g} %, the score "
@@ -204,7 +209,7 @@ def _heat(area: Axes, grid: npt.NDArray[np.float64]) -> Any:
     return image
 
 
-def _over_lengths(scores: Sequence[_Row | None], confidence: float) -> dict[str, _Row | None]:
+def _over_lengths(scores: Sequence[_Row | None]) -> dict[str, _Row | None]:
     """Average, wAvg(inc) and wAvg(dec) of a member; none where it lacks a length."""
     known = [row for row in scores if row is not None]
     weights = {
@@ -214,8 +219,8 @@ def _over_lengths(scores: Sequence[_Row | None], confidence: float) -> dict[str,
     }
     if len(known) < len(scores):
         return dict.fromkeys(weights)
-    parts = [(row["n"], row["score"], row["stderr"]) for row in known]
-    return {name: combined(parts, one, confidence)._asdict() for name, one in weights.items()}
+    parts = [Estimate(**{name: row[name] for name in Estimate._fields}) for row in known]
+    return {name: combined(parts, one)._asdict() for name, one in weights.items()}
 
 
 def _effective(lengths: Sequence[int], scores: Sequence[_Row | None]) -> str:

@@ -194,7 +194,8 @@ class RunResults:
             confidence: Coverage of the intervals.
 
         Returns:
-            As `scores`, for the average over groups (method `stratified`), and beside it `groups`, how many
+            As `scores`, for the average over groups (method `stratified`; as in `scores`
+            where there is one group), and beside it `groups`, how many
             there are, and `micro`, the average over the same items.
 
         Raises:

@@ -14,6 +14,8 @@ used where and why. Sources:
         Biometrics 43
     Efron & Tibshirani (1993), An Introduction to the Bootstrap
     Cochran (1977), Sampling Techniques, 3rd edition, chapter 5
+    Zou, Huang & Zhang (2009), A note on confidence interval estimation for a linear function of binomial
+        proportions, Computational Statistics & Data Analysis 53
 """
 
 from __future__ import annotations
@@ -151,11 +153,14 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
     Returns:
         The estimate. Its standard error and interval are NaN where a stratum has a single item, since such a
         stratum says nothing of its own spread. Where every stratum is all right or all wrong, the estimator's
-        variance is zero, which is not certainty: the interval is Wilson's over all items then.
+        variance is zero, which is not certainty: the interval is Wilson's over all items then. A single
+        stratum is the mean of its items, with the interval that `mean_score` gives it.
     """
     if len(values) == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "stratified")
     groups = [values[strata == stratum] for stratum in np.unique(strata)]
+    if len(groups) == 1:
+        return mean_score(values, confidence)
     mean = float(np.mean([np.mean(group) for group in groups]))
     if min(len(group) for group in groups) < 2:
         return Estimate(len(values), mean, math.nan, math.nan, math.nan, "stratified")
@@ -168,28 +173,28 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
     return Estimate(len(values), mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "stratified")
 
 
-def combined(
-    parts: Sequence[tuple[int, float, float]], weights: Sequence[float], confidence: float = 0.95
-) -> Estimate:
+def combined(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
     """Weighted average of scores of different items.
 
     Args:
-        parts: Items, score and standard error of each.
+        parts: The scores with their intervals, all of one coverage.
         weights: Weights of the parts, which sum to 1.
-        confidence: Coverage aimed at.
 
     Returns:
         The estimate; its variance is the sum of the parts' variances times their squared weights, as for
-        strata (Cochran 1977, chapter 5). Without an interval where a part has no standard error, or where all
-        of them are zero, which is not certainty.
+        strata (Cochran 1977, chapter 5). Each end of the interval lies as far from the score as the root of
+        the summed squares of the parts' weighted distances to theirs (Zou, Huang & Zhang 2009), so that
+        parts that are all wrong, whose variance is zero, do not pass for certain. Without an interval where a
+        part has none.
     """
-    score = sum(weight * part[1] for weight, part in zip(weights, parts, strict=True))
-    stderr = math.sqrt(sum((weight * part[2]) ** 2 for weight, part in zip(weights, parts, strict=True)))
-    half = _z(confidence) * stderr if stderr > 0 else math.nan
-    low, high = max(0.0, score - half), min(1.0, score + half)
-    if math.isnan(half):
-        low, high = math.nan, math.nan
-    return Estimate(sum(part[0] for part in parts), score, stderr, low, high, "stratified")
+    pairs = list(zip(weights, parts, strict=True))
+    score = sum(weight * part.score for weight, part in pairs)
+    stderr = math.sqrt(sum((weight * part.stderr) ** 2 for weight, part in pairs))
+    below = math.sqrt(sum((weight * (part.score - part.low)) ** 2 for weight, part in pairs))
+    above = math.sqrt(sum((weight * (part.high - part.score)) ** 2 for weight, part in pairs))
+    # NaN is neither the larger nor the smaller, so it is compared as the first of the two and stays.
+    low, high = max(score - below, 0.0), min(score + above, 1.0)
+    return Estimate(sum(part.n for part in parts), score, stderr, low, high, "stratified")
 
 
 # -- paired comparisons --------------------------------------------------------------------------------------
