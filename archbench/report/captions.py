@@ -52,9 +52,8 @@ def metric_caption(conditions: Sequence[Condition]) -> str:
 
 def leaders_caption(findings: Findings) -> str:
     """What bold and dagger mean, with a space behind it; nothing where there is one member."""
-    tests = findings.leader_tests
     # An accuracy table shows no losses, and their tests are a family of their own.
-    tests = tests[(tests["kind"] == "perplexity") == findings.graded[0].measures_loss]
+    tests = findings.of_graded(findings.leader_tests)
     if tests.empty:
         return ""
     few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
@@ -80,7 +79,11 @@ def _comparisons(count: int) -> str:
 
 def interval_methods(scores: pd.DataFrame) -> str:
     """Whose intervals they are."""
-    names = {"wilson": "Wilson's", "t": "Student's t where scores are not just 0 or 1"}
+    names = {
+        "wilson": "Wilson's",
+        "t": "Student's t where scores are not just 0 or 1",
+        "ratio": "Student's t for a ratio, over windows",
+    }
     return ", ".join(
         names[method] for method in names if method in set(scores.loc[scores["n"] > 0, "method"])
     )

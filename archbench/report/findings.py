@@ -78,6 +78,10 @@ class Findings:
         """Conditions that are scored by right answers, not by loss; all of them where none is."""
         return [one for one in self.conditions if not one.measures_loss] or self.conditions
 
+    def of_graded(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a frame, such as `scores`, that are of the kind of score of the `graded` conditions."""
+        return frame[(frame["kind"] == "perplexity") == self.graded[0].measures_loss]
+
     @property
     def perturbed(self) -> list[Condition]:
         """Conditions that put the same items under a changed prompt."""

@@ -41,7 +41,7 @@ def accuracy(findings: Findings) -> Sheet:
         conditions = [one for one in everything if task in (None, one.task)]
         caption = (
             f"Score in percent and, in brackets, its {findings.level} interval "
-            f"({interval_methods(findings.scores)}). {leaders_caption(findings)}"
+            f"({interval_methods(findings.of_graded(findings.scores))}). {leaders_caption(findings)}"
             f"{items_caption(findings, conditions)} {metric_caption(conditions)}"
         )
         title = "Accuracy" if task is None else f"Accuracy, {task}"

@@ -83,7 +83,10 @@ class _Part(NamedTuple):
 def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool = False) -> list[str]:
     """One text for each condition, or for each task where there are many conditions."""
     if len(findings.conditions) <= _NAMED:
-        return [f"{short_name(one.condition, findings.conditions)} ({one.words})" for one in parts]
+        return [
+            f"{short_name(one.condition, findings.conditions)} ({' '.join([*_unnamed([one]), one.words])})"
+            for one in parts
+        ]
     texts = []
     for task in dict.fromkeys(one.condition.task for one in parts):
         here = [one for one in parts if one.condition.task == task]
@@ -94,12 +97,15 @@ def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool =
             what = f"all {total} conditions of {task}" if total > 1 else task
         else:
             what = f"{len(here)} of {total} conditions of {task}"
-        # What is not a share of right answers says what it is.
-        named = {one.condition.metric for one in here} & {"compression"}
         tied = sum(one.tied for one in here)
         level = f"; on {tied} not told from others" if tied else ""
-        texts.append(f"{what} ({' '.join([*named, span])}{level})")
+        texts.append(f"{what} ({' '.join([*_unnamed(here), span])}{level})")
     return texts
+
+
+def _unnamed(parts: list[_Part]) -> set[str]:
+    """What the numbers are where they are no shares of right answers, which go without saying."""
+    return {one.condition.metric for one in parts} & {"compression"}
 
 
 def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:

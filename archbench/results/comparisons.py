@@ -25,20 +25,23 @@ def scores_of(column: pd.Series) -> Scores:
     return values
 
 
-def independent_scores(rows: pd.DataFrame, metric: str) -> Scores:
-    """Scores of what is independent of each other, shape (n,).
+def independent_scores(rows: pd.DataFrame, metric: str) -> tuple[Scores, Scores | None]:
+    """Scores of what is independent of each other, shape (n,), and what each weighs; None for all alike.
 
     Items, as a rule. Where items are parts of a `passage` (the buckets of a window of text), a passage counts
-    once, with the mean of its items: as so many items, a few windows would pass for much evidence.
+    once: as so many items, a few windows would pass for much evidence. All its `bytes` weigh alike, so that
+    the mean is that of the whole text, as bits per byte are.
 
     Args:
         rows: Item rows.
         metric: The column of scores; rows without one are left out.
     """
     scored = rows[rows[metric].notna()]
-    if "passage" in scored and len(scored) and scored["passage"].notna().all():
-        return scores_of(scored.groupby("passage", sort=False)[metric].mean())
-    return scores_of(scored[metric])
+    if "passage" not in scored or scored.empty or scored["passage"].isna().any():
+        return scores_of(scored[metric]), None
+    weighed = pd.DataFrame({"sum": scored[metric] * scored["bytes"], "bytes": scored["bytes"]}, dtype=float)
+    sums = weighed.groupby(scored["passage"], sort=False).sum()
+    return scores_of(sums["sum"] / sums["bytes"]), scores_of(sums["bytes"])
 
 
 def compare_pairs(
@@ -76,11 +79,14 @@ def compare_pairs(
             continue
         both = (first[name].notna() & second[name].notna()).to_numpy()
         for group, here in _groups(first, both, by):
-            a, b = independent_scores(first[here], name), independent_scores(second[here], name)
+            (a, weights), (b, _) = (independent_scores(rows[here], name) for rows in (first, second))
             rng = _generator(seed, condition.task, condition.variant, member, baseline, name, *group.values())
             names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
-            means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
-            found = paired_difference(a, b, rng, confidence)._asdict()
+            means = {
+                "score": float(np.average(a, weights=weights)),
+                "baseline_score": float(np.average(b, weights=weights)),
+            }
+            found = paired_difference(a, b, rng, confidence, weights)._asdict()
             who = {"member": member, "baseline": baseline, "metric": name}
             record = dict(condition.labels) | names | group | who | means | found
             records.append(record)

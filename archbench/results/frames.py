@@ -164,9 +164,9 @@ class RunResults:
 
         Returns:
             Columns member, family, task, kind, variant, one per label, those of `by`, metric, n, score,
-            stderr, low, high, method (`wilson` or `t`), chance. `n` counts the items with a score,
-            or the passages that they are parts of (windows of a text); `chance` is known for the primary
-            metric only.
+            stderr, low, high, method (`wilson`, `t` or `ratio`), chance. `n` counts the items with a score,
+            or the passages that they are parts of (windows of a text, of which each weighs as much as it has
+            bytes); `chance` is known for the primary metric only.
 
         Raises:
             RequestError: No cell has such a metric, or no item such a column.
@@ -177,7 +177,8 @@ class RunResults:
         rows = []
         for header, condition, frame, name in self._scored(metric, keys):
             for values, group in frame.groupby(keys, sort=True) if keys else [((), frame)]:
-                found = mean_score(independent_scores(group, name), confidence)
+                independent, weights = independent_scores(group, name)
+                found = mean_score(independent, confidence, weights)
                 rows.append(
                     self._row(header, condition, name)
                     | dict(zip(keys, values, strict=True))

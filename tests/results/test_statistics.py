@@ -282,3 +282,29 @@ def test_combined_scores_cover_what_they_should() -> None:
         )
         covered += found.low <= np.dot(truth, [1 / 2, 1 / 3, 1 / 6]) <= found.high
     assert 0.93 <= covered / 1000 <= 0.98
+
+
+def test_a_weighted_mean_is_a_ratio_of_sums() -> None:
+    values, weights = np.array([0.2, 0.4, 0.9]), np.array([1.0, 2.0, 5.0])
+    found = s.mean_score(values, weights=weights)
+    assert (found.n, found.score, found.method) == (3, pytest.approx((0.2 + 0.8 + 4.5) / 8), "ratio")
+    residuals = (
+        weights * values - found.score * weights
+    )  # Cochran (1977), (6.13), the finite correction left out
+    assert found.stderr == pytest.approx(math.sqrt((residuals**2).sum() / 2 * 3) / 8)
+    even = s.mean_score(values, weights=np.full(3, 7.0))
+    assert even[1:5] == pytest.approx(s.mean_score(values)[1:5])
+    assert math.isnan(s.mean_score(values[:1], weights=weights[:1]).low)
+
+
+def test_a_paired_difference_of_weighted_scores_is_the_difference_of_their_means() -> None:
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(1, 9, 80)
+    first, second = rng.uniform(0, 1, 80), rng.uniform(0, 0.5, 80)
+    found = s.paired_difference(first, second, rng, weights=weights)
+    means = [s.mean_score(one, weights=weights).score for one in (first, second)]
+    assert found.delta == pytest.approx(means[0] - means[1])
+    assert found.low < found.delta < found.high
+    exact = s.weighted_mean(first - second, weights)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+    assert found.p < 0.01
