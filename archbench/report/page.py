@@ -48,7 +48,10 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
     ),
     "mmlu_formats": (charts.mmlu_formats, "MMLU by question format and number of shots, with intervals."),
     "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
-    "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
+    "phonebook_depths": (
+        phonebook.depths,
+        "Phonebook: numbers recalled, by where in the book they stand; of many sizes, four.",
+    ),
     "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
     "prompts": (
         prompts.dots,

@@ -36,6 +36,7 @@ _METRICS = {
     "similarity": "similarity",
 }
 _BINS = 5
+_SIZES = 4
 
 
 def sentences(findings: Findings) -> list[str]:
@@ -162,29 +163,66 @@ def lengths(findings: Findings) -> Figure | None:
 
 
 def depths(findings: Findings) -> Figure | None:
-    """Numbers recalled by where in the book they stand, in fifths of the book, over all sizes of a format."""
-    groups, items = _groups(findings), counted_items(findings, "phonebook")
+    """Numbers recalled by where in the book they stand, in fifths; a panel for each format and size.
+
+    Sizes are not put together: what larger books lose would be taken for what their depths lose. Of more than
+    some sizes, those are drawn that lie evenly between the smallest and the largest.
+    """
+    items, chosen = counted_items(findings, "phonebook"), dict[str, Condition]()
+    across = 0
+    for name, conditions in _groups(findings).items():
+        sized = sorted(conditions, key=lambda one: size_of(one) or ("", 0))
+        picked = np.linspace(0, len(sized) - 1, min(_SIZES, len(sized))).round().astype(int)
+        across = max(across, len(picked))
+        for at in picked:
+            fewest, most = _counts(items, sized[at])
+            n = f"{fewest:,}" + (f" to {most:,}" if most > fewest else "")
+            unit, size = size_of(sized[at]) or ("", 0)
+            unit = "tokens" if unit == "length" else unit
+            chosen[f"{name}, {size:,} {unit}\nn = {n} a point"] = sized[at]
 
     def curve(name: str, member: str) -> Curve:
-        mine = rows_of(items, groups[name], member)
-        if mine.empty:
-            return []
-        fifth = (mine["place"] * _BINS // mine["book_entries"]).clip(0, _BINS - 1)
+        mine = rows_of(items, [chosen[name]], member)
         found = []
-        for at, here in mine.groupby(fifth):
+        for at, here in mine.groupby(_bins(mine)) if len(mine) else ():
             estimate = mean_score(scores_of(here["exact_match"]), findings.settings.confidence)
-            found.append((100 * (float(str(at)) + 0.5) / _BINS, *_percent(estimate._asdict()), False))
+            middle = 100 * (float(str(at)) + 0.5) / _bin_count(mine)
+            found.append((middle, *_percent(estimate._asdict()), False))
         return found
 
-    middles = [100 * (at + 0.5) / _BINS for at in range(_BINS)]
+    def guessing(name: str) -> list[tuple[float, float]]:
+        mine = rows_of(items, [chosen[name]])
+        return [(depth, 100 * _guessed(mine)) for depth in (0.0, 100.0)] if len(mine) else []
+
     return panels(
         findings,
-        list(groups),
+        list(chosen),
         curve,
         x_label="depth in the book, %",
         y_label="numbers recalled, %",
-        ticks=middles,
+        ticks=[0, 20, 40, 60, 80, 100],
+        across=across,
+        guessing=guessing,
     )
+
+
+def _bin_count(rows: pd.DataFrame) -> int:
+    """Parts that books are divided into: fifths, or single entries where a book has fewer than five."""
+    return int(min(_BINS, rows["book_entries"].min()))
+
+
+def _bins(rows: pd.DataFrame) -> pd.Series:
+    """The part of the book that each item's entry stands in, from 0."""
+    return rows["place"] * _bin_count(rows) // rows["book_entries"]
+
+
+def _counts(items: pd.DataFrame, condition: Condition) -> tuple[int, int]:
+    """Fewest and most items in a part of the book."""
+    mine = rows_of(items, [condition])
+    if mine.empty:
+        return 0, 0
+    counts = mine.groupby([mine["member"], _bins(mine)]).size()
+    return int(counts.min()), int(counts.max())
 
 
 def digits(findings: Findings) -> Figure | None:

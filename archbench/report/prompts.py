@@ -78,9 +78,9 @@ def spread(findings: Findings) -> Sheet | None:
     caption = (
         "The same items under prompts that are changed in one thing each, in percent. Lowest and highest "
         "name the change, every one where several are level; spread is the highest less the lowest score, "
-        "the plain prompt among them. Beyond chance: changed prompts whose score differs from the plain one's "
-        f"(paired test on the same items, p < {findings.alpha:g} after Holm's adjustment for all {len(data)} "
-        "comparisons of this table). A spread of the size of an interval is nothing yet."
+        "the plain prompt among them. Beyond chance: changed prompts whose score differs from that of the "
+        f"plain one (paired test on the same items, p < {findings.alpha:g} after Holm's adjustment for all "
+        f"{len(data)} comparisons of this table). A spread of the size of an interval is nothing yet."
     )
     heads = ["plain", "lowest", "highest", "spread", "beyond chance"]
     columns = [Column("condition", words=True), Column("member", words=True), *map(Column, heads)]

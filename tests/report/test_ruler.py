@@ -179,6 +179,18 @@ def test_the_heat_map_shows_depth_by_length(findings: Findings) -> None:
     assert grid[:, 2].tolist() == [0.0] * 10
     assert [label.get_text() for label in front.get_xticklabels()] == ["1K", "2K", "4K"]
     assert len(front.texts) == 30
+    (told,) = (text.get_text() for text in figure.texts if text.get_text().startswith("n = "))
+    assert re.fullmatch(r"n = \d+( to \d+)? items a cell", told)
+
+
+def test_cells_of_few_items_tell_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.report.test_ruler.SAMPLES", 12)
+    figure = depths(Findings(make(tmp_path, ["niah_single_1"]), ReportSettings()))
+    assert figure is not None
+    assert {text.get_text() for text in figure.axes[1].texts} == {"100 (1)", "100 (2)", "0 (1)", "0 (2)"}
+    assert "n = 1 to 2 items a cell; fewer than 5 are told in brackets" in {
+        text.get_text() for text in figure.texts
+    }
 
 
 def test_lines_by_category(findings: Findings) -> None:
