@@ -12,7 +12,8 @@ import pytest
 from archbench.draw import Draw
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
-from archbench.report.phonebook import answers, depths, digits, lengths, scores, sentences
+from archbench.report.phonebook import answers, scores, sentences
+from archbench.report.phonebook_charts import depths, digits, lengths
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
@@ -94,6 +95,7 @@ def test_scores_and_what_is_beyond_training(findings: Findings) -> None:
     assert data["neighbour", "standard-20entries", "exact_match"] == pytest.approx(0.5, abs=0.15)
     assert data["fuzzy", "standard-40entries", "leading_digits"] >= 0.6
     text = sheet.to_markdown()
+    assert "An entry takes 15.0 tokens, name, number and line break" in text
     assert text.count("fuzzy‡") == 2  # 40 entries of 15 tokens are more than 300, 20 are not
     assert "neighbour‡" not in text
 
