@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from archbench.report.findings import Findings, short_name
+from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
 
 DAGGER = "†"
-"""Marks what is not distinguishable from the highest."""
+"""Marks what the test does not tell from the highest."""
 
 METRICS = {
     "acc": "acc (summed log-likelihood)",
@@ -51,18 +52,38 @@ def metric_caption(conditions: Sequence[Condition]) -> str:
 
 def leaders_caption(findings: Findings) -> str:
     """What bold and dagger mean, with a space behind it; nothing where there is one member."""
-    tests = len(findings.leader_tests)
-    if not tests:
+    # An accuracy table shows no losses, and their tests are a family of their own.
+    tests = findings.of_graded(findings.leader_tests)
+    if tests.empty:
         return ""
+    few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
-        f"Bold: the highest of its column. {DAGGER}: not distinguishable from it (paired test on the same "
-        f"items, p ≥ {findings.alpha:g} after Holm's adjustment for {tests} comparisons with the highest). "
+        f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "
+        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
+        "highest). "
     )
+
+
+def family_sizes(tests: pd.DataFrame) -> str:
+    """How many comparisons p-values are adjusted for; of right answers and of losses where there are both."""
+    losses = int((tests["kind"] == "perplexity").sum())
+    if losses in (0, len(tests)):
+        return _comparisons(len(tests))
+    answers = _comparisons(len(tests) - losses)
+    return f"{answers} of right answers and, apart, {_comparisons(losses)} of losses"
+
+
+def _comparisons(count: int) -> str:
+    return f"{count:,} comparisons" if count > 1 else "one comparison"
 
 
 def interval_methods(scores: pd.DataFrame) -> str:
     """Whose intervals they are."""
-    names = {"wilson": "Wilson's", "t": "Student's t where scores are not just 0 or 1"}
+    names = {
+        "wilson": "Wilson's",
+        "t": "Student's t where scores are not just 0 or 1",
+        "ratio": "Student's t for a ratio, over windows",
+    }
     return ", ".join(
         names[method] for method in names if method in set(scores.loc[scores["n"] > 0, "method"])
     )

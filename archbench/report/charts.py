@@ -6,14 +6,20 @@ import math
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from archbench.report.findings import Findings, heading, short_name
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
-from archbench.results.comparisons import VERDICTS
+from archbench.results.comparisons import UNDECIDED
+from archbench.results.conditions import Condition
 from archbench.results.frames import records
+
+# Of the differences, in inches: between conditions, between members, and of a column.
+_CONDITION_GAP, _MEMBER_GAP, _TALLEST = 0.14, 0.13, 6.0
+_MOST_COLUMNS = 3
 
 
 def mmlu_formats(findings: Findings) -> Figure | None:
@@ -96,52 +102,82 @@ def _group_labels(area: Axes, groups: list[str]) -> None:
 
 
 def differences(findings: Findings) -> Figure | None:
-    """Forest plot: every paired difference with its interval; filled where Holm's adjustment leaves it."""
+    """Forest plot: every paired difference with its interval; filled where Holm's adjustment leaves it.
+
+    A row for each condition, the members in it one below the other. Many rows go on in further columns.
+    """
     data = findings.differences
     if data.empty:
         return None
-    rows: list[tuple[str, dict[str, Any] | None]] = []
-    for condition in findings.conditions:
-        here = data[(data["task"] == condition.task) & (data["variant"] == condition.variant)]
-        if not here.empty:
-            rows.append((short_name(condition, findings.conditions), None))
-            rows += [(row["member"], row) for row in records(here)]
-    with drawing(6.2, 1.1 + 0.24 * len(rows)) as figure:
-        area = figure.add_subplot()
-        area.axvline(0, color=GREY, linewidth=1, zorder=1)
-        for at, (name, row) in enumerate(rows):
-            if row is None:
-                area.axhline(at - 0.5, color="#E6E6E6", linewidth=0.7, zorder=0)
+    compared = [one for one in findings.members if one in set(data["member"])]
+    found = [(one, here) for one in findings.conditions if (here := _of_condition(data, one))]
+    pitch = _CONDITION_GAP + _MEMBER_GAP * len(compared)
+    columns = min(_MOST_COLUMNS, math.ceil(len(found) * pitch / _TALLEST))
+    rows = math.ceil(len(found) / columns)
+    columns = math.ceil(len(found) / rows)
+    # In the last resort rows move together: a figure that is taller than a page is of no use.
+    height = 1.2 + min(rows * pitch, 2 * _TALLEST)
+    with drawing(2.2 + 4.0 * columns, height) as figure:
+        areas = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
+        for at, area in enumerate(areas):
+            _forest(area, findings, compared, found[at * rows : (at + 1) * rows], rows)
+            baseline = drawn_line(findings.baseline, 36)
+            between = " " if len(baseline) < 20 else "\n"
+            area.set_xlabel(f"difference from {baseline},{between}points ({findings.level} interval)")
+        marks = []
+        for member in compared:
+            style = style_of(findings.members.index(member))
+            name = drawn_line(member, 36)
+            marks.append(Line2D([], [], marker=style.marker, color=style.colour, label=name))
+        marks += [
+            Line2D([], [], marker="o", linestyle="", color=GREY, markerfacecolor=face, label=text)
+            for face, text in (
+                (GREY, "beyond chance after Holm's adjustment"),
+                ("white", "not distinguishable, or too few items"),
+            )
+        ]
+        figure.legend(handles=marks, loc="outside lower center", ncols=2 if columns == 1 else 4)
+    return figure
+
+
+def _of_condition(data: pd.DataFrame, condition: Condition) -> dict[str, dict[str, Any]]:
+    """Rows of a condition, by member."""
+    here = data[(data["task"] == condition.task) & (data["variant"] == condition.variant)]
+    return {row["member"]: row for row in records(here)}
+
+
+def _forest(
+    area: Axes,
+    findings: Findings,
+    members: list[str],
+    conditions: list[tuple[Condition, dict[str, dict[str, Any]]]],
+    rows: int,
+) -> None:
+    """One column of the forest plot, with room for so many rows."""
+    area.axvline(0, color=GREY, linewidth=1, zorder=1)
+    for at, (_, found) in enumerate(conditions):
+        if at:
+            area.axhline(at - 0.5, color="#E6E6E6", linewidth=0.7, zorder=0)
+        for place, member in enumerate(members):
+            if (row := found.get(member)) is None:
                 continue
-            style = style_of(findings.members.index(name))
+            y = at + (place - (len(members) - 1) / 2) * 0.8 / len(members)
+            style = style_of(findings.members.index(member))
             low, centre, high = (100 * float(row[part]) for part in ("low", "delta", "high"))
-            area.plot([low, high], [at, at], color=style.colour, linewidth=1.5, zorder=2)
-            face = "white" if row["verdict"] == VERDICTS[-1] else style.colour
+            area.plot([low, high], [y, y], color=style.colour, linewidth=1.5, zorder=2)
+            face = "white" if row["verdict"] in UNDECIDED else style.colour
             area.plot(
                 centre,
-                at,
+                y,
                 marker=style.marker,
-                markersize=6,
+                markersize=5,
                 color=style.colour,
                 markerfacecolor=face,
                 zorder=3,
             )
-        area.set_ylim(len(rows) - 0.5, -0.5)
-        area.set_yticks(range(len(rows)), [drawn_line(name, 36) for name, _ in rows])
-        for label, (_, row) in zip(area.get_yticklabels(), rows, strict=True):
-            label.set_fontweight("bold" if row is None else "normal")
-        area.tick_params(axis="y", length=0)
-        area.spines["left"].set_visible(False)
-        area.grid(axis="x", color="#EEEEEE", linewidth=0.7, zorder=0)
-        baseline = drawn_line(findings.baseline, 36)
-        between = " " if len(baseline) < 20 else "\n"
-        area.set_xlabel(f"difference from {baseline},{between}points ({findings.level} interval)")
-        marks = [
-            Line2D([], [], marker="o", linestyle="", color=GREY, markerfacecolor=face, label=text)
-            for face, text in (
-                (GREY, "beyond chance after Holm's adjustment"),
-                ("white", "not distinguishable"),
-            )
-        ]
-        figure.legend(handles=marks, loc="outside lower center", ncols=2)
-    return figure
+    area.set_ylim(rows - 0.5, -0.5)
+    names = [drawn(short_name(one, findings.conditions), 24, 2) for one, _ in conditions]
+    area.set_yticks(range(len(names)), names)
+    area.tick_params(axis="y", length=0)
+    area.spines["left"].set_visible(False)
+    area.grid(axis="x", color="#EEEEEE", linewidth=0.7, zorder=0)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from archbench.errors import RunError
 from archbench.report.settings import ReportSettings
-from archbench.results.comparisons import VERDICTS
+from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
 from archbench.results.frames import RunResults, records
 from archbench.results.header import CellHeader, CellId
@@ -25,10 +25,12 @@ class Leader:
     Attributes:
         members: The highest, more than one if level.
         tied: Others that the paired test does not distinguish from the (first) highest.
+        open: Others for which there are too few items to tell them from it.
     """
 
     members: tuple[str, ...]
     tied: tuple[str, ...]
+    open: tuple[str, ...]
 
 
 class Findings:
@@ -74,7 +76,11 @@ class Findings:
     @property
     def graded(self) -> list[Condition]:
         """Conditions that are scored by right answers, not by loss; all of them where none is."""
-        return [one for one in self.conditions if one.kind != "perplexity"] or self.conditions
+        return [one for one in self.conditions if not one.measures_loss] or self.conditions
+
+    def of_graded(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a frame, such as `scores`, that are of the kind of score of the `graded` conditions."""
+        return frame[(frame["kind"] == "perplexity") == self.graded[0].measures_loss]
 
     @property
     def perturbed(self) -> list[Condition]:
@@ -110,7 +116,7 @@ class Findings:
 
         Only where there is more than one category: a single one is the whole again.
         """
-        level = self.differences[self.differences["verdict"] == VERDICTS[-1]]
+        level = self.differences[self.differences["verdict"].isin(UNDECIDED)]
         ties = {(row["task"], row["variant"], row["member"]) for row in records(level)}
         counts = self.scores_by("category").groupby(["task", "variant"])["category"].nunique()
         pairs = [
@@ -159,8 +165,11 @@ class Findings:
         for condition in self.conditions:
             if best := self._highest(condition):
                 here = tests[(tests["task"] == condition.task) & (tests["variant"] == condition.variant)]
-                level = here.loc[here["verdict"] == "not distinguishable", "member"]
-                found[condition] = Leader(best, tuple(one for one in level if one not in best))
+                tied, left = (
+                    tuple(one for one in here.loc[here["verdict"] == verdict, "member"] if one not in best)
+                    for verdict in UNDECIDED
+                )
+                found[condition] = Leader(best, tied, left)
         return found
 
     @property

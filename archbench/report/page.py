@@ -10,7 +10,17 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
-from archbench.report import breakdowns, charts, perplexity, phonebook, prompts, published, ruler, tables
+from archbench.report import (
+    breakdowns,
+    charts,
+    perplexity,
+    phonebook,
+    phonebook_charts,
+    prompts,
+    published,
+    ruler,
+    tables,
+)
 from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
@@ -47,9 +57,12 @@ FIGURES: Mapping[str, tuple[Callable[[Findings], Figure | None], str]] = {
         "Scores by task group, with intervals where an axis is one condition; the dashed line is guessing.",
     ),
     "mmlu_formats": (charts.mmlu_formats, "MMLU by question format and number of shots, with intervals."),
-    "phonebook": (phonebook.lengths, "Phonebook: numbers recalled, by the size of the book."),
-    "phonebook_depths": (phonebook.depths, "Phonebook: numbers recalled, by where in the book they stand."),
-    "phonebook_digits": (phonebook.digits, "Phonebook: digits right, by their place in the number."),
+    "phonebook": (phonebook_charts.lengths, "Phonebook: numbers recalled, by the size of the book."),
+    "phonebook_depths": (
+        phonebook_charts.depths,
+        "Phonebook: numbers recalled, by where in the book they stand; of many sizes, four.",
+    ),
+    "phonebook_digits": (phonebook_charts.digits, "Phonebook: digits right, by their place in the number."),
     "prompts": (
         prompts.dots,
         "The same items under changed prompts: each dot is a prompt, filled the plain one.",

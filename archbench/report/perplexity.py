@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
 
-from archbench.report.findings import Findings, short_name
+from archbench.report.findings import Findings, short_name, with_interval
 from archbench.report.recall import (
     BEYOND,
     Curve,
@@ -22,7 +21,9 @@ from archbench.report.recall import (
     training_lengths,
 )
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
+from archbench.results.statistics import weighted_mean
 
 
 class Loss(NamedTuple):
@@ -46,8 +47,8 @@ class Loss(NamedTuple):
 def loss_of(rows: pd.DataFrame, confidence: float = 0.95) -> Loss:
     """Loss over items: all their nats over all their tokens.
 
-    The interval is Student's t of the ratio estimator over windows (Cochran 1977, chapter 6), whose items are
-    not independent of each other; windows are taken as independent.
+    The interval is over windows, whose items are not independent of each other; windows are taken as
+    independent.
 
     Args:
         rows: Item rows with `loglikelihoods`, `tokens`, `bytes` and `passage`.
@@ -58,16 +59,11 @@ def loss_of(rows: pd.DataFrame, confidence: float = 0.95) -> Loss:
     nats = -np.array([float(values[0]) for values in rows["loglikelihoods"]])
     frame = pd.DataFrame({"passage": rows["passage"].to_numpy(), "nats": nats})
     frame["tokens"] = rows["tokens"].to_numpy(dtype=np.float64)
-    sums = frame.groupby("passage", sort=True)[["nats", "tokens"]].sum().to_numpy(dtype=np.float64)
-    total, tokens = float(sums[:, 0].sum()), float(sums[:, 1].sum())
-    mean, windows = total / tokens, len(sums)
-    half = math.nan
-    if windows > 1:
-        residuals = sums[:, 0] - mean * sums[:, 1]
-        stderr = math.sqrt(windows / (windows - 1) * float((residuals**2).sum())) / tokens
-        half = float(stats.t.ppf((1 + confidence) / 2, windows - 1)) * stderr
-    bits = total / math.log(2) / float(rows["bytes"].to_numpy(dtype=np.float64).sum())
-    return Loss(int(tokens), mean, mean - half, mean + half, bits)
+    sums = frame.groupby("passage", sort=True)[["nats", "tokens"]].sum()
+    tokens = scores_of(sums["tokens"])
+    found = weighted_mean(scores_of(sums["nats"]) / tokens, tokens, confidence)
+    bits = float(nats.sum()) / math.log(2) / float(rows["bytes"].to_numpy(dtype=np.float64).sum())
+    return Loss(int(tokens.sum()), found.score, found.low, found.high, bits)
 
 
 def table(findings: Findings) -> Sheet | None:
@@ -84,16 +80,21 @@ def table(findings: Findings) -> Sheet | None:
             found = loss_of(mine, findings.settings.confidence)
             who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
             label = short_name(condition, findings.conditions) if at == 0 else ""
-            rows.append([label, who, *_cells(found)])
-            data.append(_record(member, condition, found))
+            score = findings.score(member, condition)
+            rows.append([label, who, *_cells(found), with_interval(score)])
+            saved = {"compression": score["score"] if score else math.nan}
+            data.append(_record(member, condition, found) | saved)
     caption = (
         f"Loss on long text. Nats per token with {findings.level} intervals over windows; perplexity is its "
         "exponential; bits per byte counts bytes of UTF-8, so that it does not depend on the tokenizer. "
+        "Compression, in percent, is 1 − bits per byte / 8 (no item below 0): the score of the summary and "
+        "the differences. "
         "Context: the same tokens after so many tokens of the text before them. Window: all tokens of "
         f"windows of that length.{beyond_caption(findings)}"
     )
     rules = frozenset(range(0, len(rows), len(findings.members)))
-    sheet = Table("Perplexity", caption, _columns("condition"), rows, findings.stamp, rules)
+    columns = [*_columns("condition"), Column("compression")]
+    sheet = Table("Perplexity", caption, columns, rows, findings.stamp, rules)
     return Sheet("perplexity", [sheet], stamped(pd.DataFrame(data), findings.stamp))
 
 

@@ -1,4 +1,4 @@
-"""What is reported of phonebooks: recall by size, depth and digit, and where wrong numbers came from."""
+"""What is said of phonebooks in words and tables: recall, and where wrong numbers came from."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from archbench.report.captions import items_caption
-from archbench.report.findings import Findings, by_cell, points, short_name, with_interval
+from archbench.report.findings import Findings, by_cell, listing, points, short_name, with_interval
 from archbench.report.recall import (
     BEYOND,
-    Curve,
     beyond_caption,
     counted_items,
     is_beyond,
-    panels,
     prompt_tokens,
     rows_of,
     size_of,
@@ -25,7 +22,6 @@ from archbench.report.recall import (
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import mean_score
 from archbench.tasks.phonebook.prompts import EXAMPLES
 from archbench.tasks.phonebook.scoring import SOURCES
 
@@ -35,13 +31,12 @@ _METRICS = {
     "leading_digits": "leading digits",
     "similarity": "similarity",
 }
-_BINS = 5
 
 
 def sentences(findings: Findings) -> list[str]:
     """For each format, how much of the smallest and of the largest book each member recalls."""
     said = []
-    for name, conditions in _groups(findings).items():
+    for name, conditions in groups_of(findings).items():
         sized = sorted(
             ((size, one) for one in conditions if (size := size_of(one))), key=lambda pair: pair[0][1]
         )
@@ -66,7 +61,7 @@ def sentences(findings: Findings) -> list[str]:
 
 def scores(findings: Findings) -> Sheet | None:
     """Every condition and member: whole number, digits, leading digits, and how similar answers are."""
-    conditions = _conditions(findings)
+    conditions = conditions_of(findings)
     if not conditions:
         return None
     frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in _METRICS]
@@ -84,7 +79,7 @@ def scores(findings: Findings) -> Sheet | None:
         f"Phonebook, in percent with {findings.level} intervals. Whole number: the "
         "first line of the answer is the number. Digits: the digits that are right at their place. "
         "Leading digits: those before the first wrong one. Similarity: 1 minus the edit distance over "
-        "the longer text's length. Tokens: mean length of the prompt. "
+        f"the longer text's length. Tokens: mean length of the prompt.{_entry_caption(findings, items)} "
         f"{items_caption(findings, conditions)}{beyond_caption(findings)}"
     )
     columns = [Column("condition", words=True), Column("member", words=True), Column("tokens")]
@@ -94,9 +89,43 @@ def scores(findings: Findings) -> Sheet | None:
     return Sheet("phonebook", [table], stamped(data, findings.stamp))
 
 
+def entry_tokens(findings: Findings, items: pd.DataFrame, member: str) -> float | None:
+    """Tokens of an entry of the book, with its line break: how much longer a prompt is for each further one.
+
+    Args:
+        findings: The statistics.
+        items: Items of phonebooks.
+        member: Whose tokenizer counts.
+
+    Returns:
+        The slope of the least-squares line through all books of the first format that comes in several sizes;
+        None where there is none, or where the member's backend does not count tokens.
+    """
+    for conditions in groups_of(findings).values():
+        mine = rows_of(items, conditions, member)
+        mine = mine[mine["prompt_tokens"].notna()] if len(mine) else mine
+        if len(mine) and mine["book_entries"].nunique() > 1:
+            entries, tokens = scores_of(mine["book_entries"]), scores_of(mine["prompt_tokens"])
+            return float(np.polyfit(entries, tokens, 1)[0])
+    return None
+
+
+def _entry_caption(findings: Findings, items: pd.DataFrame) -> str:
+    """What an entry costs each member; names that its tokenizer cuts to pieces may explain a low score."""
+    known = {one: tokens for one in findings.members if (tokens := entry_tokens(findings, items, one))}
+    if not known:
+        return ""
+    texts = {f"{tokens:.1f}" for tokens in known.values()}
+    each = texts.pop() if len(texts) == 1 else listing([f"{t:.1f} for {one}" for one, t in known.items()])
+    return (
+        f" An entry takes {each} tokens, name, number and line break: names of one's own that a tokenizer "
+        "cuts into many pieces may be hard to recall for that alone."
+    )
+
+
 def answers(findings: Findings) -> Sheet | None:
     """Where the numbers that members gave came from."""
-    conditions = _conditions(findings)
+    conditions = conditions_of(findings)
     if not conditions:
         return None
     items = counted_items(findings, "phonebook")
@@ -125,99 +154,14 @@ def answers(findings: Findings) -> Sheet | None:
     return Sheet("phonebook_answers", [table], stamped(pd.DataFrame(data), findings.stamp))
 
 
-def lengths(findings: Findings) -> Figure | None:
-    """Numbers recalled against the size of the book, one panel per format."""
-    groups, items = _groups(findings), counted_items(findings, "phonebook")
-    sizes = sorted({size[1] for one in _conditions(findings) if (size := size_of(one))})
-    units = {size[0] for one in _conditions(findings) if (size := size_of(one))}
-
-    def curve(name: str, member: str) -> Curve:
-        found = []
-        for condition in groups[name]:
-            row, size = findings.score(member, condition), size_of(condition)
-            if row is not None and size is not None:
-                hollow = is_beyond(findings, member, rows_of(items, [condition], member))
-                found.append((float(size[1]), *_percent(row), hollow))
-        return sorted(found)
-
-    def guessing(name: str) -> list[tuple[float, float]]:
-        found = []
-        for condition in groups[name]:
-            mine, size = rows_of(items, [condition]), size_of(condition)
-            if size is not None and len(mine):
-                found.append((float(size[1]), 100 * _guessed(mine)))
-        return sorted(found)
-
-    label = {"entries": "entries in the book", "length": "tokens"}
-    return panels(
-        findings,
-        list(groups),
-        curve,
-        x_label=" or ".join(label[unit] for unit in sorted(units)),
-        y_label="numbers recalled, %",
-        ticks=sizes,
-        logarithmic=True,
-        guessing=guessing,
-    )
-
-
-def depths(findings: Findings) -> Figure | None:
-    """Numbers recalled by where in the book they stand, in fifths of the book, over all sizes of a format."""
-    groups, items = _groups(findings), counted_items(findings, "phonebook")
-
-    def curve(name: str, member: str) -> Curve:
-        mine = rows_of(items, groups[name], member)
-        if mine.empty:
-            return []
-        fifth = (mine["place"] * _BINS // mine["book_entries"]).clip(0, _BINS - 1)
-        found = []
-        for at, here in mine.groupby(fifth):
-            estimate = mean_score(scores_of(here["exact_match"]), findings.settings.confidence)
-            found.append((100 * (float(str(at)) + 0.5) / _BINS, *_percent(estimate._asdict()), False))
-        return found
-
-    middles = [100 * (at + 0.5) / _BINS for at in range(_BINS)]
-    return panels(
-        findings,
-        list(groups),
-        curve,
-        x_label="depth in the book, %",
-        y_label="numbers recalled, %",
-        ticks=middles,
-    )
-
-
-def digits(findings: Findings) -> Figure | None:
-    """Digits right by their place in the number, over all sizes of a format."""
-    groups, items = _groups(findings), counted_items(findings, "phonebook")
-
-    def curve(name: str, member: str) -> Curve:
-        mine = rows_of(items, groups[name], member)
-        found = []
-        for at in range(_longest(mine)):
-            # Numbers of another entry may be shorter.
-            right = (mine["digits"].str[at].dropna() == "1").astype(float)
-            estimate = mean_score(scores_of(right), findings.settings.confidence)
-            found.append((at + 1.0, *_percent(estimate._asdict()), False))
-        return found
-
-    return panels(
-        findings,
-        list(groups),
-        curve,
-        x_label="digit",
-        y_label="digits right, %",
-        ticks=list(range(1, _longest(items) + 1)),
-    )
-
-
-def _conditions(findings: Findings) -> list[Condition]:
+def conditions_of(findings: Findings) -> list[Condition]:
+    """The phonebook's conditions, in the suite's order."""
     return [one for one in findings.conditions if one.kind == "phonebook"]
 
 
-def _groups(findings: Findings) -> dict[str, list[Condition]]:
+def groups_of(findings: Findings) -> dict[str, list[Condition]]:
     """Conditions of each panel: one per format, and per task where there are several."""
-    conditions = _conditions(findings)
+    conditions = conditions_of(findings)
     several = len({one.task for one in conditions}) > 1
     found: dict[str, list[Condition]] = {}
     for one in conditions:
@@ -226,24 +170,15 @@ def _groups(findings: Findings) -> dict[str, list[Condition]]:
     return found
 
 
-def _longest(items: pd.DataFrame) -> int:
-    """Digits of the longest number."""
-    return int(items["digits"].str.len().max()) if len(items) else 0
-
-
-def _guessed(rows: pd.DataFrame) -> float:
+def guessed(rows: pd.DataFrame) -> float:
     """Expected score of naming any entry but the worked examples, which are never asked."""
     return float((1 / (rows["book_entries"] - EXAMPLES)).mean())
 
 
 def _guesses(findings: Findings, condition: Condition) -> str:
-    return points(_guessed(rows_of(counted_items(findings, "phonebook"), [condition])))
+    return points(guessed(rows_of(counted_items(findings, "phonebook"), [condition])))
 
 
 def _tokens(rows: pd.DataFrame) -> str:
     tokens = prompt_tokens(rows)
     return MISSING if tokens is None else f"{tokens:,.0f}"
-
-
-def _percent(row: dict[str, Any]) -> tuple[float, float, float]:
-    return 100 * float(row["score"]), 100 * float(row["low"]), 100 * float(row["high"])

@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from archbench.report.findings import Findings, points, short_name, with_interval
+from archbench.report.findings import Findings, listing, points, short_name, with_interval
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import Condition
 from archbench.results.statistics import holm, paired_difference
+
+# More conditions than these are told by the widest of them.
+_NAMED = 3
+
+
+def sentences(findings: Findings) -> list[str]:
+    """Between which scores the prompts let each member end up, and how many changes are beyond chance."""
+    groups = _groups(findings)
+    if not groups:
+        return []
+    data = _compared(findings, groups)
+    said = []
+    for member in findings.members:
+        told: list[tuple[float, str]] = []
+        for plain in groups:
+            name = short_name(plain, findings.conditions)
+            mine = data[(data["condition"] == name) & (data["member"] == member)]
+            own = findings.score(member, plain)
+            if own is None or mine.empty:
+                continue
+            least, most = _ends(own, mine)
+            width = most.score - least.score
+            across = f"on {name} across {len(mine) + 1} prompts"
+            told.append(
+                (width, f"between {_named(least, '%')} and {_named(most, '%')} {across}")
+                if least.prompts != most.prompts
+                else (width, f"{points(least.score)} % {across} alike")
+            )
+        if not told:
+            continue
+        mine = data[data["member"] == member]
+        beyond = int((mine["p_holm"] < findings.alpha).sum())
+        width, widest = max(told, key=lambda one: one[0])
+        if len(told) <= _NAMED:
+            where = listing([text for _, text in told])
+        else:
+            where = f"most widely {widest}" if points(width) != "0.0" else "alike under every prompt"
+        said.append(
+            f"{member} scores {where}; {beyond} of {len(mine)} changed prompts differ from the plain one "
+            "beyond chance."
+        )
+    return said
 
 
 def spread(findings: Findings) -> Sheet | None:
@@ -34,10 +77,10 @@ def spread(findings: Findings) -> Sheet | None:
             rows.append([label, member, *_cells(findings, findings.score(member, plain), mine)])
     caption = (
         "The same items under prompts that are changed in one thing each, in percent. Lowest and highest "
-        "name the change; spread is the highest less the lowest score, the plain prompt among them. Beyond "
-        "chance: changed prompts whose score differs from the plain one's (paired test on the same items, "
-        f"p < {findings.alpha:g} after Holm's adjustment for all {len(data)} comparisons of this table). A "
-        "spread of the size of an interval is nothing yet."
+        "name the change, every one where several are level; spread is the highest less the lowest score, "
+        "the plain prompt among them. Beyond chance: changed prompts whose score differs from that of the "
+        f"plain one (paired test on the same items, p < {findings.alpha:g} after Holm's adjustment for all "
+        f"{len(data)} comparisons of this table). A spread of the size of an interval is nothing yet."
     )
     heads = ["plain", "lowest", "highest", "spread", "beyond chance"]
     columns = [Column("condition", words=True), Column("member", words=True), *map(Column, heads)]
@@ -126,13 +169,32 @@ def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> p
 def _cells(findings: Findings, own: dict[str, Any] | None, mine: pd.DataFrame) -> list[Cell | str]:
     if own is None or mine.empty:
         return [with_interval(own), *[MISSING] * 4]
-    scores = {"plain": own["score"]} | dict(zip(mine["prompt"], mine["score"], strict=True))
-    low, high = min(scores, key=lambda name: scores[name]), max(scores, key=lambda name: scores[name])
+    least, most = _ends(own, mine)
     beyond = int((mine["p_holm"] < findings.alpha).sum())
-    return [
-        with_interval(own),
-        f"{points(scores[low])} ({low})",
-        f"{points(scores[high])} ({high})",
-        points(scores[high] - scores[low]),
-        f"{beyond} of {len(mine)}",
-    ]
+    level = f"{points(own['score'])} (all)"
+    ends = [level, level] if least.prompts == most.prompts else [_named(least), _named(most)]
+    return [with_interval(own), *ends, points(most.score - least.score), f"{beyond} of {len(mine)}"]
+
+
+class _End(NamedTuple):
+    """The lowest or the highest score and the prompts that it was reached under, in the suite's order."""
+
+    score: float
+    prompts: tuple[str, ...]
+
+
+def _ends(own: dict[str, Any], mine: pd.DataFrame) -> tuple[_End, _End]:
+    """Lowest and highest score of a member in a condition, the plain prompt among them."""
+    scores = {"plain": float(own["score"])} | dict(zip(mine["prompt"], mine["score"], strict=True))
+    found = []
+    for end in (min, max):
+        value = end(scores.values())
+        # Means of the same items may differ in their last digit.
+        prompts = tuple(name for name, score in scores.items() if math.isclose(score, value, abs_tol=1e-9))
+        found.append(_End(value, prompts))
+    return found[0], found[1]
+
+
+def _named(end: _End, unit: str = "") -> str:
+    """A score and where it was reached: `40.0 (labels)`."""
+    return f"{points(end.score)}{f' {unit}' if unit else ''} ({listing(end.prompts)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -73,53 +74,80 @@ def panels(
     *,
     x_label: str,
     y_label: str,
-    ticks: Sequence[float] | None = None,
+    ticks: Sequence[float],
     logarithmic: bool = False,
+    across: int | None = None,
     guessing: Callable[[str], list[tuple[float, float]]] | None = None,
     limits: tuple[float, float] | None = (-3, 103),
 ) -> Figure | None:
     """Line charts side by side, one per name, one line with intervals per member.
 
+    Members stand a little beside each other, so that equal points and their intervals do not hide each other.
+
     Args:
         findings: The statistics.
-        names: Headings of the panels.
+        names: Headings of the panels, lines of their own where they have any.
         curve: The points of a (panel, member); none where it has no items.
         x_label: What runs along the panels.
         y_label: What is shown.
-        ticks: Where the horizontal axis is labelled; Matplotlib's choice if None.
+        ticks: Where the horizontal axis is labelled.
         logarithmic: Whether the horizontal axis is.
+        across: Panels in a row; all of them if None.
         guessing: Points of a panel's line for guessing, in percent.
         limits: Ends of the vertical axis; Matplotlib's choice if None.
     """
     lines = {(name, member): curve(name, member) for name in names for member in findings.members}
     if not any(lines.values()):
         return None
-    with drawing(min(12.0, 1.2 + 3.2 * len(names)), 3.4) as figure:
-        areas = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for area, name in zip(areas, names, strict=True):
+    columns = min(len(names), across or len(names))
+    rows = math.ceil(len(names) / columns)
+    with drawing(min(12.0, 1.2 + 3.2 * columns), 0.6 + 2.8 * rows) as figure:
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        areas = grid.ravel()
+        for area in areas[len(names) :]:
+            area.set_axis_off()
+        for area, name in zip(areas[: len(names)], names, strict=True):
             for index, member in enumerate(findings.members):
                 if lines[name, member]:
-                    _line(area, lines[name, member], index)
+                    count = len(findings.members)
+                    beside = (index - (count - 1) / 2) * min(0.06, 0.5 / count)
+                    _line(area, _dodged(lines[name, member], beside, ticks, logarithmic), index)
             if guessing is not None and (points := guessing(name)):
                 area.plot(*zip(*points, strict=True), color=GREY, linestyle=(0, (4, 3)), linewidth=1)
             if logarithmic:
                 area.set_xscale("log", base=2)
-            if ticks is not None:
-                area.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], rotation=90 if len(ticks) > 6 else 0)
-                area.minorticks_off()
+            area.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], rotation=90 if len(ticks) > 6 else 0)
+            area.minorticks_off()
             if limits is not None:
                 area.set_ylim(*limits)
-            area.set_title(drawn(name, 30, 2))
+            area.set_title("\n".join(drawn(line, 30, 2) for line in name.splitlines()))
             area.set_xlabel(x_label)
             area.grid(axis="y", color="#E6E6E6", linewidth=0.7)
             area.set_axisbelow(True)
-        areas[0].set_ylabel(y_label)
+        for area in grid[:, 0]:
+            area.set_ylabel(y_label)
         figure.legend(
             handles=_legend(findings, lines.values(), guessing is not None),
             loc="outside lower center",
             ncols=3,
         )
     return figure
+
+
+def _dodged(points: Curve, beside: float, ticks: Sequence[float], logarithmic: bool) -> Curve:
+    """A member's points moved aside.
+
+    Args:
+        points: The points.
+        beside: How far, in shares of the narrowest step between ticks.
+        ticks: The axis' ticks.
+        logarithmic: Whether the axis is.
+    """
+    marks = np.sort(np.log2(ticks) if logarithmic else np.asarray(ticks, dtype=np.float64))
+    step = float(np.diff(marks).min()) if len(marks) > 1 else 1.0
+    # Steps of a doubling or more are wide; closer ticks leave as much room as they have.
+    move = beside * (min(step, 1.0) if logarithmic else step)
+    return [(x * 2**move if logarithmic else x + move, *rest) for x, *rest in points]  # type: ignore[misc]
 
 
 def _line(area: Axes, points: Curve, index: int) -> None:

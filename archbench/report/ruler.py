@@ -28,12 +28,13 @@ from archbench.report.style import drawing, drawn
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import combined, macro_mean
+from archbench.results.statistics import Estimate, combined, macro_mean
 from archbench.tasks.ruler.scoring import THRESHOLD, effective_length, length_weights
 from archbench.tasks.ruler.tasks import TASKS
 
 _DEPTHS = 10
 _IN_A_ROW = 4
+_FEW = 5
 _Row = dict[str, Any]
 
 
@@ -57,7 +58,7 @@ def averages(findings: Findings) -> Sheet | None:
             for condition, row in zip(conditions, scores, strict=True):
                 mark = BEYOND if is_beyond(findings, member, rows_of(items, [condition], member)) else ""
                 cells.append(Cell(with_interval(row), mark=mark))
-            over = _over_lengths(scores, findings.settings.confidence)
+            over = _over_lengths(scores)
             data += [
                 pd.DataFrame([{"member": member, "task": task, "kind": "ruler", "over": name, **row}])
                 for name, row in over.items()
@@ -73,6 +74,11 @@ def averages(findings: Findings) -> Sheet | None:
             f"{len(TASKS)} tasks at each length. Increasing, decreasing: average over the lengths with "
             "weights 1, 2, 3, ... from the shortest, or from the longest. "
         )
+        if len(kinds) > 1:
+            caption += (
+                "These tasks are taken as fixed and only their items as a sample, so that the intervals may "
+                "be narrower than those of the accuracy table. "
+            )
         if whole:
             caption += (
                 f"Effective length: the longest one with an average above {100 * THRESHOLD:g} %, the score "
@@ -159,16 +165,21 @@ def depths(findings: Findings) -> Figure | None:
     needles = items[(items["category"] == "retrieval") & items["depth"].notna()]
     if needles.empty:
         return None
-    grids = {member: _grid(needles[needles["member"] == member]) for member in findings.members}
     sizes = sorted({int(one) for one in needles["length"]})
-    grids = {member: grid.reindex(columns=sizes) for member, grid in grids.items()}
+    grids = {
+        member: [
+            grid.reindex(index=range(_DEPTHS), columns=sizes)
+            for grid in _grids(needles[needles["member"] == member])
+        ]
+        for member in findings.members
+    }
     across = min(_IN_A_ROW, len(grids))
     down = math.ceil(len(grids) / across)
     short = all(one % 1024 == 0 for one in sizes)
     with drawing(1.4 + across * (0.9 + 0.42 * len(sizes)), 0.5 + 2.9 * down) as figure:
         areas = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-        for area, (member, grid) in zip(areas, grids.items(), strict=False):
-            image = _heat(area, 100 * grid.to_numpy(dtype=np.float64))
+        for area, (member, (means, counts)) in zip(areas, grids.items(), strict=False):
+            image = _heat(area, 100 * means.to_numpy(dtype=np.float64), counts.to_numpy(dtype=np.float64))
             area.set_title(drawn(member, 24, 2))
             area.set_xticks(range(len(sizes)), [f"{one // 1024}K" if short else f"{one:,}" for one in sizes])
             area.set_xlabel("tokens")
@@ -179,32 +190,47 @@ def depths(findings: Findings) -> Figure | None:
             area.set_yticks(ticks, [f"{round(100 * (at + 0.5) / _DEPTHS)}" for at in ticks])
             area.set_ylabel("depth, %")
         figure.colorbar(image, ax=list(areas), label="needles found, %", shrink=0.8)
+        figure.supxlabel(f"n = {_items_per_cell(grids)}", fontsize=8)
     return figure
 
 
-def _grid(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean score by tenth of the haystack (rows) and length (columns); NaN where there is no item."""
+def _grids(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean score and number of items by tenth of the haystack (rows) and length (columns)."""
     tenth = (rows["depth"] * _DEPTHS // 101).astype(int)
-    means = rows.groupby([tenth, rows["length"].astype(int)])["string_match"].mean().unstack()
-    return means.reindex(index=range(_DEPTHS))
+    cells = rows.groupby([tenth, rows["length"].astype(int)])["string_match"]
+    return cells.mean().unstack(), cells.count().unstack()
 
 
-def _heat(area: Axes, grid: npt.NDArray[np.float64]) -> Any:
-    """Draw a grid of percentages, the numbers in its cells; the shallowest on top."""
+def _items_per_cell(grids: dict[str, list[pd.DataFrame]]) -> str:
+    """How many items stand behind a cell, and what brackets mean where some have few."""
+    known = np.concatenate([counts.to_numpy(dtype=np.float64).ravel() for _, counts in grids.values()])
+    low, high = int(np.nanmin(known)), int(np.nanmax(known))
+    span = (f"{low:,}" if low == high else f"{low:,} to {high:,}") + " items a cell"
+    return f"{span}; fewer than {_FEW} are told in brackets" if low < _FEW else span
+
+
+def _heat(area: Axes, grid: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> Any:
+    """Draw a grid of percentages, the numbers in its cells; the shallowest on top.
+
+    Args:
+        area: Where.
+        grid: Percentages, shape (depths, lengths); NaN where there is no item.
+        counts: Items behind each, of the same shape; few ones are told in brackets.
+    """
     image = area.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     for (y, x), value in np.ndenumerate(grid):
         if not math.isnan(value):
             dark = sum(colormaps["cividis"](value / 100)[:3]) < 1.5
-            area.text(
-                x, y, f"{value:.0f}", ha="center", va="center", fontsize=6, color="white" if dark else "black"
-            )
+            n = f" ({counts[y, x]:.0f})" if counts[y, x] < _FEW else ""
+            colour = "white" if dark else "black"
+            area.text(x, y, f"{value:.0f}{n}", ha="center", va="center", fontsize=6, color=colour)
     area.tick_params(length=0)
     for spine in area.spines.values():
         spine.set_visible(False)
     return image
 
 
-def _over_lengths(scores: Sequence[_Row | None], confidence: float) -> dict[str, _Row | None]:
+def _over_lengths(scores: Sequence[_Row | None]) -> dict[str, _Row | None]:
     """Average, wAvg(inc) and wAvg(dec) of a member; none where it lacks a length."""
     known = [row for row in scores if row is not None]
     weights = {
@@ -214,8 +240,8 @@ def _over_lengths(scores: Sequence[_Row | None], confidence: float) -> dict[str,
     }
     if len(known) < len(scores):
         return dict.fromkeys(weights)
-    parts = [(row["n"], row["score"], row["stderr"]) for row in known]
-    return {name: combined(parts, one, confidence)._asdict() for name, one in weights.items()}
+    parts = [Estimate(**{name: row[name] for name in Estimate._fields}) for row in known]
+    return {name: combined(parts, one)._asdict() for name, one in weights.items()}
 
 
 def _effective(lengths: Sequence[int], scores: Sequence[_Row | None]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from archbench.report.captions import (
     DAGGER,
     METRICS,
+    family_sizes,
     interval_methods,
     items_caption,
     items_in,
@@ -19,7 +20,7 @@ from archbench.report.captions import (
 )
 from archbench.report.findings import Findings, by_cell, heading, points, short_name, with_interval
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
-from archbench.results.comparisons import VERDICTS
+from archbench.results.comparisons import UNDECIDED, VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
 
@@ -40,7 +41,7 @@ def accuracy(findings: Findings) -> Sheet:
         conditions = [one for one in everything if task in (None, one.task)]
         caption = (
             f"Score in percent and, in brackets, its {findings.level} interval "
-            f"({interval_methods(findings.scores)}). {leaders_caption(findings)}"
+            f"({interval_methods(findings.of_graded(findings.scores))}). {leaders_caption(findings)}"
             f"{items_caption(findings, conditions)} {metric_caption(conditions)}"
         )
         title = "Accuracy" if task is None else f"Accuracy, {task}"
@@ -112,7 +113,7 @@ def differences(findings: Findings) -> Sheet | None:
                     _p(row["p"]),
                     _p(row["p_holm"]),
                     points(row["detectable"]),
-                    Cell(row["verdict"], bold=row["verdict"] != VERDICTS[-1]),
+                    _verdict(row),
                 ]
             )
     tests = {
@@ -120,12 +121,18 @@ def differences(findings: Findings) -> Sheet | None:
         "bootstrap": "sign-flip test, bootstrap interval",
     }
     used = "; ".join(tests[method] for method in tests if method in set(data["method"]))
+    few = ""
+    if (data["verdict"] == VERDICTS[-1]).any():
+        few = (
+            f" {VERDICTS[-1].capitalize()}: not even one member ahead on every item would be significant; in "
+            "brackets, from how many items on it would."
+        )
     caption = (
         f"Difference from {findings.baseline} on the same items, in points ({used}). Wins: items on which "
         f"the member scores more; losses: on which {findings.baseline} does. p (Holm) is adjusted for the "
-        f"{len(data)} comparisons of this table and decides the verdict at the {100 * findings.alpha:g} % "
+        f"{family_sizes(data)} of this table and decides the verdict at the {100 * findings.alpha:g} % "
         f"level; the {findings.level} intervals are for each comparison alone. Detectable: the true "
-        "difference that such a comparison finds with 80 % probability before adjustment. "
+        f"difference that such a comparison finds with 80 % probability before adjustment.{few} "
         + metric_caption(findings.conditions)
     )
     heads = ["Δ", f"{findings.level} interval", "wins", "losses", "p", "p (Holm)", "detectable"]
@@ -191,7 +198,9 @@ def _grid(
                 cells.append(MISSING)
             else:
                 best = member in leader.members and len(findings.members) > 1
-                cells.append(Cell(text(row), bold=best, mark=DAGGER if member in leader.tied else ""))
+                cells.append(
+                    Cell(text(row), bold=best, mark=DAGGER if member in leader.tied + leader.open else "")
+                )
         rows.append(cells)
     below = len(rows)
     if any(one.chance is not None for one in conditions):
@@ -209,6 +218,11 @@ def _grid(
 def _of(frame: pd.DataFrame, condition: Condition) -> list[dict[str, Any]]:
     here = (frame["task"] == condition.task) & (frame["variant"] == condition.variant)
     return records(frame[here])
+
+
+def _verdict(row: dict[str, Any]) -> Cell:
+    text = f"{row['verdict']} ({row['needed']})" if row["verdict"] == VERDICTS[-1] else row["verdict"]
+    return Cell(text, bold=row["verdict"] not in UNDECIDED)
 
 
 def _p(value: float) -> str:

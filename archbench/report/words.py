@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from archbench.report import phonebook
-from archbench.report.captions import items_in
+from archbench.report import phonebook, prompts
+from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
@@ -30,6 +30,7 @@ def sentences(findings: Findings) -> list[str]:
         *_against_baseline(findings),
         *_within_ties(findings),
         *phonebook.sentences(findings),
+        *prompts.sentences(findings),
         *_at_chance(findings),
         *_missing(findings),
     ]
@@ -57,7 +58,10 @@ def _leading(findings: Findings) -> list[str]:
         if row is None:
             continue
         open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
-        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], bool(leader.tied))
+        if leader.open:
+            open_to += f", too few items to tell from {listing(leader.open)}"
+        undecided = bool(leader.tied or leader.open)
+        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], undecided)
         scored = [one for one in findings.members if findings.score(one, condition)]
         groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
     # In the order of the members; a member's own conditions come before those that it shares.
@@ -80,7 +84,10 @@ class _Part(NamedTuple):
 def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool = False) -> list[str]:
     """One text for each condition, or for each task where there are many conditions."""
     if len(findings.conditions) <= _NAMED:
-        return [f"{short_name(one.condition, findings.conditions)} ({one.words})" for one in parts]
+        return [
+            f"{short_name(one.condition, findings.conditions)} ({' '.join([*_unnamed([one]), one.words])})"
+            for one in parts
+        ]
     texts = []
     for task in dict.fromkeys(one.condition.task for one in parts):
         here = [one for one in parts if one.condition.task == task]
@@ -91,12 +98,15 @@ def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool =
             what = f"all {total} conditions of {task}" if total > 1 else task
         else:
             what = f"{len(here)} of {total} conditions of {task}"
-        # What is not a share of right answers says what it is.
-        named = {one.condition.metric for one in here} & {"compression"}
         tied = sum(one.tied for one in here)
-        level = f"; on {tied} not distinguishable from others" if tied else ""
-        texts.append(f"{what} ({' '.join([*named, span])}{level})")
+        level = f"; on {tied} not told from others" if tied else ""
+        texts.append(f"{what} ({' '.join([*_unnamed(here), span])}{level})")
     return texts
+
+
+def _unnamed(parts: list[_Part]) -> set[str]:
+    """What the numbers are where they are no shares of right answers, which go without saying."""
+    return {one.condition.metric for one in parts} & {"compression"}
 
 
 def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
@@ -111,7 +121,12 @@ def _against_baseline(findings: Findings) -> list[str]:
         return []
     conditions = {(one.task, one.variant): one for one in findings.conditions}
     spelled_out = len(rows) <= _SPELLED_OUT
-    clauses = []
+    unit = f"points with {findings.level} intervals" if spelled_out else "points"
+    adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
+    said = [
+        f"Compared with {findings.baseline} on the same items, in {unit}: "
+        f"{family_sizes(findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}."
+    ]
     for member in findings.members:
         for verdict in VERDICTS:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
@@ -120,21 +135,40 @@ def _against_baseline(findings: Findings) -> list[str]:
                 for row in here
             ]
             if parts:
-                clauses.append(f"{member} is {verdict} on {listing(_told(findings, parts, signed=True))}")
-    unit = f"points with {findings.level} intervals" if spelled_out else "points"
-    tests = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
-    adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
-    how = f"{unit}; {tests} at the {100 * findings.alpha:g} % level{adjusted}"
-    said = [f"Compared with {findings.baseline} ({how}): {'; '.join(clauses)}."]
-    reach = [row["detectable"] for row in rows if row["verdict"] == VERDICTS[-1] and row["detectable"] > 0]
-    if reach:
-        least, most = points(min(reach)), points(max(reach))
-        span = least if least == most else f"{least} to {most}"
-        said.append(
-            f"Where nothing is distinguishable, a true difference of {span} points would have been found "
-            "with 80 % probability before adjustment; smaller ones may have gone unseen."
-        )
-    return said
+                told = listing(_told(findings, parts, signed=True))
+                said.append(f"{_verdict(member, verdict, findings.baseline, here)} on {told}.")
+    return [*said, *_reach(findings, rows)]
+
+
+def _verdict(member: str, verdict: str, baseline: str, rows: list[dict[str, Any]]) -> str:
+    """What the verdict says of a member, up to the tasks."""
+    if verdict in VERDICTS[:2]:
+        return f"{member} is {verdict} than {baseline}"
+    if verdict == VERDICTS[2]:
+        return f"{member} is {verdict} from {baseline}"
+    needed = max(row["needed"] for row in rows)
+    return f"At least {needed} items are needed, so there are too few to tell {member} from {baseline}"
+
+
+def _reach(findings: Findings, rows: list[dict[str, Any]]) -> list[str]:
+    """Which differences would have been found, of each task where nothing is distinguishable."""
+    reach: dict[str, list[float]] = {}
+    for row in rows:
+        if row["verdict"] == VERDICTS[2] and row["detectable"] > 0:
+            reach.setdefault(row["task"], []).append(row["detectable"])
+    if not reach:
+        return []
+    several = len({one.task for one in findings.conditions}) > 1
+    spans = [
+        " to ".join(dict.fromkeys(points(end(found)) for end in (min, max)))
+        + " points"
+        + (f" on {task}" if several else "")
+        for task, found in reach.items()
+    ]
+    return [
+        f"Where nothing is distinguishable, a true difference of {listing(spans)} would have been found with "
+        "80 % probability before adjustment; smaller ones may have gone unseen."
+    ]
 
 
 def _within_ties(findings: Findings) -> list[str]:
@@ -142,7 +176,7 @@ def _within_ties(findings: Findings) -> list[str]:
     conditions = {(one.task, one.variant): one for one in findings.conditions}
     clauses = []
     for member in findings.members:
-        for verdict in VERDICTS[:-1]:
+        for verdict in VERDICTS[:2]:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
             names = [short_name(conditions[row["task"], row["variant"]], findings.conditions) for row in here]
             parts = [

@@ -1,9 +1,9 @@
-"""Families of paired comparisons: every pair on the same items, all p-values adjusted as one family."""
+"""Families of paired comparisons: every pair on the same items, p-values of a kind adjusted together."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import pandas as pd
 from archbench.results.conditions import Condition
 from archbench.results.statistics import Scores, holm, paired_difference
 
-VERDICTS = ("better", "worse", "not distinguishable")
+VERDICTS = ("better", "worse", "not distinguishable", "too few items to tell")
 """What a comparison can end in."""
+UNDECIDED = VERDICTS[2:]
+"""Verdicts that leave open who is better: the test did not decide, or could not have decided."""
 
 
 def scores_of(column: pd.Series) -> Scores:
@@ -23,20 +25,23 @@ def scores_of(column: pd.Series) -> Scores:
     return values
 
 
-def independent_scores(rows: pd.DataFrame, metric: str) -> Scores:
-    """Scores of what is independent of each other, shape (n,).
+def independent_scores(rows: pd.DataFrame, metric: str) -> tuple[Scores, Scores | None]:
+    """Scores of what is independent of each other, shape (n,), and what each weighs; None for all alike.
 
     Items, as a rule. Where items are parts of a `passage` (the buckets of a window of text), a passage counts
-    once, with the mean of its items: as so many items, a few windows would pass for much evidence.
+    once: as so many items, a few windows would pass for much evidence. All its `bytes` weigh alike, so that
+    the mean is that of the whole text, as bits per byte are.
 
     Args:
         rows: Item rows.
         metric: The column of scores; rows without one are left out.
     """
     scored = rows[rows[metric].notna()]
-    if "passage" in scored and len(scored) and scored["passage"].notna().all():
-        return scores_of(scored.groupby("passage", sort=False)[metric].mean())
-    return scores_of(scored[metric])
+    if "passage" not in scored or scored.empty or scored["passage"].isna().any():
+        return scores_of(scored[metric]), None
+    weighed = pd.DataFrame({"sum": scored[metric] * scored["bytes"], "bytes": scored["bytes"]}, dtype=float)
+    sums = weighed.groupby(scored["passage"], sort=False).sum()
+    return scores_of(sums["sum"] / sums["bytes"]), scores_of(sums["bytes"])
 
 
 def compare_pairs(
@@ -47,7 +52,11 @@ def compare_pairs(
     seed: int,
     by: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare pairs of members, and adjust all the p-values together by Holm's method.
+    """Compare pairs of members, and adjust the p-values of each kind of score by Holm's method.
+
+    Comparisons of right answers are one family, those of losses another: they are separate questions, and
+    a loss, which nearly any two members differ in, would make the thresholds of the others' tests depend on
+    whether a text was read beside them.
 
     Args:
         rows: Item rows by member, task and variant; within a condition all in the same order of items.
@@ -60,7 +69,8 @@ def compare_pairs(
     Returns:
         One record per pair of which both members have scores; with `by`, per pair and group.
     """
-    records = []
+    records: list[dict[str, Any]] = []
+    families: dict[bool, list[dict[str, Any]]] = {}
     for condition, member, baseline in pairs:
         name = metric or condition.metric
         first = rows.get((member, condition.task, condition.variant))
@@ -69,25 +79,50 @@ def compare_pairs(
             continue
         both = (first[name].notna() & second[name].notna()).to_numpy()
         for group, here in _groups(first, both, by):
-            a, b = independent_scores(first[here], name), independent_scores(second[here], name)
+            (a, weights), (b, _) = (independent_scores(rows[here], name) for rows in (first, second))
             rng = _generator(seed, condition.task, condition.variant, member, baseline, name, *group.values())
             names = {"task": condition.task, "kind": condition.kind, "variant": condition.variant}
-            means = {"score": float(np.mean(a)), "baseline_score": float(np.mean(b))}
-            found = paired_difference(a, b, rng, confidence)._asdict()
-            records.append(
-                dict(condition.labels)
-                | names
-                | group
-                | {"member": member, "baseline": baseline, "metric": name}
-                | means
-                | found
-            )
-    for record, p_holm in zip(records, holm([record["p"] for record in records]), strict=True):
-        record["p_holm"] = float(p_holm)
-        better, worse, undecided = VERDICTS
-        decided = better if record["delta"] > 0 else worse
-        record["verdict"] = decided if p_holm < 1 - confidence else undecided
+            means = {
+                "score": float(np.average(a, weights=weights)),
+                "baseline_score": float(np.average(b, weights=weights)),
+            }
+            found = paired_difference(a, b, rng, confidence, weights)._asdict()
+            who = {"member": member, "baseline": baseline, "metric": name}
+            record = dict(condition.labels) | names | group | who | means | found
+            records.append(record)
+            families.setdefault(condition.measures_loss, []).append(record)
+    for family in families.values():
+        _adjust(family, 1 - confidence)
     return records
+
+
+def _adjust(family: list[dict[str, Any]], alpha: float) -> None:
+    """Add adjusted p-value, size of the family, items needed and verdict to each comparison of a family."""
+    better, worse, level, too_few = VERDICTS
+    p_values = [record["p"] for record in family]
+    for at, (record, p_holm) in enumerate(zip(family, holm(p_values), strict=True)):
+        needed = fewest_items([*p_values[:at], *p_values[at + 1 :]], alpha)
+        record |= {"p_holm": float(p_holm), "adjusted_for": len(family), "needed": needed}
+        if p_holm < alpha:
+            record["verdict"] = better if record["delta"] > 0 else worse
+        else:
+            record["verdict"] = too_few if record["n"] < needed else level
+
+
+def fewest_items(others: Sequence[float], alpha: float) -> int:
+    """Items from which on a comparison could be significant at all.
+
+    The largest difference there is, one member ahead on all of n items, has the p-value 2 / 2^n, by the exact
+    McNemar test as by sign flips. With fewer items than told here even that would not be significant.
+
+    Args:
+        others: The p-values of the other comparisons of its family, shape (m - 1,).
+        alpha: Level of the tests, after Holm's adjustment for all m.
+    """
+    n = 1
+    while holm([2.0 ** (1 - n), *others])[0] >= alpha:
+        n += 1
+    return n
 
 
 def _groups(

@@ -37,6 +37,11 @@ class Condition(NamedTuple):
     def __str__(self) -> str:
         return f"{self.task} · {self.variant}"
 
+    @property
+    def measures_loss(self) -> bool:
+        """Whether it is scored by how well text is predicted, rather than by right answers."""
+        return self.kind == "perplexity"
+
 
 def cells_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[CellHeader]:
     """Headers that belong to the run: those the manifest plans, or all if none are.

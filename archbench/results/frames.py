@@ -164,9 +164,9 @@ class RunResults:
 
         Returns:
             Columns member, family, task, kind, variant, one per label, those of `by`, metric, n, score,
-            stderr, low, high, method (`wilson` or `t`), chance. `n` counts the items with a score,
-            or the passages that they are parts of (windows of a text); `chance` is known for the primary
-            metric only.
+            stderr, low, high, method (`wilson`, `t` or `ratio`), chance. `n` counts the items with a score,
+            or the passages that they are parts of (windows of a text, of which each weighs as much as it has
+            bytes); `chance` is known for the primary metric only.
 
         Raises:
             RequestError: No cell has such a metric, or no item such a column.
@@ -177,7 +177,8 @@ class RunResults:
         rows = []
         for header, condition, frame, name in self._scored(metric, keys):
             for values, group in frame.groupby(keys, sort=True) if keys else [((), frame)]:
-                found = mean_score(independent_scores(group, name), confidence)
+                independent, weights = independent_scores(group, name)
+                found = mean_score(independent, confidence, weights)
                 rows.append(
                     self._row(header, condition, name)
                     | dict(zip(keys, values, strict=True))
@@ -194,7 +195,8 @@ class RunResults:
             confidence: Coverage of the intervals.
 
         Returns:
-            As `scores`, for the average over groups (method `stratified`), and beside it `groups`, how many
+            As `scores`, for the average over groups (method `stratified`; as in `scores`
+            where there is one group), and beside it `groups`, how many
             there are, and `micro`, the average over the same items.
 
         Raises:
@@ -228,8 +230,11 @@ class RunResults:
 
         Returns:
             Columns task, kind, variant, one per label, member, baseline, metric, n, score, baseline_score,
-            delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for all rows of
-            this frame), detectable, method, verdict (`better`, `worse` or `not distinguishable`, by p_holm).
+            delta, low, high (of this comparison alone), wins, losses, p, p_holm (adjusted for the rows of
+            this frame that compare right answers, or for those that compare losses), adjusted_for (how many
+            these are), needed (items below which not even the largest difference would be significant),
+            detectable, method, verdict (`better`, `worse`, `not distinguishable` or `too few items to tell`,
+            by p_holm and needed).
 
         Raises:
             RequestError: There is no such member or metric.
@@ -280,8 +285,9 @@ class RunResults:
             "n",
             "score",
         ]
-        columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm", "detectable"]
-        return _tidy(rows, self.label_names, [*columns, "method", "verdict"])
+        columns += ["baseline_score", "delta", "low", "high", "wins", "losses", "p", "p_holm"]
+        columns += ["adjusted_for", "needed", "detectable", "method", "verdict"]
+        return _tidy(rows, self.label_names, columns)
 
     def margins(self, noise: float = NOISE) -> pd.DataFrame:
         """How many answers hang by a thread: the two best choices within `noise` nats, or exactly equal.

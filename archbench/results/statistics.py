@@ -13,7 +13,9 @@ used where and why. Sources:
     Connor (1987), Sample size for testing differences in proportions for the paired-sample design,
         Biometrics 43
     Efron & Tibshirani (1993), An Introduction to the Bootstrap
-    Cochran (1977), Sampling Techniques, 3rd edition, chapter 5
+    Cochran (1977), Sampling Techniques, 3rd edition, chapters 5 (strata) and 6 (ratios)
+    Zou, Huang & Zhang (2009), A note on confidence interval estimation for a linear function of binomial
+        proportions, Computational Statistics & Data Analysis 53
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Estimate(NamedTuple):
         score: The mean; NaN without items.
         stderr: Its standard error.
         low, high: Confidence interval.
-        method: `wilson`, `t` or `stratified`: how the interval was made.
+        method: `wilson`, `t`, `stratified` or `ratio`: how the interval was made.
     """
 
     n: int
@@ -55,7 +57,7 @@ class Estimate(NamedTuple):
     stderr: float
     low: float
     high: float
-    method: Literal["wilson", "t", "stratified"]
+    method: Literal["wilson", "t", "stratified", "ratio"]
 
 
 class Difference(NamedTuple):
@@ -115,16 +117,20 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
 
 
-def mean_score(values: Scores, confidence: float = 0.95) -> Estimate:
+def mean_score(values: Scores, confidence: float = 0.95, weights: Scores | None = None) -> Estimate:
     """Mean of item scores between 0 and 1: Wilson's interval if all are 0 or 1, else Student's t.
 
     Args:
         values: One score per item, shape (n,), without NaN.
         confidence: Coverage aimed at.
+        weights: What each item weighs, shape (n,), for a `weighted_mean` cut at 0 and 1; None for all alike.
     """
     n = len(values)
     if n == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "wilson")
+    if weights is not None:
+        found = weighted_mean(values, weights, confidence)
+        return found if n == 1 else found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
     mean = float(np.mean(values))
     if is_binary(values):
         low, high = wilson(float(np.sum(values)), n, confidence)
@@ -134,6 +140,30 @@ def mean_score(values: Scores, confidence: float = 0.95) -> Estimate:
     stderr = float(np.std(values, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stderr
     return Estimate(n, mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "t")
+
+
+def weighted_mean(values: Scores, weights: Scores, confidence: float = 0.95) -> Estimate:
+    """Mean of rates of which each was measured on so much: nats per token of texts of so many tokens.
+
+    It is the ratio of two sums, of all that was counted and of all that it was counted on, and both vary from
+    one item to the next: the ratio estimator's variance is n / (n - 1) · sum of (w·(x - mean))², divided by
+    the square of the weights' sum (Cochran 1977, chapter 6); the interval is Student's t.
+
+    Args:
+        values: Rate of each item, shape (n,), without NaN and at least one.
+        weights: What it was measured on, shape (n,), positive.
+        confidence: Coverage aimed at.
+
+    Returns:
+        The estimate; without standard error and interval where there is one item.
+    """
+    n, total = len(values), float(np.sum(weights))
+    mean = float(np.sum(weights * values)) / total
+    if n == 1:
+        return Estimate(n, mean, math.nan, math.nan, math.nan, "ratio")
+    stderr = math.sqrt(n / (n - 1) * float(np.sum((weights * (values - mean)) ** 2))) / total
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stderr
+    return Estimate(n, mean, stderr, mean - half, mean + half, "ratio")
 
 
 def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float = 0.95) -> Estimate:
@@ -151,11 +181,14 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
     Returns:
         The estimate. Its standard error and interval are NaN where a stratum has a single item, since such a
         stratum says nothing of its own spread. Where every stratum is all right or all wrong, the estimator's
-        variance is zero, which is not certainty: the interval is Wilson's over all items then.
+        variance is zero, which is not certainty: the interval is Wilson's over all items then. A single
+        stratum is the mean of its items, with the interval that `mean_score` gives it.
     """
     if len(values) == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "stratified")
     groups = [values[strata == stratum] for stratum in np.unique(strata)]
+    if len(groups) == 1:
+        return mean_score(values, confidence)
     mean = float(np.mean([np.mean(group) for group in groups]))
     if min(len(group) for group in groups) < 2:
         return Estimate(len(values), mean, math.nan, math.nan, math.nan, "stratified")
@@ -168,28 +201,28 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
     return Estimate(len(values), mean, stderr, max(0.0, mean - half), min(1.0, mean + half), "stratified")
 
 
-def combined(
-    parts: Sequence[tuple[int, float, float]], weights: Sequence[float], confidence: float = 0.95
-) -> Estimate:
+def combined(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
     """Weighted average of scores of different items.
 
     Args:
-        parts: Items, score and standard error of each.
+        parts: The scores with their intervals, all of one coverage.
         weights: Weights of the parts, which sum to 1.
-        confidence: Coverage aimed at.
 
     Returns:
         The estimate; its variance is the sum of the parts' variances times their squared weights, as for
-        strata (Cochran 1977, chapter 5). Without an interval where a part has no standard error, or where all
-        of them are zero, which is not certainty.
+        strata (Cochran 1977, chapter 5). Each end of the interval lies as far from the score as the root of
+        the summed squares of the parts' weighted distances to theirs (Zou, Huang & Zhang 2009), so that
+        parts that are all wrong, whose variance is zero, do not pass for certain. Without an interval where a
+        part has none.
     """
-    score = sum(weight * part[1] for weight, part in zip(weights, parts, strict=True))
-    stderr = math.sqrt(sum((weight * part[2]) ** 2 for weight, part in zip(weights, parts, strict=True)))
-    half = _z(confidence) * stderr if stderr > 0 else math.nan
-    low, high = max(0.0, score - half), min(1.0, score + half)
-    if math.isnan(half):
-        low, high = math.nan, math.nan
-    return Estimate(sum(part[0] for part in parts), score, stderr, low, high, "stratified")
+    pairs = list(zip(weights, parts, strict=True))
+    score = sum(weight * part.score for weight, part in pairs)
+    stderr = math.sqrt(sum((weight * part.stderr) ** 2 for weight, part in pairs))
+    below = math.sqrt(sum((weight * (part.score - part.low)) ** 2 for weight, part in pairs))
+    above = math.sqrt(sum((weight * (part.high - part.score)) ** 2 for weight, part in pairs))
+    # NaN is neither the larger nor the smaller, so it is compared as the first of the two and stays.
+    low, high = max(score - below, 0.0), min(score + above, 1.0)
+    return Estimate(sum(part.n for part in parts), score, stderr, low, high, "stratified")
 
 
 # -- paired comparisons --------------------------------------------------------------------------------------
@@ -248,18 +281,23 @@ def tango(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def paired_difference(
-    first: Scores, second: Scores, rng: np.random.Generator, confidence: float = 0.95
+    first: Scores,
+    second: Scores,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    weights: Scores | None = None,
 ) -> Difference:
     """Compare two members on the same items.
 
     Scores that are all 0 or 1 get the exact McNemar test and Tango's interval. Others get a sign-flip
-    permutation test and a bootstrap percentile interval over items.
+    permutation test and a bootstrap percentile interval over items, as do items that weigh differently.
 
     Args:
         first: Scores of the one member, shape (n,), without NaN.
         second: Scores of the other on the same items in the same order, shape (n,).
         rng: Drawn from only where the scores are not binary.
         confidence: Coverage aimed at; its complement is the test level that `detectable` assumes.
+        weights: What each item weighs in the means, shape (n,); None for all alike.
 
     Raises:
         ValueError: The two have different shapes.
@@ -268,23 +306,28 @@ def paired_difference(
         raise ValueError(f"paired scores have shapes {first.shape} and {second.shape}")
     n, differences, alpha = len(first), first - second, 1 - confidence
     wins, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
-    delta = float(np.mean(differences)) if n else math.nan
-    if is_binary(first) and is_binary(second):
+    delta = float(np.average(differences, weights=weights)) if n else math.nan
+    if weights is None and is_binary(first) and is_binary(second):
         low, high = tango(wins, losses, n, confidence)
         p = mcnemar_exact(wins, losses)
         detectable = minimum_detectable(n, (wins + losses) / n, alpha) if n else math.nan
         return Difference(n, delta, low, high, wins, losses, p, detectable, "mcnemar")
-    low, high = bootstrap_interval(differences, rng, confidence)
-    p = sign_flip_test(differences, rng)
+    weights = np.ones(n) if weights is None else weights
+    low, high = bootstrap_interval(differences, rng, confidence, weights=weights)
+    p = sign_flip_test(weights * differences, rng)
     detectable = math.nan
     if wins + losses and n > 1:
-        stderr = float(np.std(differences, ddof=1)) / math.sqrt(n)
+        stderr = weighted_mean(differences, weights).stderr
         detectable = (_z(confidence) + float(stats.norm.ppf(0.8))) * stderr
     return Difference(n, delta, low, high, wins, losses, p, detectable, "bootstrap")
 
 
 def bootstrap_interval(
-    differences: Scores, rng: np.random.Generator, confidence: float = 0.95, resamples: int = RESAMPLES
+    differences: Scores,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    weights: Scores | None = None,
 ) -> Interval:
     """Percentile interval of the mean over items drawn with replacement (Efron & Tibshirani 1993).
 
@@ -293,15 +336,18 @@ def bootstrap_interval(
         rng: Source of the resamples.
         confidence: Coverage aimed at.
         resamples: How many times the items are drawn.
+        weights: What each item weighs in the mean, shape (n,); None for all alike.
     """
     n = len(differences)
+    weights = np.ones(n) if weights is None else weights
+    sums = weights * differences
     if n < 2:
         return Interval(math.nan, math.nan)
     chunk = max(1, _CHUNK // n)
-    means = [
-        differences[rng.integers(0, n, size=(min(chunk, resamples - start), n))].mean(axis=1)
-        for start in range(0, resamples, chunk)
-    ]
+    means = []
+    for start in range(0, resamples, chunk):
+        drawn = rng.integers(0, n, size=(min(chunk, resamples - start), n))
+        means.append(sums[drawn].sum(axis=1) / weights[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 

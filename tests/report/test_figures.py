@@ -79,6 +79,23 @@ def test_all_figures_draw_for_any_number_of_members(tmp_path: Path, members: int
             assert image.startswith(b"\x89PNG")
 
 
+def test_many_differences_stay_on_a_page_and_apart(tmp_path: Path) -> None:
+    figure = differences(findings(tmp_path, 5, conditions=13))
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    assert height < 9
+    assert width < 15
+    named = [label.get_text() for area in figure.axes for label in area.get_yticklabels()]
+    assert named == [f"standard {shots}-shot" for shots in range(13)]
+    heights = [
+        line.get_ydata()[0]  # type: ignore[index]
+        for line in figure.axes[0].lines
+        if len(line.get_xdata()) == 2 and line.get_ydata()[0] == line.get_ydata()[1]  # type: ignore[arg-type,index]
+    ]
+    intervals = [at for at in heights if at % 1 != 0.5]
+    assert len(intervals) == len(set(intervals)) == 4 * 7, "no two intervals on one line"
+
+
 def test_labels_of_the_radar_do_not_overlap(tmp_path: Path) -> None:
     subjects = {f"a rather long subject name {n}": f"quite a long category name {n}" for n in range(12)}
     figure = radar(findings(tmp_path, 3, subjects=subjects, n=120))

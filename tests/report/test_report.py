@@ -42,9 +42,12 @@ def test_the_words_say_what_was_planted(tmp_path: Path) -> None:
     page = files.page.read_text()
     assert "A, B, C and D answered the same 1,200 items of mmlu" in page
     assert "B scores highest on standard 5-shot (60.0 %)." in page
-    assert re.search(r"B is better on standard 5-shot \(\+10\.0, \+7\.\d to \+12\.\d\)", page)
-    assert re.search(r"C is not distinguishable on standard 5-shot \(0\.0, −\d\.\d to \+\d\.\d\)", page)
-    assert "D is worse on standard 5-shot (−25.0" in page
+    bullets = [line[2:] for line in page.splitlines() if line.startswith("- ")]
+    told = [one for one in bullets if re.match("[BCD] is", one)]
+    assert re.fullmatch(r"B is better than A on standard 5-shot \(\+10\.0, \+7\.\d to \+12\.\d\)\.", told[0])
+    level = r"C is not distinguishable from A on standard 5-shot \(0\.0, −\d\.\d to \+\d\.\d\)\."
+    assert re.fullmatch(level, told[1])
+    assert told[2].startswith("D is worse than A on standard 5-shot (−25.0"), "a bullet for each verdict"
     assert "D cannot be told from guessing on standard 5-shot (25.0 %)." in page
     assert "A cannot be told from guessing" not in page
     assert "3 comparisons at the 5 % level after Holm's adjustment" in page
@@ -262,8 +265,8 @@ def mixed(folder: Path, *more: tuple[str, str, str]) -> RunResults:
 def test_many_conditions_are_told_by_task(tmp_path: Path) -> None:
     results = mixed(tmp_path / "run")
     page = build_report(results, tmp_path / "out").page.read_text()
-    assert "b is worse on all 7 conditions of easy (−75.0)" in page
-    assert "b is not distinguishable on all 3 conditions of hard" in page
+    assert "b is worse than a on all 7 conditions of easy (−75.0)" in page
+    assert "b is not distinguishable from a on all 3 conditions of hard" in page
     accuracy = (tmp_path / "out" / "tables" / "accuracy.md").read_text()
     assert re.findall(r"Accuracy, (\w+)", accuracy) == ["easy", "hard"], "a table a task, and none of losses"
     text = shown(mixed(tmp_path / "loss", ("text", "0", "perplexity")), width=60)
@@ -283,8 +286,16 @@ def test_an_interval_at_the_end_of_the_scale_is_shown_as_it_lies(tmp_path: Path)
 def test_tiny_runs_are_reported_without_inventing_certainty(tmp_path: Path, n: int) -> None:
     files = build_report(make_run(tmp_path / "run", {"a": share(1), "b": share(0)}, n=n), tmp_path / "out")
     page = files.page.read_text()
-    assert "b is not distinguishable on" in page
+    assert (
+        "At least 6 items are needed, so there are too few to tell b from a on standard 5-shot (−100.0"
+        in page
+    )
+    assert "scores highest on standard 5-shot (100.0 %, too few items to tell from b)" in page
+    assert "not distinguishable from a" not in page
     assert f"same {n} items" in page
+    table = (tmp_path / "out" / "tables" / "differences.md").read_text()
+    assert "| too few items to tell (6) |" in table
+    assert "from how many items on it would" in table
 
 
 def test_runs_without_subjects_tokens_or_margins_are_reported(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from archbench.draw import Draw
-from archbench.report.findings import Findings
+from archbench.report.findings import Findings, with_interval
 from archbench.report.page import build_report
 from archbench.report.ruler import averages, by_task, depths, lengths
 from archbench.report.settings import ReportSettings
@@ -115,6 +116,7 @@ def test_averages(findings: Findings) -> None:
     assert over.loc[("even", "lengths"), "stderr"] == pytest.approx((errors**2).sum() ** 0.5 / 3)
     assert (over["low"] < over["score"]).all()
     text = sheet.to_markdown()
+    assert "the intervals may be narrower than those of the accuracy table" in text
     assert "≥ 4,096" in text
     assert "under 1,024" in text
     assert text.count("‡ |") == 2  # 1974 and 4046 tokens are more than 1500, 974 are not
@@ -132,6 +134,24 @@ def test_part_of_the_tasks_has_no_effective_length(tmp_path: Path) -> None:
     tasks = by_task(found)
     assert tasks is not None
     assert [column.name for column in tasks.tables[0].columns[2:]] == ["niah_single_1", "vt"]
+
+
+def test_one_task_has_one_interval_in_every_table(tmp_path: Path) -> None:
+    found = Findings(make(tmp_path, ["niah_single_1"]), ReportSettings())
+    sheet = averages(found)
+    assert sheet is not None
+    told = {(row[0], at): row[1 + at] for row in sheet.tables[0].rows for at in range(3)}
+    for (member, at), cell in told.items():
+        assert getattr(cell, "text", cell) == with_interval(found.score(str(member), found.conditions[at]))
+    assert "narrower than" not in sheet.to_markdown()
+
+
+def test_nothing_found_at_any_length_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.report.test_ruler.score", lambda *asked: 0.0)
+    sheet = averages(Findings(make(tmp_path, ["niah_single_1"]), ReportSettings()))
+    assert sheet is not None
+    (front,) = [row for row in sheet.tables[0].rows if row[0] == "front"]
+    assert re.fullmatch(r"0\.0 \[0\.0, [1-9]\.\d\]", str(front[4])), "the average over lengths"
 
 
 def test_tasks(findings: Findings) -> None:
@@ -159,6 +179,18 @@ def test_the_heat_map_shows_depth_by_length(findings: Findings) -> None:
     assert grid[:, 2].tolist() == [0.0] * 10
     assert [label.get_text() for label in front.get_xticklabels()] == ["1K", "2K", "4K"]
     assert len(front.texts) == 30
+    (told,) = (text.get_text() for text in figure.texts if text.get_text().startswith("n = "))
+    assert re.fullmatch(r"n = \d+( to \d+)? items a cell", told)
+
+
+def test_cells_of_few_items_tell_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.report.test_ruler.SAMPLES", 12)
+    figure = depths(Findings(make(tmp_path, ["niah_single_1"]), ReportSettings()))
+    assert figure is not None
+    assert {text.get_text() for text in figure.axes[1].texts} == {"100 (1)", "100 (2)", "0 (1)", "0 (2)"}
+    assert "n = 1 to 2 items a cell; fewer than 5 are told in brackets" in {
+        text.get_text() for text in figure.texts
+    }
 
 
 def test_lines_by_category(findings: Findings) -> None:

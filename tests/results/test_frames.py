@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from archbench.errors import RequestError, RunError
+from archbench.results.comparisons import fewest_items
 from archbench.results.frames import load_results
-from archbench.results.statistics import wilson
+from archbench.results.statistics import holm, wilson
 from archbench.results.store import Store
 from tests.results.synthetic import header, make_run, planted, rows, share
 
@@ -70,6 +72,36 @@ def test_differences_find_the_planted_truth(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(results.differences(), load_results(tmp_path).differences())
 
 
+def test_right_answers_and_losses_are_families_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({"members": [{"name": "a"}, {"name": "b"}]})
+    for member, right in (("a", [0.0] * 9), ("b", [1.0] * 9)):
+        store.write_cell(header(member, items=9), rows(right))
+        for context in range(40):
+            loss: dict[str, Any] = {"kind": "perplexity", "labels": {"context": context}, "chance": None}
+            store.write_cell(header(member, "text", f"context-{context}", items=9, **loss), rows([0.5] * 9))
+    table = load_results(tmp_path).differences().set_index("kind")
+    assert table.loc["mmlu", "adjusted_for"] == 1
+    assert set(table.loc["perplexity", "adjusted_for"]) == {40}
+    # 2 / 2^9 is below 5 % alone, and would not be among 41 comparisons.
+    assert (table.loc["mmlu", "p_holm"], table.loc["mmlu", "verdict"]) == (2 / 2**9, "better")
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(5, "too few items to tell"), (6, "worse")])
+def test_too_few_items_are_told_from_no_difference(tmp_path: Path, n: int, verdict: str) -> None:
+    only = make_run(tmp_path, {"a": share(1), "b": share(0)}, n=n).differences().iloc[0]
+    assert (only["verdict"], only["needed"]) == (verdict, 6)
+
+
+@pytest.mark.parametrize(
+    ("others", "fewest"),
+    [([], 6), ([1.0], 7), ([1.0] * 99, 12), ([0.0001] * 99, 6), ([0.0001] * 49 + [0.5] * 50, 11)],
+)
+def test_fewest_items_follow_from_the_other_comparisons(others: list[float], fewest: int) -> None:
+    assert fewest_items(others, 0.05) == fewest
+    assert holm([2 / 2**fewest, *others])[0] < 0.05 <= holm([4 / 2**fewest, *others])[0]
+
+
 def test_graded_scores_are_bootstrapped_the_same_way_every_time(tmp_path: Path) -> None:
     results = make_run(
         tmp_path, {"a": lambda n, rng: rng.uniform(0.2, 1, n), "b": lambda n, rng: rng.uniform(0, 0.8, n)}
@@ -89,7 +121,7 @@ def test_pairing_is_by_item_not_by_position(tmp_path: Path) -> None:
     results = load_results(tmp_path)
     assert results.members == ["b", "a"]
     only = results.differences().iloc[0]
-    assert (only["wins"], only["losses"], only["verdict"]) == (0, 0, "not distinguishable")
+    assert (only["wins"], only["losses"], only["verdict"]) == (0, 0, "too few items to tell")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +222,7 @@ def test_one_item_is_enough_for_a_score(tmp_path: Path) -> None:
     results = make_run(tmp_path, {"a": share(1), "b": share(0)}, n=1)
     assert results.scores()["score"].tolist() == [1, 0]
     only = results.differences().iloc[0]
-    assert (only["delta"], only["p"], only["verdict"]) == (-1, 1, "not distinguishable")
+    assert (only["delta"], only["p"], only["verdict"]) == (-1, 1, "too few items to tell")
 
 
 def test_only_cells_that_the_manifest_plans_belong_to_the_run(tmp_path: Path) -> None:

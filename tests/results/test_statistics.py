@@ -249,10 +249,62 @@ def test_macro_mean_of_single_items_has_no_interval() -> None:
     assert math.isnan(found.stderr)
 
 
+def test_macro_mean_of_one_stratum_is_the_mean_of_its_items() -> None:
+    values = np.array([0.0] * 97 + [1.0] * 3)
+    assert s.macro_mean(values, np.full(100, "only")) == s.mean_score(values)
+
+
 def test_combined_scores_are_weighted_and_so_are_their_errors() -> None:
-    found = s.combined([(10, 0.8, 0.04), (20, 0.2, 0.03)], [0.25, 0.75])
-    assert (found.n, found.score) == (30, pytest.approx(0.35))
-    assert found.stderr == pytest.approx(math.hypot(0.01, 0.0225))
-    assert found.high - found.score == pytest.approx(1.959964 * found.stderr)
-    for error in (0.0, math.nan):
-        assert math.isnan(s.combined([(5, 1.0, error), (5, 1.0, error)], [0.5, 0.5]).low)
+    parts = [s.mean_score(np.arange(n) < right) for n, right in ((10, 8.0), (20, 4.0))]
+    found = s.combined(
+        [one._replace(stderr=e) for one, e in zip(parts, (0.04, 0.03), strict=True)], [0.25, 0.75]
+    )
+    assert (found.n, found.score) == (30, pytest.approx(0.25 * 0.8 + 0.75 * 0.2))
+    assert found.stderr == pytest.approx(math.hypot(0.25 * 0.04, 0.75 * 0.03))
+    low, high = (
+        math.hypot(0.25 * (a - 0.8), 0.75 * (b - 0.2)) for a, b in zip(*(p[3:5] for p in parts), strict=True)
+    )
+    assert (found.score - found.low, found.high - found.score) == pytest.approx((low, high))
+    # One part weighs all: its own interval.
+    assert s.combined(parts, [1, 0])[1:5] == pytest.approx(parts[0][1:5])
+    nothing = s.combined([s.mean_score(np.zeros(100))] * 3, [1 / 3] * 3)
+    assert nothing.low == 0
+    assert 0.01 < nothing.high < s.wilson(0, 100).high
+    unknown = parts[0]._replace(low=math.nan, high=math.nan)
+    assert all(map(math.isnan, s.combined([parts[1], unknown], [0.5, 0.5])[3:5]))
+
+
+def test_combined_scores_cover_what_they_should() -> None:
+    rng, truth, covered = np.random.default_rng(0), (0.02, 0.3, 0.95), 0
+    for _ in range(1000):
+        found = s.combined(
+            [s.mean_score((rng.random(40) < p).astype(float)) for p in truth], [1 / 2, 1 / 3, 1 / 6]
+        )
+        covered += found.low <= np.dot(truth, [1 / 2, 1 / 3, 1 / 6]) <= found.high
+    assert 0.93 <= covered / 1000 <= 0.98
+
+
+def test_a_weighted_mean_is_a_ratio_of_sums() -> None:
+    values, weights = np.array([0.2, 0.4, 0.9]), np.array([1.0, 2.0, 5.0])
+    found = s.mean_score(values, weights=weights)
+    assert (found.n, found.score, found.method) == (3, pytest.approx((0.2 + 0.8 + 4.5) / 8), "ratio")
+    residuals = (
+        weights * values - found.score * weights
+    )  # Cochran (1977), (6.13), the finite correction left out
+    assert found.stderr == pytest.approx(math.sqrt((residuals**2).sum() / 2 * 3) / 8)
+    even = s.mean_score(values, weights=np.full(3, 7.0))
+    assert even[1:5] == pytest.approx(s.mean_score(values)[1:5])
+    assert math.isnan(s.mean_score(values[:1], weights=weights[:1]).low)
+
+
+def test_a_paired_difference_of_weighted_scores_is_the_difference_of_their_means() -> None:
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(1, 9, 80)
+    first, second = rng.uniform(0, 1, 80), rng.uniform(0, 0.5, 80)
+    found = s.paired_difference(first, second, rng, weights=weights)
+    means = [s.mean_score(one, weights=weights).score for one in (first, second)]
+    assert found.delta == pytest.approx(means[0] - means[1])
+    assert found.low < found.delta < found.high
+    exact = s.weighted_mean(first - second, weights)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+    assert found.p < 0.01

@@ -272,8 +272,15 @@ def test_who_learns_from_context_is_shown_to(planted: Findings, tmp_path: Path) 
     assert windows < len(window) / 2 / 2
     scores = planted.results.scores().set_index(["member", "variant"])
     assert scores.loc[("deaf", "window-256"), "n"] == windows
-    mean = window[window["member"] == "deaf"].groupby("passage")["compression"].mean().mean()
-    assert scores.loc[("deaf", "window-256"), "score"] == pytest.approx(mean)
+    # One estimator: the summary's score is the table's bits per byte, every byte weighing alike.
+    for cell, row in scores.iterrows():
+        assert row["score"] == pytest.approx(1 - data.loc[cell, "bits"] / 8)
+        assert row["score"] == pytest.approx(data.loc[cell, "compression"])
+    unlike = window[window["member"] == "learner"].groupby("passage")["compression"].mean().mean()
+    assert scores.loc[("learner", "window-256"), "score"] != pytest.approx(unlike, abs=1e-6)
+    delta = planted.differences.set_index("variant").loc["window-256", "delta"]
+    bits = data.loc[(["learner", "deaf"], "window-256"), "bits"]
+    assert delta == pytest.approx(float(bits.iloc[0] - bits.iloc[1]) / 8)
     assert set(planted.differences.set_index("variant").loc[["window-256"], "n"]) == {windows}
     where = positions(planted)
     assert where is not None

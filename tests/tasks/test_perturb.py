@@ -154,10 +154,15 @@ def test_the_report_tells_how_much_is_the_prompts(run: RunResults, tmp_path: Pat
     steady, fickle = (
         [cell.strip() for cell in lines[name].strip("|").split("|")] for name in ("steady", "fickle")
     )
-    assert fickle[3:] == ["40.0 (labels)", "60.0 (plain)", "20.0", "1 of 2"]
-    assert steady[5:] == ["0.0", "0 of 2"]
+    assert fickle[3:] == ["40.0 (labels)", "60.0 (plain and preamble)", "20.0", "1 of 2"]
+    assert steady[3:] == ["60.0 (all)", "60.0 (all)", "0.0", "0 of 2"]
     figure = dots(findings)
     assert figure is not None
     page = build_report(run, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "### Prompts" in page
+    assert (
+        "- fickle scores between 40.0 % (labels) and 60.0 % (plain and preamble) on standard 5-shot across 3 "
+        "prompts; 1 of 2 changed prompts differ from the plain one beyond chance.\n" in page
+    )
+    assert "- steady scores 60.0 % on standard 5-shot across 3 prompts alike; 0 of 2 changed" in page
     assert "prompts.png" in page

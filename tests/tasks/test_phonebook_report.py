@@ -6,12 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archbench.draw import Draw
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
-from archbench.report.phonebook import answers, depths, digits, lengths, scores, sentences
+from archbench.report.phonebook import answers, scores, sentences
+from archbench.report.phonebook_charts import depths, digits, lengths
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
@@ -93,6 +95,7 @@ def test_scores_and_what_is_beyond_training(findings: Findings) -> None:
     assert data["neighbour", "standard-20entries", "exact_match"] == pytest.approx(0.5, abs=0.15)
     assert data["fuzzy", "standard-40entries", "leading_digits"] >= 0.6
     text = sheet.to_markdown()
+    assert "An entry takes 15.0 tokens, name, number and line break" in text
     assert text.count("fuzzy‡") == 2  # 40 entries of 15 tokens are more than 300, 20 are not
     assert "neighbour‡" not in text
 
@@ -111,7 +114,6 @@ def test_where_wrong_numbers_came_from(findings: Findings) -> None:
 def test_lines(findings: Findings) -> None:
     for draw, label in (
         (lengths, "entries in the book"),
-        (depths, "depth in the book, %"),
         (digits, "digit"),
     ):
         figure = draw(findings)
@@ -120,9 +122,29 @@ def test_lines(findings: Findings) -> None:
         assert figure.axes[0].get_xlabel() == label
     by_depth = depths(findings)
     assert by_depth is not None
+    assert by_depth.axes[0].get_xlabel() == "depth in the book, %"
+    titles = [area.get_title() for area in by_depth.axes]
+    assert [title.split("\n")[0] for title in titles] == [
+        f"{form}, {size} entries" for form in ("standard", "reversed") for size in SIZES
+    ]
+    assert titles[0].split("\n")[1] == "n = 20 a point"
+    for area, size in zip(by_depth.axes, SIZES, strict=False):
+        guess = next(one for one in area.lines if list(one.get_xdata()) == [0, 100])
+        assert list(guess.get_ydata()) == pytest.approx([100 / (size - 2)] * 2)
     recalled = [one for one in by_depth.axes[0].lines if one.get_linestyle() != "None"]
     line = next(one for one in recalled if len(one.get_xdata()) == 5 and one.get_ydata()[0] == 0)
     assert list(line.get_ydata()[[0, 1, 3, 4]]) == [0, 0, 100, 100]
+
+
+def test_intervals_of_members_stand_beside_each_other(findings: Findings) -> None:
+    for draw in (lengths, depths, digits):
+        figure = draw(findings)
+        assert figure is not None
+        curves = [
+            one for one in figure.axes[0].lines if one.get_marker() == "None" and len(one.get_xdata()) > 2
+        ]
+        mine, other = (np.asarray(one.get_xdata()) for one in curves[:2])
+        assert (mine < other).all()
 
 
 def test_recall_is_told_in_words(findings: Findings) -> None:
