@@ -111,7 +111,7 @@ def radar(findings: Findings) -> Figure | None:
     ]
     highest = 100 * max([*highs, *(axis.chance or 0 for axis in axes)])
     step = next((step for step in (2, 5, 10) if highest / step <= 6), 20)
-    top = step * math.ceil(highest / step - 1e-9)
+    top = step * max(1, math.ceil(highest / step - 1e-9))
     with drawing(6.4, 5.6) as figure:
         area = figure.add_subplot(aspect="equal")
         area.axis("off")

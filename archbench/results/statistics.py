@@ -130,7 +130,10 @@ def mean_score(values: Scores, confidence: float = 0.95, weights: Scores | None 
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "wilson")
     if weights is not None:
         found = weighted_mean(values, weights, confidence)
-        return found if n == 1 else found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
+        # Scores that are all cut at 0 have no variance, which is not certainty.
+        known = n > 1 and found.stderr > 0
+        low, high = (max(0.0, found.low), min(1.0, found.high)) if known else (math.nan, math.nan)
+        return found._replace(low=low, high=high)
     mean = float(np.mean(values))
     if is_binary(values):
         low, high = wilson(float(np.sum(values)), n, confidence)

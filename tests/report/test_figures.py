@@ -62,6 +62,19 @@ def test_many_conditions_are_averaged_by_task(tmp_path: Path) -> None:
     assert radar(made) is not None
 
 
+def test_a_radar_of_nothing_but_zeros_has_a_ring(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({})
+    for task in ("x", "y", "z"):
+        for shots in range(5):
+            store.write_cell(
+                header("a", task, f"{shots}", labels={"shots": shots}, chance=None), rows([0.0] * 4)
+            )
+    figure = radar(Findings(make_results(tmp_path), ReportSettings()))
+    assert figure is not None
+    assert "2 %" in [text.get_text() for text in figure.axes[0].texts]
+
+
 def make_results(folder: Path) -> Any:
     from archbench.results.frames import load_results
 

@@ -295,6 +295,7 @@ def test_a_weighted_mean_is_a_ratio_of_sums() -> None:
     even = s.mean_score(values, weights=np.full(3, 7.0))
     assert even[1:5] == pytest.approx(s.mean_score(values)[1:5])
     assert math.isnan(s.mean_score(values[:1], weights=weights[:1]).low)
+    assert math.isnan(s.mean_score(np.zeros(3), weights=weights).high), "no variance is not certainty"
 
 
 def test_a_paired_difference_of_weighted_scores_is_the_difference_of_their_means() -> None:
