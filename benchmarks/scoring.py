@@ -56,11 +56,17 @@ class Recorder(LM):  # type: ignore[misc]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Not asked by MMLU."""
-        raise NotImplementedError
+        raise self._unasked("loglikelihood_rolling")
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Not asked by MMLU."""
-        raise NotImplementedError
+        raise self._unasked("generate_until")
+
+    def _unasked(self, method: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"The benchmark of scoring records requests for loglikelihood; {method} was called, which MMLU "
+            "does not ask: its task is another than the benchmark expects."
+        )
 
 
 def requests_of(data: Path, form: str, shots: int, subjects: int, limit: int | None) -> list[Instance]:
