@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from archbench.cli import app
 from archbench.runner import execute
-from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
+from tests.command import call
+from tests.runner.tiny import LLAMA, save_model, save_shelf
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models, questions, a family of the models, and a suite."""
     base = tmp_path_factory.mktemp("shelf")
-    save_model(base / "llama", LLAMA)
-    save_model(base / "mamba", MAMBA)
-    save_questions(base / "mmlu")
+    save_shelf(base)
     (base / "world.yaml").write_text(
         "name: world\ntitle: Two\nmembers:\n  a: {path: llama}\n  b: {path: mamba}\nitems: {mmlu: mmlu}\n",
         encoding="utf-8",
@@ -32,19 +29,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name: bare\ntitle: No items\nmembers: {a: {path: llama}}\n", encoding="utf-8"
     )
     return base
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
-    monkeypatch.delenv("ARCHBENCH_DEBUG", raising=False)
-    return tmp_path
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def quick(shelf: Path, *more: str) -> list[str]:
