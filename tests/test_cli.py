@@ -120,6 +120,18 @@ def test_lists(shelf: Path, here: Path) -> None:
     assert {"mmlu", "lm_eval", "archbench_mmlu_standard"} <= kinds
 
 
+def test_lists_are_not_broken_over_lines_where_nobody_reads_them_on_a_screen(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = here / ("long-" * 40) / "suites"
+    deep.mkdir(parents=True)
+    (deep / "own.yaml").write_text(f"name: own\ndescription: {'many words ' * 20}\n", encoding="utf-8")
+    monkeypatch.setenv("ARCHBENCH_HOME", str(deep.parent))
+    monkeypatch.setenv("COLUMNS", "80")
+    (line,) = [one for one in call("list", "suites").stdout.splitlines() if one.startswith("own ")]
+    assert line.rstrip().endswith(f"many words  {deep / 'own.yaml'}")
+
+
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from archbench import paths
-from archbench.cli.output import print_json
+from archbench.cli.output import print_json, print_rows
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RequestError, did_you_mean
 
@@ -57,7 +57,8 @@ def list_(
     for kind, rows in lists.items():
         if len(lists) > 1:
             typer.secho(kind, bold=True)
-        _print_table(rows)
+        print_rows(rows)
+        typer.echo("")
 
 
 def show(
@@ -191,21 +192,3 @@ def _lm_eval_tasks() -> dict[str, Path]:
         if named:
             found[named[1]] = file
     return found
-
-
-def _print_table(rows: list[Row]) -> None:
-    """Columns under their names; text from files is shown as it is."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        typer.echo("  none\n")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    Console(highlight=False).print(table)
-    typer.echo("")
