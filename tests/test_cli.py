@@ -149,6 +149,35 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
     assert name in text.stdout
 
 
+@pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
+def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
+    from archbench.suite import ENTRY_KINDS
+
+    told = json.loads(call("show", kind, "--json").stdout)["task kind"]
+    assert told["settings"].keys() == ENTRY_KINDS[kind].model_fields.keys() - {"kind"}
+    for one in told["settings"].values():
+        assert one["meaning"]
+        assert ("default" in one) != ("required" in one)
+    text = call("show", kind).stdout
+    assert "Attributes:" not in text
+    assert "--set ENTRY.KEY=VALUE" in text
+    for key in told["settings"]:
+        assert f"\n  {key} " in text
+
+
+def test_show_tells_the_prompt_and_the_files_of_a_task(here: Path) -> None:
+    text = call("show", "archbench_mmlu_cloze").stdout
+    assert "prompt:\n  {question_prefix}{question}\n  Answer:" in text
+    assert "!function" not in text
+    assert "kind: mmlu\nsettings: archbench show mmlu\n" in text
+    assert "tasks/mmlu/cloze.yaml\n" in text
+    assert "tasks/mmlu/_template_yaml\n" in text
+    settings = json.loads(call("show", "mmlu", "--json").stdout)["task kind"]["settings"]
+    assert settings["formats"]["values"] == ["standard", "choice_text", "cloze"]
+    assert settings["formats"]["default"] == ["standard", "choice_text", "cloze"]
+    assert settings["subjects"] == {"meaning": "Only these subjects; null for all.", "default": None}
+
+
 def test_version() -> None:
     import archbench
 
