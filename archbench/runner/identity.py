@@ -58,9 +58,11 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
     if tokenizer is None:
         return None, None
     if not has_tokenizer(tokenizer):
+        how = f"--set members.{member.name}.tokenizer=FOLDER_OR_HUB_ID"
+        if member.family is not None:
+            how = f"`tokenizer: FOLDER_OR_HUB_ID` in the file of the family '{member.family}'"
         raise RequestError(
-            f"The hub model {member.source} of member '{member.name}' brings no tokenizer. Name one: "
-            f"--set members.{member.name}.tokenizer=FOLDER_OR_HUB_ID."
+            f"The hub model {member.source} of member '{member.name}' brings no tokenizer. Name one: {how}."
         )
     return weights, tokenizer
 
