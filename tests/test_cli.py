@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from archbench.runner import execute
 from tests.command import call
@@ -68,6 +69,26 @@ def test_a_plan_is_shown_and_nothing_is_written(shelf: Path, here: Path) -> None
     as_json = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run", "--json")
     assert [cell["state"] for cell in json.loads(as_json.stdout)["cells"]] == ["missing", "missing"]
     assert list(here.iterdir()) == []
+
+
+def test_a_plan_says_what_would_be_downloaded(
+    shelf: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [f"members.mine={shelf}/llama", "members.theirs=nobody/plain"]
+    sets += ["members.both={hub: nobody/plain, tokenizer: nobody/tokens}"]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    told = call(*quick(shelf, *sets), "--dry-run")
+    assert told.exit_code == 0, told.output
+    line = "To be downloaded first: theirs (nobody/plain); both (nobody/plain, nobody/tokens)"
+    assert f"\n{line}\n" in told.stdout
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert f"\n{line}; but HF_HUB_OFFLINE is set" in call(*quick(shelf, *sets), "--dry-run").stdout
+    document = json.loads(call(*quick(shelf, *sets), "--dry-run", "--json").stdout)
+    assert document["downloads"] == {
+        "theirs": ["nobody/plain"],
+        "both": ["nobody/plain", "nobody/tokens"],
+    }
+    assert "downloaded" not in call(*quick(shelf, sets[0]), "--dry-run").stdout
 
 
 def test_failed_cells_are_told_and_the_exit_code_says_so(

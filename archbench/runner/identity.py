@@ -67,6 +67,20 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
     return weights, tokenizer
 
 
+def not_cached(member: ResolvedMember) -> list[str]:
+    """Hub ids of weights and tokenizer that a run would have to download.
+
+    Raises:
+        RequestError: If an id is none that a hub could have.
+    """
+    asked = []
+    if member.member.hub is not None:
+        asked.append((member.member.hub, True))
+    if member.tokenizer is not None and not Path(member.tokenizer).is_dir():
+        asked.append((member.tokenizer, False))
+    return [name for name, weights in asked if _snapshot(member, download=False, weights=weights) is None]
+
+
 def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
     """Digest of everything that a member's answers depend on: configs, weights and tokenizer, byte by byte.
 
