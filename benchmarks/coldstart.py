@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+
+from benchmarks.command import parser_of, print_results
 
 COMMANDS = {
     "import archbench": ["-c", "import archbench"],
@@ -31,18 +31,15 @@ def measure(arguments: Sequence[str], repeats: int) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coldstart", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON list at the end")
+    parser = parser_of("coldstart", __doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=list(COMMANDS))
     arguments = parser.parse_args(argv)
-    results = []
-    for name in arguments.commands:
-        results.append({"work": name, "seconds": round(measure(COMMANDS[name], arguments.repeats), 2)})
-        if not arguments.json:
-            print(json.dumps(results[-1]), flush=True)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
+    results = (
+        {"work": name, "seconds": round(measure(COMMANDS[name], arguments.repeats), 2)}
+        for name in arguments.commands
+    )
+    print_results(results, arguments.json)
 
 
 if __name__ == "__main__":

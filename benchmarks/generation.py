@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.api.instance import Instance
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from archbench.draw import Draw
 from archbench.engine import load_lm
 from archbench.tasks.phonebook.items import Layout, items_by_entries
 from archbench.tasks.phonebook.names import draw_entries
 from archbench.tasks.phonebook.prompts import book_lines
-from benchmarks.models import ARCHITECTURES, VOCAB, make_model
+from benchmarks.command import add_comparison, add_models, parser_of, print_results, set_threads
+from benchmarks.models import make_model, train_tokenizer
 from benchmarks.scoring import hflm, peak_bytes, reset_peak, timed
 
 if TYPE_CHECKING:
@@ -39,22 +37,9 @@ _TRAINING = 5000
 
 def phonebook_tokenizer(vocab: int) -> PreTrainedTokenizerBase:
     """A byte-level BPE trained on phonebooks, every digit a token of its own as in most current models."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     entries = itertools.islice(draw_entries(Draw(1, "benchmark")), _TRAINING)
-    bpe.train_from_iterator([book_lines(list(entries)), "What is the phone number for?\nAnswer:"], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False
-    )
+    texts = [book_lines(list(entries)), "What is the phone number for?\nAnswer:"]
+    return train_tokenizer(texts, vocab, single_digits=True)
 
 
 def requests_of(entries: int, queries: int, new: int) -> list[Instance]:
@@ -128,40 +113,27 @@ def compare(
     }
 
 
-def parser() -> argparse.ArgumentParser:
-    """Command line."""
-    parsed = argparse.ArgumentParser(prog="python -m benchmarks.generation", description=__doc__)
-    parsed.add_argument("--json", action="store_true", help="print one JSON list at the end")
-    parsed.add_argument("--models", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parsed.add_argument("--entries", type=int, default=100, help="of the book")
-    parsed.add_argument("--queries", type=int, default=32)
-    parsed.add_argument("--new", type=int, default=8, help="tokens to generate")
-    parsed.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="lm-eval's, tried"
-    )
-    parsed.add_argument("--vocab", type=int, default=VOCAB)
-    parsed.add_argument("--device", default="cpu")
-    parsed.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parsed.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its default")
-    return parsed
+def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The same book put to every model."""
+    set_threads(arguments)
+    tokenizer = phonebook_tokenizer(arguments.vocab)
+    requests = requests_of(arguments.entries, arguments.queries, arguments.new)
+    for name in arguments.models:
+        dtype = getattr(torch, arguments.dtype)
+        model = make_model(name, vocab=arguments.vocab, device=arguments.device, dtype=dtype)
+        yield compare(name, model, tokenizer, requests, arguments.batch_sizes)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and print."""
-    arguments = parser().parse_args(argv)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    tokenizer = phonebook_tokenizer(arguments.vocab)
-    requests = requests_of(arguments.entries, arguments.queries, arguments.new)
-    results = []
-    for name in arguments.models:
-        dtype = getattr(torch, arguments.dtype)
-        model = make_model(name, vocab=arguments.vocab, device=arguments.device, dtype=dtype)
-        results.append(compare(name, model, tokenizer, requests, arguments.batch_sizes))
-        if not arguments.json:
-            print(json.dumps(results[-1]), flush=True)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
+    parser = parser_of("generation", __doc__)
+    add_models(parser)
+    parser.add_argument("--entries", type=int, default=100, help="of the book")
+    parser.add_argument("--queries", type=int, default=32)
+    parser.add_argument("--new", type=int, default=8, help="tokens to generate")
+    add_comparison(parser, [1, 4, 8, 16, 32])
+    arguments = parser.parse_args(argv)
+    print_results(run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,23 @@ def make_tokenizer(
     folder: Path, *, questions: Path | None = None, vocab: int = VOCAB
 ) -> PreTrainedTokenizerBase:
     """A byte-level BPE trained on all `*.txt` below a folder, and on MMLU's own questions where named."""
+    return train_tokenizer(_texts(folder, questions), vocab)
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocab: int, *, single_digits: bool = False
+) -> PreTrainedTokenizerBase:
+    """A byte-level BPE trained on some texts.
+
+    Args:
+        texts: What to train it on.
+        vocab: Number of tokens.
+        single_digits: Whether every digit is a token of its own, as in most current models.
+    """
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytewise = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([digits, bytewise]) if single_digits else bytewise
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
@@ -64,7 +79,7 @@ def make_tokenizer(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_texts(folder, questions), trainer)
+    bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False
     )

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +34,9 @@ from archbench.engine.forward import Scorer
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
-from benchmarks.models import ARCHITECTURES, VOCAB, make_model, make_tokenizer
-from benchmarks.scoring import FORMATS, mmlu_folder, requests_of
+from benchmarks.command import add_mmlu, add_models, parser_of, print_results
+from benchmarks.models import VOCAB, make_model, make_tokenizer
+from benchmarks.scoring import mmlu_folder, requests_of
 
 _ENGINE = ("trie, forks", "store", "bookkeeping")
 
@@ -144,22 +144,13 @@ def measure(name: str, form: str, arguments: argparse.Namespace) -> dict[str, An
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with MMLU and text")
-    parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
-    parser.add_argument("--models", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parser.add_argument("--subjects", type=int, default=10, help="the first so many subjects, whole")
-    parser.add_argument("--limit", type=int, default=None, help="only so many questions of each")
-    parser.add_argument("--shots", type=int, default=5)
+    parser = parser_of("overhead", __doc__)
+    add_mmlu(parser)
+    add_models(parser)
     arguments = parser.parse_args(argv)
     torch.manual_seed(0)
-    for form in arguments.formats:
-        for name in arguments.models:
-            print(json.dumps(measure(name, form, arguments)), flush=True)
+    results = (measure(name, form, arguments) for form in arguments.formats for name in arguments.models)
+    print_results(results, arguments.json)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.phonebook.items import Layout, items_by_length
 from archbench.tasks.phonebook.prompts import FORMATS
 from archbench.tasks.ruler.tasks import Sources, Task, items
+from benchmarks.command import parser_of, print_results
 from benchmarks.models import VOCAB, make_tokenizer
 
 _PARAGRAPH = 120
@@ -82,54 +83,41 @@ def timed(
     }
 
 
-def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every task of RULER at one length, then a phonebook of every format at another."""
     tokenizer = make_tokenizer(arguments.data, vocab=arguments.vocab)
+    vocab = {"vocab": len(tokenizer)}
     count, length, samples = TokenCounter(tokenizer), arguments.length, arguments.samples
-    results = []
-
-    def note(result: dict[str, Any]) -> None:
-        results.append(result | {"vocab": len(tokenizer)})
-        if not arguments.json:
-            print(json.dumps(results[-1]), flush=True)
-
+    total = {"seconds": 0.0, "seconds_wall": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         sources = write_files(arguments.data, Path(folder), 2 * samples)
         if arguments.squad and arguments.hotpotqa:
             sources = Sources(None, arguments.squad, arguments.hotpotqa)
         for task in arguments.tasks:
             made = partial(items, task, 0, length, samples, sources, count)
-            note(timed(f"ruler {task}", length, samples, count, made))
-    total = {name: round(sum(one[name] for one in results), 2) for name in ("seconds", "seconds_wall")}
-    note({"work": "ruler in all", "length": length, "items": samples * len(arguments.tasks)} | total)
+            result = timed(f"ruler {task}", length, samples, count, made)
+            total = {name: round(before + result[name], 2) for name, before in total.items()}
+            yield result | vocab
+    yield {"work": "ruler in all", "length": length, "items": samples * len(arguments.tasks)} | total | vocab
     for form in FORMATS:
         size = arguments.phonebook
         made = partial(items_by_length, 0, form, size, 1, Layout(), count)
-        note(timed(f"phonebook {form}", size, Layout().count, count, made))
-    return results
-
-
-def parser() -> argparse.ArgumentParser:
-    """Command line."""
-    parsed = argparse.ArgumentParser(prog="python -m benchmarks.ruler", description=__doc__)
-    parsed.add_argument("--data", type=Path, required=True, help="folder with text")
-    parsed.add_argument("--json", action="store_true", help="print one JSON list at the end")
-    parsed.add_argument("--tasks", nargs="+", default=list(get_args(Task)), choices=get_args(Task))
-    parsed.add_argument("--length", type=int, default=4096, help="tokens of RULER's items")
-    parsed.add_argument("--samples", type=int, default=500, help="items of each of RULER's tasks")
-    parsed.add_argument("--phonebook", type=int, default=131072, help="tokens of the phonebooks")
-    parsed.add_argument("--squad", help="file of SQuAD, with --hotpotqa")
-    parsed.add_argument("--hotpotqa", help="file of HotpotQA, with --squad")
-    parsed.add_argument("--vocab", type=int, default=VOCAB)
-    return parsed
+        yield timed(f"phonebook {form}", size, Layout().count, count, made) | vocab
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and print."""
-    arguments = parser().parse_args(argv)
-    results = run(arguments)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
+    parser = parser_of("ruler", __doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with text")
+    parser.add_argument("--tasks", nargs="+", default=list(get_args(Task)), choices=get_args(Task))
+    parser.add_argument("--length", type=int, default=4096, help="tokens of RULER's items")
+    parser.add_argument("--samples", type=int, default=500, help="items of each of RULER's tasks")
+    parser.add_argument("--phonebook", type=int, default=131072, help="tokens of the phonebooks")
+    parser.add_argument("--squad", help="file of SQuAD, with --hotpotqa")
+    parser.add_argument("--hotpotqa", help="file of HotpotQA, with --squad")
+    parser.add_argument("--vocab", type=int, default=VOCAB)
+    arguments = parser.parse_args(argv)
+    print_results(run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import ctypes
 import gc
-import json
 import logging
 import random
 import re
@@ -32,13 +31,13 @@ from archbench.engine.store import RequestStore
 from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.mmlu.data import load
 from archbench.tasks.mmlu.entry import MmluEntry
-from benchmarks.models import ARCHITECTURES, VOCAB, make_model, make_tokenizer
+from benchmarks.command import add_comparison, add_mmlu, add_models, parser_of, print_results, set_threads
+from benchmarks.models import make_model, make_tokenizer
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-FORMATS = ("standard", "choice_text", "cloze")
 _MAX_LENGTH = 8192
 _SAMPLE = 48
 
@@ -57,11 +56,17 @@ class Recorder(LM):  # type: ignore[misc]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Not asked by MMLU."""
-        raise NotImplementedError
+        raise self._unasked("loglikelihood_rolling")
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Not asked by MMLU."""
-        raise NotImplementedError
+        raise self._unasked("generate_until")
+
+    def _unasked(self, method: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"The benchmark of scoring records requests for loglikelihood; {method} was called, which MMLU "
+            "does not ask: its task is another than the benchmark expects."
+        )
 
 
 def requests_of(data: Path, form: str, shots: int, subjects: int, limit: int | None) -> list[Instance]:
@@ -233,52 +238,29 @@ def mmlu_folder(data: Path) -> Path:
     return data / "mmlu" if (data / "mmlu").is_dir() else data
 
 
-def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every model on every format."""
     torch.manual_seed(0)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    set_threads(arguments)
     folder = mmlu_folder(arguments.data)
     tokenizer = make_tokenizer(arguments.data, questions=folder, vocab=arguments.vocab)
-    results = []
     for form in arguments.formats:
         requests = requests_of(folder, form, arguments.shots, arguments.subjects, arguments.limit)
         for name in arguments.models:
             model = make_model(
                 name, vocab=len(tokenizer), device=arguments.device, dtype=getattr(torch, arguments.dtype)
             )
-            results.append(compare(name, form, model, tokenizer, requests, arguments.batch_sizes))
-            if not arguments.json:
-                print(json.dumps(results[-1]), flush=True)
-    return results
-
-
-def parser() -> argparse.ArgumentParser:
-    """Command line."""
-    parsed = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
-    parsed.add_argument("--data", type=Path, required=True, help="folder with MMLU and text")
-    parsed.add_argument("--json", action="store_true", help="print one JSON list at the end")
-    parsed.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
-    parsed.add_argument("--models", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parsed.add_argument("--subjects", type=int, default=10, help="the first so many subjects, whole")
-    parsed.add_argument("--limit", type=int, default=None, help="only so many questions of each")
-    parsed.add_argument("--shots", type=int, default=5)
-    parsed.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="lm-eval's, tried"
-    )
-    parsed.add_argument("--vocab", type=int, default=VOCAB)
-    parsed.add_argument("--device", default="cpu")
-    parsed.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parsed.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its default")
-    return parsed
+            yield compare(name, form, model, tokenizer, requests, arguments.batch_sizes)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and print."""
-    arguments = parser().parse_args(argv)
-    results = run(arguments)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
+    parser = parser_of("scoring", __doc__)
+    add_mmlu(parser)
+    add_models(parser)
+    add_comparison(parser, [1, 2, 4, 8, 16])
+    arguments = parser.parse_args(argv)
+    print_results(run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

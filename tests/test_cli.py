@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from huggingface_hub import constants
 
-from archbench.cli import app
 from archbench.runner import execute
-from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
+from tests.command import call
+from tests.runner.tiny import LLAMA, save_model, save_shelf
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models, questions, a family of the models, and a suite."""
     base = tmp_path_factory.mktemp("shelf")
-    save_model(base / "llama", LLAMA)
-    save_model(base / "mamba", MAMBA)
-    save_questions(base / "mmlu")
+    save_shelf(base)
     (base / "world.yaml").write_text(
         "name: world\ntitle: Two\nmembers:\n  a: {path: llama}\n  b: {path: mamba}\nitems: {mmlu: mmlu}\n",
         encoding="utf-8",
@@ -32,19 +30,6 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name: bare\ntitle: No items\nmembers: {a: {path: llama}}\n", encoding="utf-8"
     )
     return base
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
-    monkeypatch.delenv("ARCHBENCH_DEBUG", raising=False)
-    return tmp_path
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def quick(shelf: Path, *more: str) -> list[str]:
@@ -84,6 +69,26 @@ def test_a_plan_is_shown_and_nothing_is_written(shelf: Path, here: Path) -> None
     as_json = call(*quick(shelf, "families=[world]"), "--families", shelf, "--dry-run", "--json")
     assert [cell["state"] for cell in json.loads(as_json.stdout)["cells"]] == ["missing", "missing"]
     assert list(here.iterdir()) == []
+
+
+def test_a_plan_says_what_would_be_downloaded(
+    shelf: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [f"members.mine={shelf}/llama", "members.theirs=nobody/plain"]
+    sets += ["members.both={hub: nobody/plain, tokenizer: nobody/tokens}"]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    told = call(*quick(shelf, *sets), "--dry-run")
+    assert told.exit_code == 0, told.output
+    line = "To be downloaded first: theirs (nobody/plain); both (nobody/plain, nobody/tokens)"
+    assert f"\n{line}\n" in told.stdout
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert f"\n{line}; but HF_HUB_OFFLINE is set" in call(*quick(shelf, *sets), "--dry-run").stdout
+    document = json.loads(call(*quick(shelf, *sets), "--dry-run", "--json").stdout)
+    assert document["downloads"] == {
+        "theirs": ["nobody/plain"],
+        "both": ["nobody/plain", "nobody/tokens"],
+    }
+    assert "downloaded" not in call(*quick(shelf, sets[0]), "--dry-run").stdout
 
 
 def test_failed_cells_are_told_and_the_exit_code_says_so(
@@ -136,6 +141,18 @@ def test_lists(shelf: Path, here: Path) -> None:
     assert {"mmlu", "lm_eval", "archbench_mmlu_standard"} <= kinds
 
 
+def test_lists_are_not_broken_over_lines_where_nobody_reads_them_on_a_screen(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = here / ("long-" * 40) / "suites"
+    deep.mkdir(parents=True)
+    (deep / "own.yaml").write_text(f"name: own\ndescription: {'many words ' * 20}\n", encoding="utf-8")
+    monkeypatch.setenv("ARCHBENCH_HOME", str(deep.parent))
+    monkeypatch.setenv("COLUMNS", "80")
+    (line,) = [one for one in call("list", "suites").stdout.splitlines() if one.startswith("own ")]
+    assert line.rstrip().endswith(f"many words  {deep / 'own.yaml'}")
+
+
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
@@ -151,6 +168,35 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
     text = call("show", name, "--families", shelf)
     assert text.exit_code == 0
     assert name in text.stdout
+
+
+@pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
+def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
+    from archbench.suite import ENTRY_KINDS
+
+    told = json.loads(call("show", kind, "--json").stdout)["task kind"]
+    assert told["settings"].keys() == ENTRY_KINDS[kind].model_fields.keys() - {"kind"}
+    for one in told["settings"].values():
+        assert one["meaning"]
+        assert ("default" in one) != ("required" in one)
+    text = call("show", kind).stdout
+    assert "Attributes:" not in text
+    assert "--set ENTRY.KEY=VALUE" in text
+    for key in told["settings"]:
+        assert f"\n  {key} " in text
+
+
+def test_show_tells_the_prompt_and_the_files_of_a_task(here: Path) -> None:
+    text = call("show", "archbench_mmlu_cloze").stdout
+    assert "prompt:\n  {question_prefix}{question}\n  Answer:" in text
+    assert "!function" not in text
+    assert "kind: mmlu\nsettings: archbench show mmlu\n" in text
+    assert "tasks/mmlu/cloze.yaml\n" in text
+    assert "tasks/mmlu/_template_yaml\n" in text
+    settings = json.loads(call("show", "mmlu", "--json").stdout)["task kind"]["settings"]
+    assert settings["formats"]["values"] == ["standard", "choice_text", "cloze"]
+    assert settings["formats"]["default"] == ["standard", "choice_text", "cloze"]
+    assert settings["subjects"] == {"meaning": "Only these subjects; null for all.", "default": None}
 
 
 def test_version() -> None:

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from archbench.cli import app
-from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
+from tests.command import call
+from tests.runner.tiny import LLAMA, save_model, save_shelf
 
 FAMILY = """\
 name: world
@@ -27,25 +26,12 @@ items: {mmlu: mmlu}
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("shelf")
-    save_model(base / "llama", LLAMA)
-    save_model(base / "mamba", MAMBA)
-    save_questions(base / "mmlu")
+    save_shelf(base)
     (base / "world.yaml").write_text(FAMILY, encoding="utf-8")
     (base / "apart.yaml").write_text(
         FAMILY.replace("name: world", "name: apart").replace("tolerance: 9", "tolerance: 0"), encoding="utf-8"
     )
     return base
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
-    return tmp_path
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def test_the_table(shelf: Path, here: Path) -> None:

@@ -7,24 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-from archbench.cli import app
 from archbench.errors import RequestError
 from archbench.models.load import load_model, load_tokenizer
+from tests.command import call
 from tests.models.test_original import MAMBA, MAMBA2, publish
 from tests.runner.tiny import save_questions, save_tokenizer
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
-    return tmp_path
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def test_a_converted_model_runs(here: Path) -> None:

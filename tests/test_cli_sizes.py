@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from archbench.cli import app
 from archbench.models.roofline import Hardware, decoding_step, speedups
 from archbench.models.sizes import architecture_sizes
 from archbench.registry import families
 from archbench.report.decoding import Decoding, decoding_figure, tokens
+from tests.command import call
 
 FAMILY = """\
 name: pair
@@ -30,20 +30,19 @@ members:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ARCHBENCH_HOME", raising=False)
-    (tmp_path / "shelf").mkdir()
-    (tmp_path / "shelf" / "pair.yaml").write_text(FAMILY, encoding="utf-8")
-    return tmp_path
+def shelf(here: Path) -> Path:
+    """A folder with the family `pair`, where `sizes` looks for it."""
+    (here / "shelf").mkdir()
+    (here / "shelf" / "pair.yaml").write_text(FAMILY, encoding="utf-8")
+    return here
 
 
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["sizes", *(str(one) for one in arguments), "--families", "shelf"])
+def sizes(*arguments: str | Path) -> Result:
+    return call("sizes", *arguments, "--families", "shelf")
 
 
-def test_the_tables(here: Path) -> None:
-    done = call("pair", "--context", "4096", "--context", "64")
+def test_the_tables(shelf: Path) -> None:
+    done = sizes("pair", "--context", "4096", "--context", "64")
     assert done.exit_code == 0, done.output
     for part in (
         "2 attention, 2 mlp",
@@ -57,12 +56,12 @@ def test_the_tables(here: Path) -> None:
     assert done.stdout.index(" 64 ") < done.stdout.index("4,096"), "contexts in order"
     assert "odd is left out: parts not known" in done.stderr
     assert "silent is left out: neither weights nor an architecture block" in done.stderr
-    assert sorted(path.name for path in here.iterdir()) == ["shelf"]
+    assert sorted(path.name for path in shelf.iterdir()) == ["shelf"]
 
 
-def test_the_document_is_what_the_roofline_says(here: Path) -> None:
+def test_the_document_is_what_the_roofline_says(shelf: Path) -> None:
     options = ["--batch", "3", "--dtype", "float32", "--bandwidth", "0.5", "--peak", "2", "--context", "100"]
-    told = json.loads(call("pair", *options, "--baseline", "grouped", "--json").stdout)
+    told = json.loads(sizes("pair", *options, "--baseline", "grouped", "--json").stdout)
     assert told["contexts"] == [100]
     assert sorted(told["left_out"]) == ["odd", "silent"]
     members = families([Path("shelf")])["pair"].members
@@ -77,17 +76,17 @@ def test_the_document_is_what_the_roofline_says(here: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "magic"), [("fast.png", b"\x89PNG"), ("deep/fast.svg", b"<?xml")])
-def test_the_figure(here: Path, name: str, magic: bytes) -> None:
-    done = call("pair", "--figure", name, "--context", "64", "--context", "65536")
+def test_the_figure(shelf: Path, name: str, magic: bytes) -> None:
+    done = sizes("pair", "--figure", name, "--context", "64", "--context", "65536")
     assert done.exit_code == 0, done.output
     assert f"Figure: {name}" in done.stdout
-    first = (here / name).read_bytes()
+    first = (shelf / name).read_bytes()
     assert first.startswith(magic)
-    call("pair", "--figure", name, "--context", "64", "--context", "65536")
-    assert (here / name).read_bytes() == first, "the same bytes every time"
+    sizes("pair", "--figure", name, "--context", "64", "--context", "65536")
+    assert (shelf / name).read_bytes() == first, "the same bytes every time"
 
 
-def test_lines_bend_between_the_points(here: Path) -> None:
+def test_lines_bend_between_the_points(shelf: Path) -> None:
     members = families([Path("shelf")])["pair"].members
     known = {name: architecture_sizes(members[name].architecture or {}) for name in ("plain", "grouped")}
     decoding = Decoding(known, "plain", batch=8)
@@ -113,8 +112,8 @@ def test_lines_bend_between_the_points(here: Path) -> None:
         (["pair", "--figure", "fast.jpg"], "ends in .png, .svg, .pdf"),
     ],
 )
-def test_wrong_requests(here: Path, arguments: list[str], part: str) -> None:
-    done = call(*arguments)
+def test_wrong_requests(shelf: Path, arguments: list[str], part: str) -> None:
+    done = sizes(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert part in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,8 @@ import typer
 import yaml
 
 from archbench import paths
-from archbench.cli.output import print_json
+from archbench.cli.describe import lm_eval_task, lm_eval_tasks, settings_text, task_kind
+from archbench.cli.output import print_json, print_rows
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RequestError, did_you_mean
 
@@ -57,7 +58,8 @@ def list_(
     for kind, rows in lists.items():
         if len(lists) > 1:
             typer.secho(kind, bold=True)
-        _print_table(rows)
+        print_rows(rows)
+        typer.echo("")
 
 
 def show(
@@ -67,17 +69,25 @@ def show(
     families: Families = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all there is to know about one thing; where several bear the name, each of them."""
+    """Show one thing: what a task asks, its settings and files; a family, member or suite as it is written.
+
+    Where several things bear the name, each of them is shown.
+    """
     found = _find(name, families or ())
     if as_json:
         print_json(found)
         return
     for kind, content in found.items():
         typer.secho(f"{kind} {name}", bold=True)
-        about = content.pop("about", None)
-        if about:
-            typer.echo(f"{about}\n")
-        typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+        if about := content.pop("about", None):
+            typer.echo(f"{textwrap.fill(about, 100)}\n")
+        if prompt := content.pop("prompt", None):
+            typer.echo(f"prompt:\n{textwrap.indent(prompt, '  ')}\n")
+        if kind == "task kind":
+            typer.echo("settings of an entry under `tasks:` in a suite, or with --set ENTRY.KEY=VALUE:")
+            typer.echo(f"{settings_text(content.pop('settings'))}\n")
+        if content:
+            typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
@@ -86,7 +96,7 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     from archbench.suite import ENTRY_KINDS, suites
     from archbench.yamlfile import read_yaml
 
-    known, own, shipped = families(dirs), _lm_eval_tasks(), suites()
+    known, own, shipped = families(dirs), lm_eval_tasks(), suites()
     found: dict[str, Row] = {}
     if name in known:
         found["family"] = known[name].model_dump(mode="json", exclude_defaults=True)
@@ -97,12 +107,9 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
         if name in its.members:
             found[f"member of {one}"] = its.members[name].model_dump(mode="json", exclude_defaults=True)
     if name in ENTRY_KINDS:
-        found["task kind"] = {"about": inspect.getdoc(ENTRY_KINDS[name]), **_fields(ENTRY_KINDS[name])}
+        found["task kind"] = task_kind(name, ENTRY_KINDS[name])
     if name in own:
-        found["lm-eval task"] = {
-            "about": own[name].read_text(encoding="utf-8").strip(),
-            "file": str(own[name]),
-        }
+        found["lm-eval task"] = lm_eval_task(name, own[name], ENTRY_KINDS)
     if name in shipped:
         found["suite"] = {"file": str(shipped[name]), **read_yaml(shipped[name]).value}
     if not found:
@@ -113,14 +120,6 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
             "tasks are listed by: lm_eval ls tasks."
         )
     return found
-
-
-def _fields(entry: Any) -> Row:
-    """Settings of a task kind, with their defaults."""
-    settings = {}
-    for key, info in entry.model_fields.items():
-        settings[key] = "(required)" if info.is_required() else info.get_default(call_default_factory=True)
-    return {"settings": settings}
 
 
 def _families(dirs: Sequence[Path]) -> list[Row]:
@@ -166,7 +165,7 @@ def _tasks() -> list[Row]:
     folder = paths.shared("tasks").parent
     return kinds + [
         {"name": name, "what": "lm-eval task", "about": str(file.relative_to(folder))}
-        for name, file in _lm_eval_tasks().items()
+        for name, file in lm_eval_tasks().items()
     ]
 
 
@@ -178,34 +177,3 @@ def _suites() -> list[Row]:
         {"name": name, "description": read_yaml(file).value.get("description", ""), "file": str(file)}
         for name, file in suites().items()
     ]
-
-
-def _lm_eval_tasks() -> dict[str, Path]:
-    """Our own lm-eval tasks and groups, by name.
-
-    Their YAMLs are not parsed: `!function` would import code, and lm-eval itself takes seconds.
-    """
-    found = {}
-    for file in sorted(paths.shared("tasks").rglob("*.yaml")):
-        named = re.search(r"^(?:task|group): *(\S+) *$", file.read_text(encoding="utf-8"), re.MULTILINE)
-        if named:
-            found[named[1]] = file
-    return found
-
-
-def _print_table(rows: list[Row]) -> None:
-    """Columns under their names; text from files is shown as it is."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        typer.echo("  none\n")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    Console(highlight=False).print(table)
-    typer.echo("")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +15,8 @@ from archbench.errors import ArchbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
     from archbench.report.table import Table
 
@@ -22,6 +24,7 @@ DEBUG = "ARCHBENCH_DEBUG"
 """Set to 1 to see where an error comes from."""
 
 _WIDTH = 120
+_UNBROKEN = 100_000
 
 
 def print_json(value: Any) -> None:
@@ -50,18 +53,46 @@ def print_table(table: Table, styles: Mapping[str, str] | None = None) -> None:
     """
     from rich import box
     from rich.table import Table as RichTable
-    from rich.text import Text
 
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
-        # Text, not strings: rich would read brackets in names as markup.
-        head = Text("\n".join(part for part in (column.group, column.name) if part))
-        shown.add_column(head, justify="left" if column.words else "right", overflow="fold")
+        head = "\n".join(part for part in (column.group, column.name) if part)
+        shown.add_column(_text(head), justify="left" if column.words else "right", overflow="fold")
     for index, row in enumerate(table.rows):
         if index in table.rules:
             shown.add_section()
-        shown.add_row(*(Text(str(cell), style=(styles or {}).get(str(cell), "")) for cell in row))
-    console().print(shown)
+        shown.add_row(*(_text(cell, (styles or {}).get(str(cell), "")) for cell in row))
+    _print_whole(shown)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print what a list holds, columns under their names; the first column is never broken."""
+    from rich.table import Table as RichTable
+
+    if not rows:
+        typer.echo("  none")
+        return
+    shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, name in enumerate(rows[0]):
+        shown.add_column(_text(name), overflow="fold", no_wrap=index == 0)
+    for row in rows:
+        shown.add_row(*map(_text, row.values()))
+    _print_whole(shown)
+
+
+def _text(value: object, style: str = "") -> Text:
+    """A cell, shown as it is: of a string rich would read brackets as markup."""
+    from rich.text import Text
+
+    return Text(str(value), style=style)
+
+
+def _print_whole(table: RichTable) -> None:
+    """Print a table: as wide as the terminal, elsewhere as wide as it is, so that no path is broken."""
+    out = console()
+    if not sys.stdout.isatty():
+        out.width = _UNBROKEN
+    out.print(table)
 
 
 class Commands(TyperGroup):

@@ -134,15 +134,20 @@ def _typed() -> list[str]:
 
 def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
     cells = [{**cell.id._asdict(), "state": cell.state, "key": cell.key} for cell in plan.cells]
+    downloads = _downloads(plan)
     refused = match.verdict == "unmatched" and not plan.suite.allow_unmatched
     if as_json:
         audits = [audit.as_dict() for audit in match.audits]
         told = {"verdict": match.verdict, "refused": refused, "lines": match.lines, "audits": audits}
-        print_json({"suite": plan.suite.name, "out": str(out), "match": told, "cells": cells})
+        about = {"suite": plan.suite.name, "out": str(out), "match": told, "downloads": downloads}
+        print_json(about | {"cells": cells})
         return
     typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
+    if downloads:
+        what = "; ".join(f"{member} ({', '.join(names)})" for member, names in downloads.items())
+        typer.echo(f"\nTo be downloaded first: {what}{_offline()}")
     typer.echo(f"\nMatch: {match.verdict or 'nothing to compare'}")
     for line in match.lines:
         typer.echo(f"  {line}")
@@ -153,6 +158,21 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
             typer.echo(f"  - {line}")
     if refused:
         typer.echo("  archbench run refuses this unless --allow-unmatched is given (docs/matching.md)")
+
+
+def _downloads(plan: Plan) -> dict[str, list[str]]:
+    """Hub ids that each member lacks here."""
+    from archbench.runner.identity import not_cached
+
+    names = {one.resolved.name: not_cached(one.resolved) for one in plan.members if one.identity is None}
+    return {member: missing for member, missing in names.items() if missing}
+
+
+def _offline() -> str:
+    """Why nothing can be downloaded; empty where it can be tried."""
+    from huggingface_hub import constants
+
+    return "; but HF_HUB_OFFLINE is set, so a run would fail" if constants.HF_HUB_OFFLINE else ""
 
 
 def _unproven(audit: Audit) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
-from archbench.engine.usage import Report, Usage, reporting
+from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,12 +58,12 @@ class BackendLM(LM):  # type: ignore[misc]
             rule=too_long,
         )
         self._progress = progress
-        self._usage = Usage()
+        self._meter = Meter()
 
     @property
     def usage(self) -> Usage:
         """Work done so far; tokens forwarded are not known and stay 0."""
-        return self._usage
+        return self._meter.usage
 
     @property
     def tokenizer_name(self) -> str:
@@ -113,7 +112,7 @@ class BackendLM(LM):  # type: ignore[misc]
             context, continuation = arguments
             lengths = self._pair_lengths(context, continuation)
             self._admission.remember(arguments, lengths)
-            self._usage = self._usage.plus(tokens_requested=sum(lengths) - 1)
+            self._meter.count(tokens_requested=sum(lengths) - 1)
             return self._admission.admit(f"Request {index}", (0,), sum(lengths) - 1)
 
         return self._put("loglikelihood", "Scoring", requests, (math.nan, False), admit)
@@ -138,7 +137,7 @@ class BackendLM(LM):  # type: ignore[misc]
             # Under whatever name lm-eval takes it.
             default = int(getattr(self.lm, "max_gen_toks", 256))
             new = normalize_gen_kwargs(dict(settings), default)["max_gen_toks"]
-            self._usage = self._usage.plus(tokens_requested=len(tokens))
+            self._meter.count(tokens_requested=len(tokens))
             what = f"Request {index} (prompt and max_gen_toks {new})"
             return self._admission.admit(what, (0,), len(tokens) + int(new))
 
@@ -153,28 +152,28 @@ class BackendLM(LM):  # type: ignore[misc]
         admit: Callable[[int, Any], bool],
     ) -> list[Any]:
         """Put the requests that are admitted to the class, some at a time; `nothing` answers the others."""
-        start = time.perf_counter()
-        answers = [nothing] * len(requests)
-        asked = []
-        for index, request in enumerate(requests):
-            if admit(index, request.args):
-                asked.append(index)
-            else:
-                self._admission.exclude(request.args)
-        done = len(requests) - len(asked)
-        call = getattr(self.lm, method)
-        # Their bars would stand in ours.
-        quiet = {"disable_tqdm": True} if "disable_tqdm" in _names([call]) else {}
-        with reporting(self._progress, description) as report:
-            report(done, len(requests))
-            for first in range(0, len(asked), _CHUNK):
-                chunk = asked[first : first + _CHUNK]
-                found = call([requests[index] for index in chunk], **quiet)
-                for index, answer in zip(chunk, found, strict=True):
-                    answers[index] = answer
-                done += len(chunk)
+        with self._meter.clock():
+            answers = [nothing] * len(requests)
+            asked = []
+            for index, request in enumerate(requests):
+                if admit(index, request.args):
+                    asked.append(index)
+                else:
+                    self._admission.exclude(request.args)
+            done = len(requests) - len(asked)
+            call = getattr(self.lm, method)
+            # Their bars would stand in ours.
+            quiet = {"disable_tqdm": True} if "disable_tqdm" in _names([call]) else {}
+            with reporting(self._progress, description) as report:
                 report(done, len(requests))
-        self._usage = self._usage.plus(requests=len(requests), seconds=time.perf_counter() - start)
+                for first in range(0, len(asked), _CHUNK):
+                    chunk = asked[first : first + _CHUNK]
+                    found = call([requests[index] for index in chunk], **quiet)
+                    for index, answer in zip(chunk, found, strict=True):
+                        answers[index] = answer
+                    done += len(chunk)
+                    report(done, len(requests))
+            self._meter.count(requests=len(requests))
         return answers
 
     def _pair_lengths(self, context: str, continuation: str) -> tuple[int, int]:

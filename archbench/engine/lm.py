@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import math
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from archbench.engine.admission import Admission
 from archbench.engine.batching import Budget
@@ -20,19 +15,18 @@ from archbench.engine.forward import Scorer
 from archbench.engine.gate import Exactness, exactness
 from archbench.engine.generation import Generator
 from archbench.engine.identity import Identity
+from archbench.engine.likelihood import Encoded, Likelihoods
 from archbench.engine.limits import UNLIMITED, context_limit
 from archbench.engine.prompts import answer_prompts
-from archbench.engine.scoring import IdPair, Settings, score_pairs
+from archbench.engine.scoring import Settings
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
-from archbench.engine.usage import Report, Usage, reporting
+from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-log = logging.getLogger(__name__)
 
 CACHE_BYTES = 2**29
 """Memory that states of shared prefixes may take where nobody says otherwise."""
@@ -73,8 +67,6 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             )
         if cache_bytes < 0:
             raise RequestError(f"cache_bytes ({cache_bytes}) counts bytes: 0 (nothing is shared) or more.")
-        if rolling_stride is not None and rolling_stride < 1:
-            raise RequestError(f"rolling_stride ({rolling_stride}) counts tokens: at least 1.")
         self.model = model
         self.tokenizer = tokenizer
         self.name = model.name_or_path or f"this {model.config.model_type} model"
@@ -92,18 +84,22 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
         self._generator = Generator(model, self._codec)
         self._budget = Budget(batch_tokens)
-        if rolling_stride is not None and self._limit is not None and rolling_stride > self._limit:
-            raise RequestError(
-                f"rolling_stride ({rolling_stride}) is how many tokens a window predicts, so it can be at "
-                f"most the longest input of {self.name}, {self._limit} tokens (max_length)."
-            )
-        self._stride = rolling_stride
-        self._cache_bytes = cache_bytes
         self._seed = seed
         self._progress = progress
         self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
-        self._usage = Usage()
+        self._meter = Meter()
         self._identity = Identity(model, tokenizer)
+        self._settings = Settings(cache_bytes, self._limit, self.name)
+        self._likelihoods = Likelihoods(
+            self._scorer,
+            self._codec,
+            self._admission,
+            answers=self._answers,
+            budget=self._budget,
+            settings=self._settings,
+            stride=rolling_stride,
+            meter=self._meter,
+        )
 
     # What lm-eval asks about the model ------------------------------------------------------------
 
@@ -148,22 +144,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         Raises:
             RequestError: There is no template, or it refuses the chat (some take no system message).
         """
-        from jinja2.exceptions import TemplateError
-
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    chat_history,
-                    tokenize=False,
-                    add_generation_prompt=add_generation_prompt,
-                    continue_final_message=not add_generation_prompt,
-                )
-            )
-        except (TemplateError, ValueError) as error:
-            raise RequestError(
-                f"The chat template of {self.tokenizer_name or 'the tokenizer'} could not be applied: "
-                f"{error}. Run without apply_chat_template, or without a system message if that is refused."
-            ) from error
+        return self._codec.chat(chat_history, add_generation_prompt=add_generation_prompt)
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm-eval writes into its results about the model."""
@@ -193,7 +174,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     @property
     def usage(self) -> Usage:
         """A snapshot of the work done so far."""
-        return self._usage._replace(backoffs=self._budget.backoffs)
+        return self._meter.usage._replace(backoffs=self._budget.backoffs)
 
     @property
     def batch_tokens(self) -> int:
@@ -239,46 +220,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 ran out.
         """
         pairs = [tuple(request.args) for request in requests]
-        with self._clock():
-            texts = (
-                text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
-            )
-            with self._codec.primed(text for text in texts if text):
-                encoded = []
-                spanned = 0
-                for index, pair in enumerate(pairs):
-                    context, continuation, spans = self._codec.encode_pair(*pair, name=f"Request {index}")
-                    encoded.append((pair, context, continuation))
-                    spanned += spans
-            if spanned:
-                log.warning(
-                    "%s: in %d of %d requests a token spans the border of context and continuation; its part "
-                    "of the continuation is not scored, as in lm-eval. Begin continuations with a space.",
-                    self.name,
-                    spanned,
-                    len(pairs),
-                )
-            return self._loglikelihood_tokens(encoded)
+        with self._at_work(requests), reporting(self._progress, "Scoring") as report:
+            return self._likelihoods.of_pairs(pairs, report)
 
-    def _loglikelihood_tokens(
-        self, requests: Sequence[tuple[tuple[str, str] | None, Sequence[int], Sequence[int]]], **kwargs: Any
-    ) -> list[tuple[float, bool]]:
-        with reporting(self._progress, "Scoring") as report:
-            finished = 0
-
-            def done(indices: Collection[int]) -> None:
-                nonlocal finished
-                finished += len(indices)
-                report(finished, len(requests))
-
-            scores = self._score([(context, continuation) for _, context, continuation in requests], done)
-        for pair, context, continuation in requests:
-            if pair is not None:
-                self._admission.remember(pair, (len(context), len(continuation)))
-                if not self._admission.fits(len(context) + len(continuation) - 1):
-                    self._admission.exclude(pair)
-        self._count(requests=len(requests))
-        return scores
+    def _loglikelihood_tokens(self, requests: Sequence[Encoded], **kwargs: Any) -> list[tuple[float, bool]]:
+        with self._at_work(requests), reporting(self._progress, "Scoring") as report:
+            return self._likelihoods.of_ids(requests, report)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood (nats) of each text, every token predicted once.
@@ -291,33 +238,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             RunError: A log-likelihood is not finite, or memory ran out.
         """
         texts = [request.args[0] for request in requests]
-        with self._clock(), reporting(self._progress, "Scoring texts") as report:
-            windows: list[tuple[list[int], list[int]]] = []
-            before = 1 if self._stride is None else self.max_length - self._stride + 1
-            owner: list[int] = []
-            with self._codec.primed(text for text in texts if text):
-                for index, text in enumerate(texts):
-                    tokens = self.tok_encode(text)
-                    self._admission.remember(("", text), (1, len(tokens)))
-                    cut = [
-                        make_disjoint_window(window)
-                        for window in get_rolling_token_windows(
-                            tokens, self.prefix_token_id, self.max_length, before
-                        )
-                    ]
-                    windows += cut
-                    owner += [index] * len(cut)
-            unscored = Counter(owner)
-
-            def done(indices: Collection[int]) -> None:
-                unscored.subtract(owner[index] for index in indices)
-                report(len(texts) - sum(count > 0 for count in unscored.values()), len(texts))
-
-            totals = [0.0] * len(texts)
-            for index, (logprob, _) in zip(owner, self._score(windows, done), strict=True):
-                totals[index] += logprob
-            self._count(requests=len(texts))
-        return totals
+        with self._at_work(requests), reporting(self._progress, "Scoring texts") as report:
+            return self._likelihoods.of_texts(texts, report)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Text that the model writes after each prompt, cut before the first stop string.
@@ -335,75 +257,38 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             RequestError: A generation setting is unknown.
             RunError: Memory ran out.
         """
-        with self._clock(), reporting(self._progress, "Generating") as report:
+        with self._at_work(requests), reporting(self._progress, "Generating") as report:
             texts = answer_prompts(
                 [tuple(request.args)[:2] for request in requests],
                 scorer=self._scorer,
                 generator=self._generator,
                 codec=self._codec,
                 budget=self._budget,
-                settings=Settings(self._cache_bytes, self._limit, self.name),
+                settings=self._settings,
                 answers=self._answers,
                 admit=self._admission.admit,
                 default_new_tokens=self.max_gen_toks,
                 seed=self._seed,
                 report=report,
-                count=self._count,
+                count=self._meter.count,
             )
-            self._count(requests=len(requests))
         for request, text in zip(requests, texts, strict=True):
             if text is None:
                 self._admission.exclude(request.args)
         return [text or "" for text in texts]
 
-    # Parts ------------------------------------------------------------------------------------------
-
-    def _score(
-        self, pairs: Sequence[IdPair], done: Callable[[Collection[int]], None]
-    ) -> list[tuple[float, bool]]:
-        admitted = [
-            index
-            for index, (context, continuation) in enumerate(pairs)
-            if self._admission.admit(
-                f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1
-            )
-        ]
-        stored = self._answers.scores([pairs[index] for index in admitted])
-        known = {admitted[place]: answer for place, answer in stored.items()}
-        answered = dict.fromkeys(set(range(len(pairs))).difference(admitted), (math.nan, False)) | known
-        if answered:
-            done(answered)
-        missing = [index for index in admitted if index not in known]
-        asked = [pairs[index] for index in missing]
-
-        def keep(found: dict[int, tuple[float, bool]]) -> None:
-            self._answers.keep_scores(asked, found)
-            done(found)
-
-        self._count(requests_known=len(known))
-        scores = score_pairs(
-            asked,
-            scorer=self._scorer,
-            budget=self._budget,
-            settings=Settings(self._cache_bytes, self._limit, self.name),
-            done=keep,
-            count=self._count,
-        )
-        answered |= zip(missing, scores, strict=True)
-        return [answered[index] for index in range(len(pairs))]
-
-    def _count(self, **counts: float) -> None:
-        self._usage = self._usage.plus(**counts)
-
     @contextlib.contextmanager
-    def _clock(self) -> Iterator[None]:
+    def _at_work(self, requests: Sequence[Any]) -> Iterator[None]:
+        """Count requests and the time they take.
+
+        Raises:
+            RequestError: The model is in training mode.
+        """
         if self.model.training:
             raise RequestError(
                 f"{self.name} is in training mode, in which dropout makes answers random. Call model.eval() "
                 "before asking it."
             )
-        start = time.perf_counter()
-        try:
+        with self._meter.clock():
             yield
-        finally:
-            self._count(seconds=time.perf_counter() - start)
+            self._meter.count(requests=len(requests))

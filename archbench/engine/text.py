@@ -123,3 +123,31 @@ class Codec:
     def decode(self, tokens: list[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
         return cast("str", self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
+
+    def chat(self, history: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        """A chat as the prompt that the tokenizer's template makes of it.
+
+        Args:
+            history: Messages with `role` and `content`.
+            add_generation_prompt: Whether the model's turn is begun; otherwise its last message goes on.
+
+        Raises:
+            RequestError: There is no template, or it refuses the chat (some take no system message).
+        """
+        from jinja2.exceptions import TemplateError
+
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    history,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=not add_generation_prompt,
+                )
+            )
+        except (TemplateError, ValueError) as error:
+            whose = self.tokenizer.name_or_path or "the tokenizer"
+            raise RequestError(
+                f"The chat template of {whose} could not be applied: {error}. Run without "
+                "apply_chat_template, or without a system message if that is refused."
+            ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -47,6 +48,31 @@ class Usage(NamedTuple):
     def since(self, earlier: Usage) -> Usage:
         """What was done between an earlier snapshot and this one."""
         return Usage(*(now - then for now, then in zip(self, earlier, strict=True)))  # type: ignore[arg-type]
+
+
+class Meter:
+    """Adds up the work of an LM.
+
+    Attributes:
+        usage: A snapshot of the work done so far.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self.usage = Usage()
+
+    def count(self, **counts: float) -> None:
+        """Add what has just been done, by the names of `Usage`."""
+        self.usage = self.usage.plus(**counts)
+
+    @contextlib.contextmanager
+    def clock(self) -> Iterator[None]:
+        """Add the time spent inside, whatever comes of it."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.count(seconds=time.perf_counter() - start)
 
 
 @contextlib.contextmanager

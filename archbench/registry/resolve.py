@@ -106,7 +106,10 @@ def _tokenizer(
         folder = base / Path(said).expanduser()
         if folder.is_dir():
             if not has_tokenizer(folder):
-                raise RequestError(f"{at}: {folder} holds no tokenizer (expected tokenizer.json).")
+                raise RequestError(
+                    f"{at}: {folder} holds no tokenizer (expected tokenizer.json). Save one there "
+                    f"(tokenizer.save_pretrained). {_remedy(family, name)}"
+                )
             return str(folder.resolve())
         if looks_local(said):
             raise RequestError(f"{at}: there is no tokenizer folder {folder}. {nearest_folder(folder)}")
@@ -116,7 +119,17 @@ def _tokenizer(
     if source is None or not has_tokenizer(Path(source)):
         of = f"the folder {source} holds" if source else f"the member '{name}' has"
         raise RequestError(
-            f"{at}: {of} no tokenizer. Save it beside the weights (tokenizer.save_pretrained), or name one: "
-            f"--set members.{name}.tokenizer=FOLDER."
+            f"{at}: {of} no tokenizer. Save it beside the weights (tokenizer.save_pretrained). "
+            f"{_remedy(family, name)}"
         )
     return source
+
+
+def _remedy(family: Family | None, name: str) -> str:
+    """How a member's tokenizer is named."""
+    if family is None:
+        return f"Or name one: --set members.{name}.tokenizer=FOLDER_OR_HUB_ID."
+    file = family.file or f"the family '{family.name}'"
+    return (
+        f"Or name one in {file}: `tokenizer: FOLDER_OR_HUB_ID`, for the whole family or under members.{name}."
+    )

@@ -58,11 +58,27 @@ def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | N
     if tokenizer is None:
         return None, None
     if not has_tokenizer(tokenizer):
+        how = f"--set members.{member.name}.tokenizer=FOLDER_OR_HUB_ID"
+        if member.family is not None:
+            how = f"`tokenizer: FOLDER_OR_HUB_ID` in the file of the family '{member.family}'"
         raise RequestError(
-            f"The hub model {member.source} of member '{member.name}' brings no tokenizer. Name one: "
-            f"--set members.{member.name}.tokenizer=FOLDER_OR_HUB_ID."
+            f"The hub model {member.source} of member '{member.name}' brings no tokenizer. Name one: {how}."
         )
     return weights, tokenizer
+
+
+def not_cached(member: ResolvedMember) -> list[str]:
+    """Hub ids of weights and tokenizer that a run would have to download.
+
+    Raises:
+        RequestError: If an id is none that a hub could have.
+    """
+    asked = []
+    if member.member.hub is not None:
+        asked.append((member.member.hub, True))
+    if member.tokenizer is not None and not Path(member.tokenizer).is_dir():
+        asked.append((member.tokenizer, False))
+    return [name for name, weights in asked if _snapshot(member, download=False, weights=weights) is None]
 
 
 def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:

@@ -20,19 +20,9 @@ PromptLength = Callable[[str], int | None]
 
 Row = dict[str, Any]
 
-# What is known of an item before anybody has answered it.
-_ASKED = (
-    "item",
-    "doc",
-    "subject",
-    "category",
-    "prompt_hash",
-    "target",
-    "choices",
-    "choice_tokens",
-    "choice_chars",
-    "prompt_tokens",
-)
+# What only an answer tells; the other columns are known of an item before anybody has answered it.
+_ANSWERED = {"loglikelihoods", "prediction", "margin", "excluded"}
+_ASKED = frozenset(ITEM_COLUMNS) - _ANSWERED
 
 
 def item_rows(

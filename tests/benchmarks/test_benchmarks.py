@@ -65,6 +65,12 @@ def test_scoring_compares_with_lm_eval_on_the_same_items(
         assert one["level"] == "chunk"
 
 
+@pytest.mark.parametrize("method", ["loglikelihood_rolling", "generate_until"])
+def test_a_recorder_says_what_it_was_not_meant_to_be_asked(method: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"{method} was called"):
+        getattr(scoring.Recorder(), method)([])
+
+
 def test_coldstart_times_fresh_processes(capsys: pytest.CaptureFixture[str]) -> None:
     coldstart.main(["--json", "--repeats", "1", "--commands", "import archbench"])
     (result,) = json.loads(capsys.readouterr().out)

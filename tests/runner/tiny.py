@@ -51,6 +51,14 @@ def save_model(folder: Path, architecture: dict[str, Any], *, seed: int = 0, tok
     return folder
 
 
+def save_shelf(folder: Path) -> Path:
+    """Save the models `llama` and `mamba` and the question set `mmlu`."""
+    save_model(folder / "llama", LLAMA)
+    save_model(folder / "mamba", MAMBA)
+    save_questions(folder / "mmlu")
+    return folder
+
+
 def save_questions(folder: Path, *, test: int = 6, dev: int = 2) -> Path:
     """Save MMLU-like questions of two subjects."""
     folder.mkdir(parents=True, exist_ok=True)

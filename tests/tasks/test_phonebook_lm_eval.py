@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from lm_eval import simple_evaluate
-from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from archbench.paths import shared
@@ -18,11 +17,12 @@ from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.prompts import FORMATS
 from archbench.tasks.phonebook.scoring import SOURCES
+from tests.doubles import Double
 
 ENTRY = re.compile(r"(?m)^(.+): (\d{3}-\d{3}-\d{4})$")
 
 
-class Reader(LM):  # type: ignore[misc]
+class Reader(Double):
     """Answers from the prompt alone."""
 
     def __init__(self, answer: Callable[[str], str]) -> None:
@@ -33,11 +33,6 @@ class Reader(LM):  # type: ignore[misc]
         for request in requests:
             assert request.args[1] == {"until": ["\n"], "max_gen_toks": 24, "do_sample": False}
         return [self._answer(request.args[0]) for request in requests]
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-        raise NotImplementedError
-
-    loglikelihood_rolling = loglikelihood
 
 
 def look_up(prompt: str) -> str:

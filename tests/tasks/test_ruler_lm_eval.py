@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from lm_eval import simple_evaluate
-from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from archbench.draw import Draw
@@ -18,10 +17,11 @@ from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.tasks import TASKS
 from archbench.tasks.ruler.words import draw_letters, draw_number
+from tests.doubles import Double
 from tests.tasks.ruler_files import NEEDLE, read, write_hotpotqa, write_squad
 
 
-class Reader(LM):  # type: ignore[misc]
+class Reader(Double):
     """Answers from the prompt alone."""
 
     def __init__(self, answer: Callable[[str], str]) -> None:
@@ -35,11 +35,6 @@ class Reader(LM):  # type: ignore[misc]
             self.rooms.add(settings.pop("max_gen_toks"))
             assert settings == {"until": [], "do_sample": False}
         return [self._answer(request.args[0]) for request in requests]
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
-        raise NotImplementedError
-
-    loglikelihood_rolling = loglikelihood
 
 
 @pytest.fixture
