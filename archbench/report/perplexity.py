@@ -23,7 +23,7 @@ from archbench.report.recall import (
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import weighted_mean
+from archbench.results.estimates import weighted_mean
 
 
 class Loss(NamedTuple):

@@ -13,7 +13,7 @@ from archbench.report.phonebook import conditions_of, groups_of, guessed
 from archbench.report.recall import Curve, counted_items, is_beyond, panels, rows_of, size_of
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import mean_score
+from archbench.results.estimates import mean_score
 
 _BINS = 5
 _SIZES = 4

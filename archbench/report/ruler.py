@@ -28,7 +28,7 @@ from archbench.report.style import drawing, drawn
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
-from archbench.results.statistics import Estimate, combined, macro_mean
+from archbench.results.estimates import Estimate, combined, macro_mean
 from archbench.tasks.ruler.scoring import THRESHOLD, effective_length, length_weights
 from archbench.tasks.ruler.tasks import TASKS
 

@@ -20,8 +20,8 @@ from archbench.results.conditions import (
     leave_out,
     members_of,
 )
+from archbench.results.estimates import Estimate, macro_mean, mean_score
 from archbench.results.header import ITEM_COLUMNS, CellHeader
-from archbench.results.statistics import Estimate, macro_mean, mean_score
 from archbench.results.store import Store
 
 NOISE = 1e-3

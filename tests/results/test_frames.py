@@ -11,8 +11,9 @@ import pytest
 
 from archbench.errors import RequestError, RunError
 from archbench.results.comparisons import fewest_items
+from archbench.results.estimates import wilson
 from archbench.results.frames import load_results
-from archbench.results.statistics import holm, wilson
+from archbench.results.paired import holm
 from archbench.results.store import Store
 from tests.results.synthetic import header, make_run, planted, rows, share
 
