@@ -14,7 +14,7 @@ COMMANDS = {
     "archbench --help": ["-m", "archbench", "--help"],
     "archbench list": ["-m", "archbench", "list"],
     "archbench run quick --dry-run": ["-m", "archbench", "run", "quick", "--dry-run"],
-    "import archbench.engine": ["-c", "import archbench.engine"],
+    "import archbench.engine.load": ["-c", "import archbench.engine.load"],
     "import lm_eval.models.huggingface": ["-c", "import lm_eval.models.huggingface"],
 }
 

@@ -306,6 +306,28 @@ def test_help_answers_at_once() -> None:
     assert spent() - before < 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nope.yaml"],
+        ["quick", "--set", "mmlu.shotz=[0]"],
+        ["quick", "--set", "families=[microwurld]"],
+        ["quick", "--set", "families=[{name: microworld, members: [mamba3]}]"],
+    ],
+)
+def test_a_wrong_run_is_told_without_loading_what_runs_models(here: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom archbench.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted({'torch', 'transformers', 'lm_eval'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "[]\n"), done.stderr
+    assert done.stderr.startswith("Error: ")
+
+
 @pytest.mark.parametrize("command", ["run", "report", "list", "show", "train"])
 def test_every_command_explains_itself(command: str) -> None:
     done = call(command, "--help")

@@ -76,25 +76,29 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
-    from archbench.results.store import Store
+    # What is heavy is imported after what is wrong with a request could be told.
     from archbench.suite import load_suite
 
     consent = ["allow_unmatched=true"] if allow_unmatched else []
     loaded = load_suite(suite, [*(overrides or ()), *consent])
     out = out or Path("results") / loaded.name
+
+    from archbench.results.store import Store
+    from archbench.runner.plan import make_plan
+    from archbench.runner.refusals import check_device
+
+    if not dry_run:
+        check_device(loaded)
+    plan = make_plan(loaded, Store(out), families_dirs=families or (), download=not dry_run)
     if dry_run:
         from archbench.runner.match import match_members
-        from archbench.runner.plan import make_plan
 
-        plan = make_plan(loaded, Store(out), families_dirs=families or (), download=False)
         # Encoding all texts of a suite can take minutes, and changes no verdict.
         _print_plan(plan, match_members(plan, encode=False), out, as_json)
         return
-    from archbench.runner.execute import run_suite
+    from archbench.runner.execute import run_plan
 
-    results = run_suite(
-        loaded, out, families_dirs=families or (), command=shlex.join(_typed()), overwrite=overwrite
-    )
+    results = run_plan(plan, out, command=shlex.join(_typed()), overwrite=overwrite)
     _print_results(results, as_json)
     failed = [header for header in results.headers if header.status == "failed"]
     if failed:

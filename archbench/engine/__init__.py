@@ -1,12 +1,21 @@
-"""The engine: scores and generations of a transformers model, as an lm-eval `LM`."""
+"""The engine: scores and generations of a transformers model, as an lm-eval `LM`.
 
-from archbench.engine.backend import BackendLM, check_backend, load_backend
-from archbench.engine.identity import ENGINE_VERSION
-from archbench.engine.limits import TooLongError
-from archbench.engine.lm import ArchbenchLM
-from archbench.engine.load import load_lm
-from archbench.engine.store import RequestStore
-from archbench.engine.usage import Usage
+Each name is imported when it is first asked for: lm-eval and torch take seconds, and a plan needs neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archbench.engine.backend import BackendLM, check_backend, load_backend
+    from archbench.engine.identity import ENGINE_VERSION
+    from archbench.engine.limits import TooLongError
+    from archbench.engine.lm import ArchbenchLM
+    from archbench.engine.load import load_lm
+    from archbench.engine.store import RequestStore
+    from archbench.engine.usage import Usage
 
 __all__ = [
     "ENGINE_VERSION",
@@ -19,3 +28,26 @@ __all__ = [
     "load_backend",
     "load_lm",
 ]
+
+_HOMES = {
+    "ENGINE_VERSION": "identity",
+    "ArchbenchLM": "lm",
+    "BackendLM": "backend",
+    "RequestStore": "store",
+    "TooLongError": "limits",
+    "Usage": "usage",
+    "check_backend": "backend",
+    "load_backend": "backend",
+    "load_lm": "load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archbench.engine' has no attribute '{name}'")
+    return getattr(import_module(f"archbench.engine.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

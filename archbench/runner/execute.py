@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import RequestStore, Usage, load_backend, load_lm
-from archbench.errors import ArchbenchError, RequestError
+from archbench.errors import ArchbenchError
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
 from archbench.results.frames import RunResults, load_results
@@ -24,6 +24,7 @@ from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match
 from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
+from archbench.runner.refusals import check_device, check_nothing_replaced
 from archbench.suite import EngineSettings, Suite
 
 log = logging.getLogger(__name__)
@@ -58,11 +59,29 @@ def run_suite(
         RequestError: If the suite cannot be run as it is, or its members are not matched and the suite does
             not allow that; nothing has been written then.
     """
-    _check_device(suite)
-    store = Store(out)
-    plan = make_plan(suite, store, families_dirs=families_dirs)
+    check_device(suite)
+    plan = make_plan(suite, Store(out), families_dirs=families_dirs)
+    return run_plan(plan, out, command=command, quiet=quiet, overwrite=overwrite)
+
+
+def run_plan(
+    plan: Plan, out: Path, *, command: str = "", quiet: bool = False, overwrite: bool = False
+) -> RunResults:
+    """As `run_suite`, of a suite that is resolved.
+
+    Args:
+        plan: What is to be run, compared with `out`.
+        out: The results folder; made where missing.
+        command: What was typed, for the manifest.
+        quiet: Whether nothing is shown while running.
+        overwrite: Whether finished cells of other settings may be replaced.
+
+    Raises:
+        RequestError: As for `run_suite`.
+    """
     if not overwrite:
-        _check_nothing_replaced(plan, out)
+        check_nothing_replaced(plan, out)
+    store = Store(out)
     match = check_match(plan)
     store.check_writable()
     started = datetime.now(UTC).isoformat()
@@ -88,44 +107,6 @@ def run_suite(
             raise
     note(datetime.now(UTC).isoformat())
     return load_results(out)
-
-
-def _check_device(suite: Suite) -> None:
-    """Refuse a device that this machine has not.
-
-    Raises:
-        RequestError: If so; says what there is.
-    """
-    kind, _, index = suite.engine.device.partition(":")
-    if kind in ("auto", "cpu"):
-        return
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    metal = torch.backends.mps.is_available()
-    if metal if kind == "mps" else int(index or 0) < count:
-        return
-    there = ", ".join(["cpu", *(f"cuda:{one}" for one in range(count)), *(["mps"] if metal else [])])
-    raise RequestError(
-        f"{suite.where('engine', 'device')}: this machine has no device '{suite.engine.device}'. It has: "
-        f"{there}; 'auto' takes CUDA where there is one, else the CPU."
-    )
-
-
-def _check_nothing_replaced(plan: Plan, out: Path) -> None:
-    """Refuse a run that would replace finished cells of other settings.
-
-    Raises:
-        RequestError: If there are any.
-    """
-    replaced = [cell.id for cell in plan.cells if cell.replaces]
-    if replaced:
-        cells = "1 finished cell" if len(replaced) == 1 else f"{len(replaced)} finished cells"
-        raise RequestError(
-            f"{out} holds {cells} of other settings, models or data that this run would replace (the first: "
-            f"{replaced[0]}). Name another results folder with --out DIR (from Python: out), or replace them "
-            "with --overwrite (overwrite=True)."
-        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from archbench.engine import ENGINE_VERSION, check_backend
+from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
@@ -127,6 +127,9 @@ def make_plan(
         )
     for one in resolved:
         if one.member.backend is not None:
+            # Brings lm-eval and torch along, which nothing else here needs.
+            from archbench.engine import check_backend
+
             check_backend(one.member.backend)
     models_of([one.name for one in resolved], {}, suite.report.published)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
