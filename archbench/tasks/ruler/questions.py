@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler.fitting import Draft, answer_room
 
+VERSION = 2
+"""Goes into the keys of cells that ask such questions: raise it when a change here alters a prompt."""
 FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}
 """Which setting names the file of which task."""
 _NAMES = {"squad": "SQuAD (v1.1 or v2.0, JSON)", "hotpotqa": "HotpotQA (distractor setting, JSON)"}
@@ -23,6 +26,12 @@ _MARGIN = 16
 """Tokens by which a whole may be longer than the sum of its parts."""
 _MISSES = 32
 """Documents too long for what is left of the length after which no other is tried."""
+_GAP = 0.05
+"""Part of the documents' tokens that may be left: where more is, other documents are drawn."""
+_TRIES = 16
+"""How many times they are, at most; then the fullest text remains."""
+_SAME = 4
+"""How many times with as many of the documents that come with the question."""
 _REPLIES = 64
 
 
@@ -104,23 +113,19 @@ class Questions:
     def make(self, draw: Draw, index: int, units: int) -> Draft:
         """Put the documents of a question among others, so many tokens in all; see `Maker.make`."""
         question, corpus = self._question(index), self._corpus
-        chosen, left, misses = [*question.gold], units - self._sum(question.gold), 0
-        near = draw.shuffled(question.near)
-        for at in _others(draw, near, {*question.gold, *near}, len(corpus.documents)):
-            size = corpus.size(self._count, at)
-            if size <= left:
-                chosen.append(at)
-                left -= size
-            else:
-                misses += 1
-            if left <= 0 or misses == _MISSES:
+        chosen, left = self._choose(draw, question, units, near=len(question.near))
+        for tried in range(_TRIES):
+            if left <= _GAP * units:
                 break
-        else:
-            if left > units // 10:
-                raise RequestError(
-                    f"{corpus.path}: all its {len(corpus.documents):,} documents together are shorter than "
-                    f"the {self._length} tokens of {self._task}: ask for less, or name a larger file."
-                )
+            # The question's own documents may be too many for one more and too few to fill the length.
+            near = max(0, len(question.near) - tried // _SAME)
+            chosen, left = min((chosen, left), self._choose(draw, question, units, near), key=itemgetter(1))
+        if left > units // 10 and len(corpus.documents) - len(chosen) < _MISSES:
+            raise RequestError(
+                f"{corpus.path}: its {len(corpus.documents):,} documents fill no more than {units - left:,} "
+                f"of the {self._length:,} tokens of {self._task}: ask for a shorter length, or name a larger "
+                f"file with `{FILES[self._task]}`."
+            )
         shown = draw.shuffled(chosen)
         places = [shown.index(at) for at in question.gold]
         details: dict[str, int | str] = {"documents": len(shown)}
@@ -129,6 +134,32 @@ class Questions:
         return Draft(
             _prompt([corpus.documents[at] for at in shown], question.text), question.answers, details
         )
+
+    def _choose(self, draw: Draw, question: Question, units: int, near: int) -> tuple[list[int], int]:
+        """Documents of so many tokens in all: each that fits, in an order drawn.
+
+        Args:
+            draw: What the order is drawn with.
+            question: The question, whose documents are in any case among them.
+            units: Tokens of the documents, headings included.
+            near: How many of those that come with the question are tried before others.
+
+        Returns:
+            The documents, and the tokens that are left.
+        """
+        corpus = self._corpus
+        chosen, left, misses = [*question.gold], units - self._sum(question.gold), 0
+        first = draw.sample(question.near, near)
+        for at in _others(draw, first, {*question.gold, *first}, len(corpus.documents)):
+            size = corpus.size(self._count, at)
+            if size <= left:
+                chosen.append(at)
+                left -= size
+            else:
+                misses += 1
+            if left <= 0 or misses == _MISSES:
+                break
+        return chosen, left
 
     def _question(self, index: int) -> Question:
         while len(self._known) <= index:

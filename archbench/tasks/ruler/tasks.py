@@ -16,6 +16,7 @@ from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, Fre
 from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
 from archbench.tasks.ruler.needles import NEEDLES, Needles
 from archbench.tasks.ruler.questions import FILES, Questions, read_corpus
+from archbench.tasks.ruler.questions import VERSION as QUESTIONS_VERSION
 from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
 from archbench.tasks.ruler.variables import Variables
 from archbench.tasks.ruler.words import DIGITS
@@ -75,7 +76,7 @@ class Sources:
             RequestError: It cannot be read.
         """
         if task in FILES:
-            return read_corpus(FILES[task], getattr(self, FILES[task])).digest
+            return f"{QUESTIONS_VERSION} {read_corpus(FILES[task], getattr(self, FILES[task])).digest}"
         needle = NEEDLES.get(task)
         if needle is None:
             return None
