@@ -208,7 +208,9 @@ def test_needles_of_ones_own_names_and_shorter_numbers(
     # Keys of cells stay what they were without them.
     assert Sources().digest("niah_single_1") is None
     assert own.digest("niah_single_1") != Sources(digits=2).digest("niah_single_1") is not None
-    with pytest.raises(RequestError, match="60 names"):
+    with pytest.raises(
+        RequestError, match=r"names\.txt: there are 60 names .* about \d+ names at this length"
+    ):
         list(items("niah_multikey_2", 0, 4096, 1, Sources(data=own.data), counter))
     with pytest.raises(RequestError, match="2 digits"):
         list(items("niah_multikey_2", 0, 4096, 1, Sources(digits=2), counter))
@@ -251,6 +253,22 @@ def test_words_are_plain_and_many() -> None:
 
 @pytest.mark.parametrize("others", [0, 30, 500, 3000])
 def test_special_words_are_in_no_other(others: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "needed"), [("niah_multikey_1", 4), ("niah_multiquery", 4), ("niah_multikey_2", 2)]
+)
+def test_too_few_names_are_told_with_their_file(
+    task: Any, needed: int, tmp_path: Path, counter: TokenCounter
+) -> None:
+    file = tmp_path / "few.txt"
+    file.write_text("\n".join(["Mira", "Taba", "Kelo"][: needed - 1]), encoding="utf-8")
+    said = (
+        rf"few\.txt: there are {needed - 1} names in it \(`data`\), and {task} needs {needed} names, .* add"
+    )
+    with pytest.raises(RequestError, match=said) as caught:
+        next(items(task, 0, 1024, 1, Sources(data=str(file)), counter))
+    assert "shorter" not in str(caught.value)
+
+
     special, rest = words.draw_words(Draw(1), 10, others)
     assert len({*special, *rest}) == 10 + others
     assert not any(one in other for one in special for other in [*special, *rest] if one != other)

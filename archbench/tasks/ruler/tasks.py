@@ -124,7 +124,7 @@ def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCo
     """The forms of a task, the published one first."""
     if task in NEEDLES:
         essay = sources.sentences() if NEEDLES[task].haystack == "essay" else ()
-        return [Needles(task, essay, names=sources.names(), digits=sources.digits)]
+        return [Needles(task, essay, names=sources.names(), digits=sources.digits, file=sources.data)]
     if task == "vt":
         return [Variables(), Variables("short")]
     if task == "cwe":
