@@ -379,6 +379,25 @@ def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable
     (variant, _) = entry.variants()
     assert variant.tasks == [f"archbench_ruler_{task}" for task in TASKS]
     assert (variant.metric, variant.chance, variant.metadata["samples"]) == ("string_match", None, 4)
+@pytest.mark.parametrize(
+    ("tasks", "setting", "value", "one"),
+    [
+        (["vt"], "data", "/nope", "niah_single_1"),
+        (["niah_multikey_3", "cwe"], "data", "/nope", "niah_multikey_2"),
+        (["niah_single_3", "fwe"], "digits", 3, "niah_single_1"),
+        (["niah_single_1"], "essays", "/nope", "niah_single_2"),
+        (["qa_2"], "squad", "/nope", "qa_1"),
+        (["qa_1"], "hotpotqa", "/nope", "qa_2"),
+    ],
+)
+def test_a_setting_that_no_task_uses_is_refused(tasks: list[Any], setting: str, value: Any, one: str) -> None:
+    said = rf"none of the entry's tasks \({', '.join(tasks)}\) uses {setting}: take it out.*{one}"
+    with pytest.raises(ValueError, match=said):
+        RulerEntry(tasks=tasks, **{setting: value})
+    assert RulerEntry(tasks=[*tasks, one], **{setting: value})  # type: ignore[list-item]
+    assert RulerEntry(tasks=tasks, digits=7)
+
+
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):
         entry.check()
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):

@@ -6,14 +6,14 @@ import hashlib
 import json
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.fitting import VERSION
 from archbench.tasks.ruler.needles import NEEDLES
 from archbench.tasks.ruler.questions import FILES
-from archbench.tasks.ruler.tasks import Sources, Task, items
+from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
 
 
@@ -52,6 +52,16 @@ class RulerEntry(GeneratedEntry):
     _each_once = field_validator("tasks", "lengths")(each_once)
 
     @property
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> RulerEntry:
+        for name, tasks in USED_BY.items():
+            if getattr(self, name) != type(self).model_fields[name].default and not {*tasks} & {*self.tasks}:
+                raise ValueError(
+                    f"none of the entry's tasks ({', '.join(self.tasks)}) uses {name}: take it out, or add "
+                    f"one that does ({', '.join(tasks)})"
+                )
+        return self
+
     def counts_tokens(self) -> bool:
         """Always: texts are fitted to a length in tokens."""
         return True

@@ -52,6 +52,16 @@ TASKS: dict[Task, Published] = {
 
 
 @dataclass(frozen=True)
+USED_BY: dict[str, tuple[Task, ...]] = {
+    "essays": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].haystack == "essay"),
+    "squad": ("qa_1",),
+    "hotpotqa": ("qa_2",),
+    "data": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].keys == "words"),
+    "digits": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].values == "numbers"),
+}
+"""Which tasks are made of which of the `Sources`."""
+
+
 class Sources:
     """Texts that items are made of.
 
