@@ -15,7 +15,7 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler.fitting import Draft, answer_room
+from archbench.tasks.ruler.fitting import Draft, TooShort, answer_room
 
 VERSION = 2
 """Goes into the keys of cells that ask such questions: raise it when a change here alters a prompt."""
@@ -166,11 +166,15 @@ class Questions:
             found = next(self._fitting, None)
             if found is None:
                 fewer = f"set `samples` to at most {len(self._known)}" if self._known else "leave it out"
-                raise RequestError(
+                told = (
                     f"{self._corpus.path}: {len(self._known):,} of its {len(self._corpus.questions):,} "
                     f"questions have documents that fit into {self._length} tokens with this tokenizer, and "
-                    f"{self._task} was asked for more: {fewer}{self._long_enough(index + 1)}."
+                    f"{self._task} was asked for {index + 1:,}: {fewer}"
                 )
+                if index >= len(self._order):
+                    raise RequestError(f"{told}.")
+                enough = self._long_enough(index + 1)
+                raise TooShort(f"{told}, or ask for {enough} tokens or more.", self._task, enough)
             self._known.append(found)
         return self._known[index]
 
@@ -178,14 +182,12 @@ class Questions:
         """Tokens that the answer takes, and some to spare."""
         return answer_room(self._room, self.replies, length, self._count) + _MARGIN
 
-    def _long_enough(self, number: int) -> str:
-        """At which length so many questions fit, for the end of a message; nothing where none is enough."""
-        if number > len(self._order):
-            return ""
+    def _long_enough(self, number: int) -> int:
+        """Tokens from which on so many questions fit."""
         size = sorted(map(self._least_size, self._order))[number - 1]
         length = size + self._beside(size)
         # From 1,024 tokens on, the answer's room is another one.
-        return f", or ask for {size + self._beside(length):,} tokens or more"
+        return size + self._beside(length)
 
     def _sum(self, documents: tuple[int, ...]) -> int:
         return sum(self._corpus.size(self._count, at) for at in documents)

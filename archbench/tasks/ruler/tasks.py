@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,6 @@ TASKS: dict[Task, Published] = {
 """By name, in the order of tables (RULER, arXiv:2404.06654, section 3 and its code)."""
 
 
-@dataclass(frozen=True)
 USED_BY: dict[str, tuple[Task, ...]] = {
     "essays": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].haystack == "essay"),
     "squad": ("qa_1",),
@@ -62,6 +62,7 @@ USED_BY: dict[str, tuple[Task, ...]] = {
 """Which tasks are made of which of the `Sources`."""
 
 
+@dataclass(frozen=True)
 class Sources:
     """Texts that items are made of.
 
@@ -127,11 +128,11 @@ def items(
     if task in NEEDLES and NEEDLES[task].values == "numbers" and sources.digits != DIGITS:
         # Room for one answer: in as much as is published, numbers at random would soon hit a short one.
         published = replace(published, room=0)
-    return ruler_items(published, _makers(task, seed, length, sources, count), seed, length, samples, count)
+    return ruler_items(published, partial(_forms, task, seed, sources, count), seed, length, samples, count)
 
 
-def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCounter) -> Sequence[Maker]:
-    """The forms of a task, the published one first."""
+def _forms(task: Task, seed: int, sources: Sources, count: TokenCounter, length: int) -> Sequence[Maker]:
+    """The forms of a task at a length, the published one first."""
     if task in NEEDLES:
         essay = sources.sentences() if NEEDLES[task].haystack == "essay" else ()
         return [Needles(task, essay, names=sources.names(), digits=sources.digits, file=sources.data)]
