@@ -177,10 +177,24 @@ def test_names_that_cannot_be_used_are_told(tmp_path: Path, content: str, messag
 def test_few_names_make_small_books(tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     file.write_text("\n".join("ABCDEFGH"), encoding="utf-8")
-    with pytest.raises(RequestError, match="at most 8 entries"):
+    with pytest.raises(RequestError, match=r"names\.txt: there are 8 names .*`data`.* a book of 9 entries"):
         PhonebookEntry(entries=[9], data=str(file)).check()
     with pytest.raises(RequestError, match="at most 22 entries"):
         PhonebookEntry(entries=[30], digits=2).check()
+
+
+def test_names_too_few_for_a_length_are_told_with_their_file(
+    tmp_path: Path, tokenizer_folder: Callable[[str], str]
+) -> None:
+    file, measure = tmp_path / "names.txt", tokenizer_folder("bpe")
+    file.write_text("\n".join("ABC"), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"names\.txt: there are 3 names .* smallest book .* 7 entries"):
+        PhonebookEntry(lengths=[512], data=str(file), tokenizer=measure).check()
+    file.write_text("\n".join("ABCDEFGH"), encoding="utf-8")
+    with pytest.raises(
+        RequestError, match=r"names\.txt: there are 8 names .* 512 tokens, more than 8 entries"
+    ):
+        PhonebookEntry(lengths=[512], data=str(file), tokenizer=measure).check()
 
 
 def test_formats_ask_the_same_of_the_same_books() -> None:

@@ -121,8 +121,10 @@ def test_tasks_say_what_they_need(tokenizer_folder: Callable[[str], str]) -> Non
 
     with pytest.raises(RequestError, match=r'--metadata \'{"length": 4096}\''):
         load("vt")
+    with pytest.raises(RequestError, match=r"'sampels' is not a setting .* Did you mean 'samples'"):
+        load("vt", length=1024, sampels=8)
     with pytest.raises(RequestError, match="need a tokenizer"):
-        load("vt", length=1024)
+        load("vt", length=1024, max_length=2048, dtype="float32")
     with pytest.raises(RequestError, match="qa_2 needs a file of HotpotQA"):
         load("qa_2", length=1024, tokenizer=tokenizer_folder("bpe"))
     (task,) = load("vt", length=1024, samples=2, pretrained=tokenizer_folder("bpe")).values()

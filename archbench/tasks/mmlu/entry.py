@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.mmlu import prompts
@@ -18,6 +18,14 @@ from archbench.tasks.perturb import Perturbation, perturbed
 
 _log = logging.getLogger(__name__)
 
+_NEEDS: dict[Perturbation, str] = {
+    "option_order": "cloze prompts show no options",
+    "labels": "cloze prompts show no options",
+    "delimiter": "cloze prompts show no options",
+    "shot_order": "there is no order of fewer than two shots",
+    "separator": "nothing is to be separated without shots",
+}
+"""Why a change cannot be had everywhere, as a clause."""
 _METRIC: dict[prompts.Format, str] = {"standard": "acc", "choice_text": "acc_norm", "cloze": "acc_norm"}
 
 
@@ -35,8 +43,9 @@ class MmluEntry(TaskEntry):
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
-            `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Those that would
-            change nothing (labels in `cloze`, the order of no shots) are left out.
+            `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
+            change nothing (labels in `cloze`, the order of no shots) it is left out, which `check` tells; one
+            that would change none of the variants is refused.
     """
 
     kind: Literal["mmlu"] = "mmlu"
@@ -50,6 +59,16 @@ class MmluEntry(TaskEntry):
 
     _each_once = field_validator("formats", "shots", "subjects", "perturb")(each_once)
 
+    @model_validator(mode="after")
+    def _something_to_perturb(self) -> MmluEntry:
+        for how in self.perturb:
+            if not any(changes(how, form, shots) for form in self.formats for shots in self.shots):
+                raise ValueError(
+                    f"perturb: {how} would change none of the prompts (formats {', '.join(self.formats)}; "
+                    f"shots {', '.join(map(str, self.shots))}), since {_NEEDS[how]}: take it out"
+                )
+        return self
+
     def check(self) -> None:
         """Read the data and make sure that every subject has the shots asked for.
 
@@ -61,6 +80,10 @@ class MmluEntry(TaskEntry):
         questions.require_shots(self.shots)
         for note in notes(questions):
             _log.warning("%s: %s", self.data, note)
+        for how in self.perturb:
+            ways = [(form, shots) for form in self.formats for shots in self.shots]
+            if out := [f"{form}-{shots}shot" for form, shots in ways if not changes(how, form, shots)]:
+                _log.warning("perturb: %s is left out of %s, since %s.", how, ", ".join(out), _NEEDS[how])
 
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""

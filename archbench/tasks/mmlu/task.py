@@ -16,6 +16,7 @@ import datasets
 from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
+from archbench.tasks.metadata import refuse_misspelt
 from archbench.tasks.mmlu.data import Item, load, too_few_shots
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.prompts import description as rendered_description
@@ -47,7 +48,7 @@ def dataset(
     description: bool | str = True,
     question_prefix: str = "",
     perturb: Perturbation | None = None,
-    **_: Any,
+    **others: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the splits that the three tasks share; lm-eval calls it with the task's metadata.
 
@@ -58,7 +59,7 @@ def dataset(
         description: See `archbench.tasks.mmlu.prompts.description`.
         question_prefix: Text before every question, such as `Question: `.
         perturb: One change to every prompt (`archbench.tasks.perturb`); None for none.
-        **_: What else lm-eval puts into the metadata.
+        **others: What else lm-eval puts into the metadata.
 
     Returns:
         `test` and `dev`, the latter empty where the data have none.
@@ -66,6 +67,7 @@ def dataset(
     Raises:
         RequestError: The data cannot be used.
     """
+    refuse_misspelt(others, dataset, "archbench_mmlu")
     if data is None:
         raise RequestError(
             "The archbench_mmlu tasks need to know where the questions are: pass the lm-eval metadata "

@@ -12,6 +12,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
+from archbench.tasks.metadata import refuse_misspelt
 from archbench.tasks.perplexity.texts import by_context, by_position, load_texts
 
 
@@ -26,7 +27,7 @@ def dataset(
     limit: int | None = None,
     tokenizer: str | None = None,
     pretrained: str | None = None,
-    **_: Any,
+    **others: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the items; lm-eval calls it with the task's metadata.
 
@@ -41,7 +42,7 @@ def dataset(
         limit: Only the first so many items.
         tokenizer: Folder or hub id of the tokenizer that counts.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
-        **_: What else lm-eval puts into the metadata.
+        **others: What else lm-eval puts into the metadata.
 
     Returns:
         The split `test`.
@@ -49,6 +50,7 @@ def dataset(
     Raises:
         RequestError: There is no text, or too little of it.
     """
+    refuse_misspelt(others, dataset, "archbench_perplexity")
     if data is None:
         raise RequestError(
             'The archbench_perplexity tasks need a text: pass the lm-eval metadata {"data": "book.txt"}, on '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -14,6 +15,8 @@ from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
+
+_log = logging.getLogger(__name__)
 
 Perturbed = Literal["delimiter", "answer_prefix", "shot_order", "preamble", "separator"]
 
@@ -30,7 +33,7 @@ class PhonebookEntry(GeneratedEntry):
         queries: Questions about each book, their depths spread evenly over it.
         depths: Depths asked at in percent, one question per book each, instead of `queries`.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `delimiter`,
-            `answer_prefix`, `shot_order`, `preamble`, `separator`.
+            `answer_prefix` (not of `copy`), `shot_order`, `preamble`, `separator`.
         limit: Only the first so many items of each variant, book by book; None for all.
         data: Names to draw from in place of archbench's own: a text file with a name a line, or the name of a
             family that brings such a file.
@@ -53,11 +56,16 @@ class PhonebookEntry(GeneratedEntry):
     _each_once = field_validator("formats", "entries", "lengths", "depths", "perturb")(each_once)
 
     @model_validator(mode="after")
-    def _one_kind_of_size(self) -> PhonebookEntry:
+    def _can_be_had(self) -> PhonebookEntry:
         if (self.entries is None) == (self.lengths is None):
             raise ValueError(
                 "the size of a phonebook is given in entries or in lengths (tokens), one of the two: "
                 "entries: [20, 50, 100]"
+            )
+        if self.formats == ["copy"] and "answer_prefix" in self.perturb:
+            raise ValueError(
+                "perturb: answer_prefix would change none of the prompts, since a copied entry has no "
+                "'Answer:': take it out, or add another format"
             )
         return self
 
@@ -73,6 +81,8 @@ class PhonebookEntry(GeneratedEntry):
             RequestError: A size is too small for its questions or larger than there are names, or there is no
                 tokenizer to count tokens with.
         """
+        if "answer_prefix" in self.perturb and "copy" in self.formats:
+            _log.warning("perturb: answer_prefix is left out of copy, since a copied entry has no 'Answer:'.")
         layout = self._layout
         for form in self.formats:
             if self.entries is not None:

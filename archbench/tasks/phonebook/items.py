@@ -104,6 +104,8 @@ def items_by_length(
     Raises:
         RequestError: The smallest book with its questions does not fit, or the names do not suffice.
     """
+    if layout.smallest > layout.pool.largest:
+        raise too_large(layout.pool, f"the smallest book with these questions, {layout.smallest} entries")
     size, room = f"tokens-{length}", length - ANSWER_TOKENS - _MARGIN
     for index in range(books):
         drawn = draw_entries(Draw(seed, "phonebook", size, index), layout.pool)
@@ -137,10 +139,7 @@ def items_by_length(
                 "more tokens or fewer queries per book."
             )
         if fitted == layout.pool.largest:
-            raise RequestError(
-                f"A phonebook of {length} tokens would take more than {fitted:,} entries, the most for "
-                "which no name or number comes twice. Ask for fewer tokens."
-            )
+            raise too_large(layout.pool, f"a book of {length:,} tokens, more than {fitted:,} entries")
         yield from items(fitted)
 
 
@@ -177,7 +176,7 @@ def _check_size(entries: int, layout: Layout) -> None:
             f"examples about different entries: ask for at least {layout.smallest} entries, or fewer queries."
         )
     if entries > layout.pool.largest:
-        raise RequestError(f"{entries:,} entries were asked for. {too_large(layout.pool)}")
+        raise too_large(layout.pool, f"a book of {entries:,} entries")
 
 
 def _place(depth: int, entries: int) -> int:

@@ -65,11 +65,13 @@ class Pool:
         names: How many names there are.
         name: The name at an index.
         digits: Digits of a number.
+        file: Where the names are from; None for archbench's own.
     """
 
     names: int
     name: Callable[[int], str]
     digits: int = DIGITS
+    file: str | None = None
 
     @property
     def largest(self) -> int:
@@ -100,7 +102,7 @@ def pool_of(data: str | None = None, digits: int = DIGITS) -> Pool:
     if data is None:
         return Pool(POOL, _full_name, digits)
     names = read_names(Path(data))
-    return Pool(len(names), names.__getitem__, digits)
+    return Pool(len(names), names.__getitem__, digits, data)
 
 
 def _full_name(index: int) -> str:
@@ -131,12 +133,22 @@ def draw_entries(draw: Draw, pool: Pool | None = None) -> Iterator[tuple[str, st
         names.add(key)
         numbers.add(number)
         yield pool.name(key), number
-    raise RequestError(too_large(pool))
+    raise too_large(pool, f"a book of more than {pool.largest:,} entries")
 
 
-def too_large(pool: Pool) -> str:
-    """What to tell somebody who asks for a larger book than the pool has entries for."""
-    return (
-        f"A phonebook has at most {pool.largest:,} entries, so that no name or number comes twice; ask for a "
-        "smaller one."
+def too_large(pool: Pool, asked: str) -> RequestError:
+    """What to tell somebody who asks for a larger book than the pool has entries for.
+
+    Args:
+        pool: The pool.
+        asked: What was asked for and how much it needs, for the message.
+    """
+    if pool.file is not None and pool.largest == pool.names:
+        return RequestError(
+            f"{pool.file}: there are {pool.names:,} names in it (`data`), too few for {asked}, each with a "
+            "name of its own: add names, one a line, or ask for a smaller book."
+        )
+    return RequestError(
+        f"A phonebook has at most {pool.largest:,} entries with numbers of {pool.digits} digits (`digits`), "
+        f"so that no name or number comes twice: too few for {asked}. Ask for a smaller one."
     )

@@ -11,6 +11,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
+from archbench.tasks.metadata import refuse_misspelt
 from archbench.tasks.perturb import Perturbation
 from archbench.tasks.phonebook import scoring
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
@@ -33,7 +34,7 @@ def dataset(
     digits: int = DIGITS,
     pretrained: str | None = None,
     perturb: Perturbation | None = None,
-    **_: Any,
+    **others: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the items; lm-eval calls it with the task's metadata.
 
@@ -52,7 +53,7 @@ def dataset(
         perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
             on top of `length`.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
-        **_: What else lm-eval puts into the metadata.
+        **others: What else lm-eval puts into the metadata.
 
     Returns:
         The split `test`.
@@ -60,6 +61,7 @@ def dataset(
     Raises:
         RequestError: The size is missing or cannot be had.
     """
+    refuse_misspelt(others, dataset, "archbench_phonebook")
     if (entries is None) == (length is None):
         raise RequestError(
             "The archbench_phonebook tasks need the size of a book, in entries or in tokens: pass the "

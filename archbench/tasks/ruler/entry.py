@@ -6,14 +6,15 @@ import hashlib
 import json
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from archbench.errors import RequestError
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.ruler.fitting import VERSION
+from archbench.tasks.ruler.fitting import VERSION, TooShort
 from archbench.tasks.ruler.needles import NEEDLES
 from archbench.tasks.ruler.questions import FILES
-from archbench.tasks.ruler.tasks import Sources, Task, items
+from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
 
 
@@ -51,6 +52,16 @@ class RulerEntry(GeneratedEntry):
 
     _each_once = field_validator("tasks", "lengths")(each_once)
 
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> RulerEntry:
+        for name, tasks in USED_BY.items():
+            if getattr(self, name) != type(self).model_fields[name].default and not {*tasks} & {*self.tasks}:
+                raise ValueError(
+                    f"none of the entry's tasks ({', '.join(self.tasks)}) uses {name}: take it out, or add "
+                    f"one that does ({', '.join(tasks)})"
+                )
+        return self
+
     @property
     def counts_tokens(self) -> bool:
         """Always: texts are fitted to a length in tokens."""
@@ -60,15 +71,27 @@ class RulerEntry(GeneratedEntry):
         """Make the first item of every task at the smallest length, and all that is asked of the files.
 
         Raises:
-            RequestError: A length is too short for a task, a file is missing or no such file or too small, or
-                there is no tokenizer to count tokens with.
+            RequestError: A length is too short for some tasks, a file is missing or no such file or too
+                small, or there is no tokenizer to count tokens with.
         """
         count = required_counter(self.tokenizer, "RULER")
+        short: dict[str, TooShort] = {}
         for task in self.tasks:
             # Files and one's own names may not be enough for the longest.
             limited = task in FILES or (task in NEEDLES and NEEDLES[task].haystack == "needle")
             for length in {min(self.lengths), max(self.lengths)} if limited else {min(self.lengths)}:
-                next(items(task, self.seed or 0, length, self._count, self._sources, count))
+                try:
+                    next(items(task, self.seed or 0, length, self._count, self._sources, count))
+                except TooShort as error:
+                    short[task] = max(error, short.get(task, error), key=lambda one: one.enough)
+        if len(short) == 1:
+            raise next(iter(short.values()))
+        if short:
+            needed = ", ".join(f"{task} (enough: {error.enough})" for task, error in short.items())
+            raise RequestError(
+                f"RULER at {min(self.lengths)} tokens: too short with this tokenizer for {needed}. Ask for "
+                f"{max(error.enough for error in short.values())} tokens, or leave these out of `tasks`."
+            )
 
     def variants(self) -> list[Variant]:
         """One variant for each length."""

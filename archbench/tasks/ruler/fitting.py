@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -82,8 +82,27 @@ class Published:
     part: bool = False
 
 
+class TooShort(RequestError):
+    """A length is too short for a task.
+
+    Attributes:
+        task: Its name.
+        enough: A length in tokens at which as many items as were asked for can be made.
+    """
+
+    def __init__(self, told: str, task: str, enough: int) -> None:
+        """Take the message, the task and the length to ask for."""
+        super().__init__(told)
+        self.task, self.enough = task, enough
+
+
 def ruler_items(
-    task: Published, makers: Sequence[Maker], seed: int, length: int, samples: int, count: TokenCounter
+    task: Published,
+    forms: Callable[[int], Sequence[Maker]],
+    seed: int,
+    length: int,
+    samples: int,
+    count: TokenCounter,
 ) -> Iterator[dict[str, Any]]:
     """Items of one task and length, each a function of (seed, task, length, index) and the tokenizer.
 
@@ -92,7 +111,7 @@ def ruler_items(
 
     Args:
         task: The task.
-        makers: Its forms; the first that leaves room for filler is taken.
+        forms: Its forms at a length in tokens; the first that leaves room for filler is taken.
         seed: Seed of the items.
         length: Tokens of prompt and answer that no item exceeds.
         samples: How many items.
@@ -103,7 +122,8 @@ def ruler_items(
         `part` (whether one answer is enough), `room` (tokens for the answer) and `details` (further columns).
 
     Raises:
-        RequestError: Even the shortest text of the task is too long, or there is not enough to fill it with.
+        TooShort: Even the shortest text of some item is too long.
+        RequestError: There is not enough to fill it with.
     """
 
     def draft(maker: Maker, index: int, units: int) -> Draft:
@@ -128,23 +148,24 @@ def ruler_items(
                 slack=int(slack * length),
             )
             if found is None:
-                shortest = size(maker, index, maker.least)
-                raise RequestError(
-                    f"{task.name} at {length} tokens: the shortest text takes {shortest} tokens with this "
-                    f"tokenizer, and the answer {length - target(maker)}. Ask for a longer length, or leave "
-                    f"{task.name} out of `tasks`."
-                )
+                raise _too_short(task, forms, seed, length, samples, count)
             if found < high:
                 return found
             guess = high
 
+    makers = forms(length)
+    # Where there are not so many items, that is told before the first.
+    draft(makers[-1], samples - 1, makers[-1].least)
     fitting = (one for one in makers if size(one, 0, one.least) <= _SPARE * target(one))
     maker = next(fitting, makers[-1])
+    # The shortest texts of the items differ by some tokens: where there is little to spare, all are measured.
+    if size(maker, 0, maker.least) > _SPARE * target(maker) and any(
+        size(maker, index, maker.least) > target(maker) for index in range(samples)
+    ):
+        raise _too_short(task, forms, seed, length, samples, count)
     near, far = (size(maker, 0, units) for units in (maker.least, maker.least + maker.step))
     each = max(1, far - near) / maker.step
     whole = fit(0, maker.least + max(0, int((target(maker) - near) / each)), _SLACK / 4)
-    # Where there are not so many items, that is told before the first.
-    draft(maker, samples - 1, maker.least)
     for index in range(samples):
         units = whole if index == 0 else fit(index, max(maker.least, int(_AIM * whole)), _SLACK)
         made = draft(maker, index, units)
@@ -159,6 +180,35 @@ def ruler_items(
             "room": length - target(maker),
             "details": {"form": maker.form, **made.details},
         }
+
+
+def _too_short(
+    task: Published,
+    forms: Callable[[int], Sequence[Maker]],
+    seed: int,
+    length: int,
+    samples: int,
+    count: TokenCounter,
+) -> TooShort:
+    """What to tell about a length at which the shortest text of some item is too long."""
+
+    def needed(tokens: int) -> tuple[int, int]:
+        maker = forms(tokens)[-1]
+        draws = (Draw(seed, "ruler", task.name, tokens, index) for index in range(samples))
+        made = (maker.make(draw, index, maker.least) for index, draw in enumerate(draws))
+        return max(count(one.prompt) for one in made), answer_room(task.room, maker.replies, tokens, count)
+
+    text, room = needed(length)
+    # Other texts are drawn at another length, some of them longer; and longer texts keep more room.
+    enough = text + room
+    while (more := sum(needed(enough))) > enough:
+        enough = more
+    return TooShort(
+        f"{task.name} at {length} tokens: the shortest text takes {text} tokens with this tokenizer, and the "
+        f"answer {room}. {enough} tokens are enough: ask for them, or leave {task.name} out of `tasks`.",
+        task.name,
+        enough,
+    )
 
 
 def answer_room(published: int, replies: Sequence[str], length: int, count: TokenCounter) -> int:

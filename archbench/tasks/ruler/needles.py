@@ -59,7 +59,13 @@ class Needles:
     least = 1
 
     def __init__(
-        self, task: str, essay: Sequence[str], *, names: Sequence[str] = (), digits: int = DIGITS
+        self,
+        task: str,
+        essay: Sequence[str],
+        *,
+        names: Sequence[str] = (),
+        digits: int = DIGITS,
+        file: str | None = None,
     ) -> None:
         """Take the task's parameters, and the sentences of the essay haystack.
 
@@ -68,7 +74,9 @@ class Needles:
             essay: The sentences.
             names: What keys are drawn from in place of archbench's words.
             digits: Digits of a number.
+            file: Where the names are from, for messages.
         """
+        self._task, self._file = task, file
         self._needle, self._names, self._digits = NEEDLES[task], names, digits
         # Of needles there are only as many as names and numbers.
         most = min(len(names) or MOST_KEYS, self._most_numbers) - self._needle.num_keys
@@ -112,9 +120,13 @@ class Needles:
         if not self._names:
             return draw_keys(draw, number)
         if number > len(self._names):
+            fewest = self._needle.num_keys + (self.least if self._needle.haystack == "needle" else 0)
+            enough = f"{number:,} names" if number == fewest else f"about {number:,} names at this length"
+            instead = "" if number == fewest else "ask for a shorter length, "
             raise RequestError(
-                f"RULER's needles have one of {len(self._names):,} names each (`data`), and {number:,} would "
-                "be needed. Ask for a shorter length."
+                f"{self._file}: there are {len(self._names):,} names in it (`data`), and {self._task} needs "
+                f"{enough}, another one for each needle: add some, one a line, {instead}or leave "
+                f"{self._task} out of `tasks`."
             )
         return draw.sample(self._names, number)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler.fitting import Draft, answer_room
+from archbench.tasks.ruler.fitting import Draft, TooShort, answer_room
 
+VERSION = 2
+"""Goes into the keys of cells that ask such questions: raise it when a change here alters a prompt."""
 FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}
 """Which setting names the file of which task."""
 _NAMES = {"squad": "SQuAD (v1.1 or v2.0, JSON)", "hotpotqa": "HotpotQA (distractor setting, JSON)"}
@@ -23,6 +26,12 @@ _MARGIN = 16
 """Tokens by which a whole may be longer than the sum of its parts."""
 _MISSES = 32
 """Documents too long for what is left of the length after which no other is tried."""
+_GAP = 0.05
+"""Part of the documents' tokens that may be left: where more is, other documents are drawn."""
+_TRIES = 16
+"""How many times they are, at most; then the fullest text remains."""
+_SAME = 4
+"""How many times with as many of the documents that come with the question."""
 _REPLIES = 64
 
 
@@ -104,23 +113,19 @@ class Questions:
     def make(self, draw: Draw, index: int, units: int) -> Draft:
         """Put the documents of a question among others, so many tokens in all; see `Maker.make`."""
         question, corpus = self._question(index), self._corpus
-        chosen, left, misses = [*question.gold], units - self._sum(question.gold), 0
-        near = draw.shuffled(question.near)
-        for at in _others(draw, near, {*question.gold, *near}, len(corpus.documents)):
-            size = corpus.size(self._count, at)
-            if size <= left:
-                chosen.append(at)
-                left -= size
-            else:
-                misses += 1
-            if left <= 0 or misses == _MISSES:
+        chosen, left = self._choose(draw, question, units, near=len(question.near))
+        for tried in range(_TRIES):
+            if left <= _GAP * units:
                 break
-        else:
-            if left > units // 10:
-                raise RequestError(
-                    f"{corpus.path}: all its {len(corpus.documents):,} documents together are shorter than "
-                    f"the {self._length} tokens of {self._task}: ask for less, or name a larger file."
-                )
+            # The question's own documents may be too many for one more and too few to fill the length.
+            near = max(0, len(question.near) - tried // _SAME)
+            chosen, left = min((chosen, left), self._choose(draw, question, units, near), key=itemgetter(1))
+        if left > units // 10 and len(corpus.documents) - len(chosen) < _MISSES:
+            raise RequestError(
+                f"{corpus.path}: its {len(corpus.documents):,} documents fill no more than {units - left:,} "
+                f"of the {self._length:,} tokens of {self._task}: ask for a shorter length, or name a larger "
+                f"file with `{FILES[self._task]}`."
+            )
         shown = draw.shuffled(chosen)
         places = [shown.index(at) for at in question.gold]
         details: dict[str, int | str] = {"documents": len(shown)}
@@ -130,16 +135,46 @@ class Questions:
             _prompt([corpus.documents[at] for at in shown], question.text), question.answers, details
         )
 
+    def _choose(self, draw: Draw, question: Question, units: int, near: int) -> tuple[list[int], int]:
+        """Documents of so many tokens in all: each that fits, in an order drawn.
+
+        Args:
+            draw: What the order is drawn with.
+            question: The question, whose documents are in any case among them.
+            units: Tokens of the documents, headings included.
+            near: How many of those that come with the question are tried before others.
+
+        Returns:
+            The documents, and the tokens that are left.
+        """
+        corpus = self._corpus
+        chosen, left, misses = [*question.gold], units - self._sum(question.gold), 0
+        first = draw.sample(question.near, near)
+        for at in _others(draw, first, {*question.gold, *first}, len(corpus.documents)):
+            size = corpus.size(self._count, at)
+            if size <= left:
+                chosen.append(at)
+                left -= size
+            else:
+                misses += 1
+            if left <= 0 or misses == _MISSES:
+                break
+        return chosen, left
+
     def _question(self, index: int) -> Question:
         while len(self._known) <= index:
             found = next(self._fitting, None)
             if found is None:
                 fewer = f"set `samples` to at most {len(self._known)}" if self._known else "leave it out"
-                raise RequestError(
+                told = (
                     f"{self._corpus.path}: {len(self._known):,} of its {len(self._corpus.questions):,} "
                     f"questions have documents that fit into {self._length} tokens with this tokenizer, and "
-                    f"{self._task} was asked for more: {fewer}{self._long_enough(index + 1)}."
+                    f"{self._task} was asked for {index + 1:,}: {fewer}"
                 )
+                if index >= len(self._order):
+                    raise RequestError(f"{told}.")
+                enough = self._long_enough(index + 1)
+                raise TooShort(f"{told}, or ask for {enough} tokens or more.", self._task, enough)
             self._known.append(found)
         return self._known[index]
 
@@ -147,14 +182,12 @@ class Questions:
         """Tokens that the answer takes, and some to spare."""
         return answer_room(self._room, self.replies, length, self._count) + _MARGIN
 
-    def _long_enough(self, number: int) -> str:
-        """At which length so many questions fit, for the end of a message; nothing where none is enough."""
-        if number > len(self._order):
-            return ""
+    def _long_enough(self, number: int) -> int:
+        """Tokens from which on so many questions fit."""
         size = sorted(map(self._least_size, self._order))[number - 1]
         length = size + self._beside(size)
         # From 1,024 tokens on, the answer's room is another one.
-        return f", or ask for {size + self._beside(length):,} tokens or more"
+        return size + self._beside(length)
 
     def _sum(self, documents: tuple[int, ...]) -> int:
         return sum(self._corpus.size(self._count, at) for at in documents)

@@ -10,6 +10,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
+from archbench.tasks.metadata import refuse_misspelt
 from archbench.tasks.ruler.tasks import Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
 
@@ -26,7 +27,7 @@ def dataset(
     digits: int = DIGITS,
     tokenizer: str | None = None,
     pretrained: str | None = None,
-    **_: Any,
+    **others: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the items; lm-eval calls it with the task's metadata.
 
@@ -42,7 +43,7 @@ def dataset(
         digits: Digits of the numbers in needles.
         tokenizer: Folder or hub id of the tokenizer that counts.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
-        **_: What else lm-eval puts into the metadata.
+        **others: What else lm-eval puts into the metadata.
 
     Returns:
         The split `test`.
@@ -50,6 +51,7 @@ def dataset(
     Raises:
         RequestError: The length is missing or too short, or a file is missing.
     """
+    refuse_misspelt(others, dataset, "archbench_ruler")
     if length is None:
         raise RequestError(
             'The archbench_ruler tasks need a length in tokens: pass the lm-eval metadata {"length": 4096}, '

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, Fre
 from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
 from archbench.tasks.ruler.needles import NEEDLES, Needles
 from archbench.tasks.ruler.questions import FILES, Questions, read_corpus
+from archbench.tasks.ruler.questions import VERSION as QUESTIONS_VERSION
 from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
 from archbench.tasks.ruler.variables import Variables
 from archbench.tasks.ruler.words import DIGITS
@@ -50,6 +52,16 @@ TASKS: dict[Task, Published] = {
 """By name, in the order of tables (RULER, arXiv:2404.06654, section 3 and its code)."""
 
 
+USED_BY: dict[str, tuple[Task, ...]] = {
+    "essays": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].haystack == "essay"),
+    "squad": ("qa_1",),
+    "hotpotqa": ("qa_2",),
+    "data": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].keys == "words"),
+    "digits": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].values == "numbers"),
+}
+"""Which tasks are made of which of the `Sources`."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """Texts that items are made of.
@@ -75,7 +87,7 @@ class Sources:
             RequestError: It cannot be read.
         """
         if task in FILES:
-            return read_corpus(FILES[task], getattr(self, FILES[task])).digest
+            return f"{QUESTIONS_VERSION} {read_corpus(FILES[task], getattr(self, FILES[task])).digest}"
         needle = NEEDLES.get(task)
         if needle is None:
             return None
@@ -116,14 +128,14 @@ def items(
     if task in NEEDLES and NEEDLES[task].values == "numbers" and sources.digits != DIGITS:
         # Room for one answer: in as much as is published, numbers at random would soon hit a short one.
         published = replace(published, room=0)
-    return ruler_items(published, _makers(task, seed, length, sources, count), seed, length, samples, count)
+    return ruler_items(published, partial(_forms, task, seed, sources, count), seed, length, samples, count)
 
 
-def _makers(task: Task, seed: int, length: int, sources: Sources, count: TokenCounter) -> Sequence[Maker]:
-    """The forms of a task, the published one first."""
+def _forms(task: Task, seed: int, sources: Sources, count: TokenCounter, length: int) -> Sequence[Maker]:
+    """The forms of a task at a length, the published one first."""
     if task in NEEDLES:
         essay = sources.sentences() if NEEDLES[task].haystack == "essay" else ()
-        return [Needles(task, essay, names=sources.names(), digits=sources.digits)]
+        return [Needles(task, essay, names=sources.names(), digits=sources.digits, file=sources.data)]
     if task == "vt":
         return [Variables(), Variables("short")]
     if task == "cwe":

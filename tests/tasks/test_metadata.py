@@ -1,0 +1,51 @@
+"""Settings in lm-eval's metadata: what is nearly one of ours is refused, what is the model's is let pass."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from lm_eval.models.api_models import TemplateAPI
+from lm_eval.models.huggingface import HFLM
+
+from archbench.errors import RequestError
+from archbench.tasks.metadata import refuse_misspelt
+from archbench.tasks.mmlu import task as mmlu
+from archbench.tasks.perplexity import task as perplexity
+from archbench.tasks.phonebook import task as phonebook
+from archbench.tasks.ruler import task as ruler
+
+DATASETS = [mmlu.dataset, perplexity.dataset, phonebook.dataset, ruler.dataset]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key", "meant"),
+    [
+        (phonebook.dataset, "entires", "entries"),
+        (phonebook.dataset, "book", "books"),
+        (ruler.dataset, "lenght", "length"),
+        (ruler.dataset, "tokeniser", "tokenizer"),
+        (ruler.dataset, "hotpot_qa", "hotpotqa"),
+        (mmlu.dataset, "subject", "subjects"),
+        (perplexity.dataset, "window", "windows"),
+    ],
+)
+def test_a_misspelt_setting_is_refused(dataset: Any, key: str, meant: str) -> None:
+    with pytest.raises(RequestError, match=f"'{key}' is not a setting .* Did you mean '{meant}'"):
+        dataset(**{key: 8}, **({} if dataset is mmlu.dataset else {first(dataset): "vt"}))
+
+
+def first(dataset: Any) -> str:
+    return next(iter(inspect.signature(dataset).parameters))
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_what_is_lm_evals_or_another_tasks_is_let_pass(dataset: Any) -> None:
+    theirs = [inspect.signature(one.__init__) for one in (HFLM, TemplateAPI)]
+    ours = [inspect.signature(one) for one in DATASETS]
+    keys = {name for one in [*theirs, *ours] for name in one.parameters} - {
+        *inspect.signature(dataset).parameters
+    }
+    more = {"version", "config_source", "tokenizer_mode", "max_model_len", "num_fewshot"}
+    refuse_misspelt(keys | more, dataset, "archbench")
