@@ -91,9 +91,13 @@ def run_plan(
         content = manifest(plan, match, loaded, command=command, started=started)
         store.write_manifest(content | {"finished": finished})
 
-    note(None)
     missing = plan.missing
-    with _answers(out, missing) as answers, Display(len(missing), quiet=quiet) as display:
+    with (
+        _threads(plan.suite.engine.threads),
+        _answers(out, missing) as answers,
+        Display(len(missing), quiet=quiet) as display,
+    ):
+        note(None)
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         try:
@@ -105,8 +109,21 @@ def run_plan(
         except KeyboardInterrupt:
             display.say(f"Stopped. Finished cells are kept in {out}; the same command goes on from there.")
             raise
-    note(datetime.now(UTC).isoformat())
+        note(datetime.now(UTC).isoformat())
     return load_results(out)
+
+
+@contextlib.contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Compute with so many CPU threads for as long as the context is open."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -202,7 +219,8 @@ def load_member(
             too_long=engine.too_long,
             progress=progress,
         )
-    settings: dict[str, Any] = engine.model_dump() | {"seed": seed, "progress": progress, "store": store}
+    settings: dict[str, Any] = engine.model_dump(exclude={"threads"})
+    settings |= {"seed": seed, "progress": progress, "store": store}
     if member.weights is not None:
         return load_lm(str(member.weights), str(member.tokenizer), **settings)
     import torch

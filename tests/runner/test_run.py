@@ -91,6 +91,15 @@ def test_rows_are_items(shelf: Path, here: Path) -> None:
     assert (letters["acc"] == letters["acc_token"]).all()
 
 
+def test_a_run_computes_with_the_threads_asked_for_and_only_it(shelf: Path, here: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    results = archbench.run(content(shelf) | {"engine": {"threads": before + 1}}, quiet=True)
+    assert results.manifest["hardware"]["threads"] == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_the_manifest_says_what_was_compared(shelf: Path, here: Path) -> None:
     manifest = archbench.run(content(shelf), quiet=True).manifest
     assert manifest["name"] == "tiny"
