@@ -169,10 +169,10 @@ def cost(findings: Findings) -> Sheet:
         "fed to the model; saved: their ratio. Seconds are wall-clock time."
     )
     if "requests_known" in cells and (cells["requests_known"].fillna(0) > 0).any():
-        stopped = cells[cells["requests_known"].fillna(0) > 0]
+        known = cells[cells["requests_known"].fillna(0) > 0]
         caption += (
-            f" {len(stopped)} of {len(cells)} cells went on from a run that was stopped: tokens and seconds "
-            "there are of the remaining requests only."
+            f" {len(known)} of {len(cells)} cells found answers there already, of equal prompts in another "
+            "cell or from a run that was stopped: tokens and seconds are of their other requests only."
         )
     heads = ["items", "excluded", "tokens requested", "tokens forwarded", "saved", "seconds", "items/s"]
     table = Table("Cost", caption, [*_WHO, *map(Column, heads)], rows, findings.stamp, frozenset(rules))

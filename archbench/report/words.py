@@ -112,7 +112,9 @@ def _unnamed(parts: list[_Part]) -> set[str]:
 def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
     if len(best) > 1:
         return "are exactly level" + (", the highest," if len(scored) > len(best) else "") + " on"
-    return "scores highest on" if len(members) > 1 else "scores on"
+    if len(members) == 1:
+        return "scores on"
+    return "scores highest on" if len(scored) > 1 else "alone has a score on"
 
 
 def _against_baseline(findings: Findings) -> list[str]:

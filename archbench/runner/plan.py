@@ -21,7 +21,7 @@ from archbench.tasks.lengths import GeneratedEntry
 
 _Generated = TypeVar("_Generated", bound=GeneratedEntry)
 
-SCORER_VERSION = 1
+SCORER_VERSION = 2
 """Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
 
 

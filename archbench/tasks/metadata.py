@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from archbench.errors import RequestError
 
@@ -36,3 +38,24 @@ def refuse_misspelt(keys: Iterable[str], dataset: Callable[..., Any], tasks: str
                 f"lm-eval metadata: '{key}' is not a setting of the {tasks} tasks. Did you mean '{near[0]}'? "
                 f"Their settings: {', '.join(sorted(settings))}."
             )
+
+
+def checked(entry: type[BaseModel], values: Mapping[str, Any], tasks: str) -> None:
+    """Hold settings to what a suite's entry of the kind asks of them.
+
+    Args:
+        entry: The entry's model, which has settings of these names.
+        values: The settings.
+        tasks: What the tasks are called, for the message.
+
+    Raises:
+        RequestError: A setting is of the wrong type or out of its bounds.
+    """
+    try:
+        entry.model_validate(values, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RequestError(
+            f"lm-eval metadata of the {tasks} tasks, {where}: {first['msg']}, but it is {first['input']!r}."
+        ) from None

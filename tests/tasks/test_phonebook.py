@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
-from archbench.tasks.lengths import TokenCounter, largest_fit
+from archbench.tasks.lengths import TokenCounter, largest_fit, token_counter
 from archbench.tasks.phonebook import names, scoring
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import (
@@ -23,6 +23,7 @@ from archbench.tasks.phonebook.items import (
     Layout,
     items_by_entries,
     items_by_length,
+    shortest_length,
 )
 from archbench.tasks.phonebook.prompts import FORMATS, copy, reversed_, standard
 
@@ -233,6 +234,15 @@ def test_lengths_are_met(form: Any, length: int, counter: TokenCounter) -> None:
         assert 0.9 * length < counter(item["prompt"]) + ANSWER_TOKENS <= length
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_length_that_is_named_is_enough_for_every_book(form: Any, counter: TokenCounter) -> None:
+    layout = Layout(queries=3)
+    with pytest.raises(RequestError, match="Ask for") as told:
+        list(items_by_length(0, form, 90, 40, layout, counter))
+    enough = int(re.findall(r"Ask for ([0-9]+) tokens", str(told.value))[0])
+    assert len(list(items_by_length(0, form, enough, 40, layout, counter))) == 120
+
+
 def test_lengths_are_met_by_bytes(byte_counter: TokenCounter) -> None:
     for item in items_by_length(0, "standard", 1024, 2, Layout(queries=2), byte_counter):
         holds(item, "standard")
@@ -303,6 +313,13 @@ def test_edit_distance_is_a_distance(one: str, other: str) -> None:
         ("100-000-9999", "nowhere"),
         ("1100-000-0004", "no number"),
         ("100-000", "no number"),
+        ("1000000004", "right"),
+        ("(100) 000-0004", "right"),
+        ("100 000 0003.", "neighbour"),
+        ("No. 2: 100-000-0004", "right"),
+        ("It is one of 10: (100) 000.0007", "book"),
+        ("100-000-0004 100-000-0003", "right"),
+        ("10000000041", "no number"),
     ],
 )
 def test_source_of_an_answer(answer: str, source: str) -> None:
@@ -311,6 +328,14 @@ def test_source_of_an_answer(answer: str, source: str) -> None:
         doc["examples"] = [1, 8]
     assert scoring.source(answer, doc) == source
     assert source in scoring.SOURCES
+    if source in ("right", "neighbour", "book"):
+        assert sum(scoring.digits_right(answer, "100-000-0004")) == (10 if source == "right" else 9)
+
+
+def test_plain_numbers_are_told_apart_by_what_stands_between_them() -> None:
+    doc = {"numbers": ["47", "53", "61", "80"], "place": 0, "examples": [1]}
+    given = {"47": "right", "5 3": "no number", "4 7 53": "neighbour", "61, 80": "book", "478": "no number"}
+    assert {answer: scoring.source(answer, doc) for answer in given} == given
 
 
 def test_a_random_model_is_at_chance() -> None:
@@ -367,3 +392,10 @@ def test_entry_is_checked(tokenizer_folder: Callable[[str], str]) -> None:
     with pytest.raises(RequestError, match="128 tokens is too short"):
         PhonebookEntry(lengths=[128, 512], tokenizer=tokenizer_folder("byte")).check()
     PhonebookEntry(lengths=[512, 1024], tokenizer=tokenizer_folder("bpe"), queries=2).check()
+    # The first book of a length may fit where another does not.
+    counter, layout = token_counter(tokenizer_folder("bpe")), Layout(queries=2)
+    short = shortest_length(0, "standard", 90, 1, layout, counter)
+    with pytest.raises(RequestError, match=rf"{short} tokens is too short"):
+        PhonebookEntry(
+            formats=["standard"], lengths=[short], books=40, tokenizer=tokenizer_folder("bpe"), queries=2
+        ).check()

@@ -12,7 +12,8 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import refuse_misspelt
+from archbench.tasks.metadata import checked, refuse_misspelt
+from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.perplexity.texts import by_context, by_position, load_texts
 
 
@@ -56,6 +57,9 @@ def dataset(
             'The archbench_perplexity tasks need a text: pass the lm-eval metadata {"data": "book.txt"}, on '
             'the command line as --metadata \'{"data": "book.txt"}\'.'
         )
+    settings = {"data": data, "target": target, "windows": windows, "limit": limit}
+    sizes = {"contexts": contexts or [context], "lengths": [length]}
+    checked(PerplexityEntry, settings | sizes, "archbench_perplexity")
     source = tokenizer or pretrained
     count = required_counter(source, "Perplexity")
     texts = load_texts(data, str(source))

@@ -75,7 +75,7 @@ class PhonebookEntry(GeneratedEntry):
         return self.lengths is not None
 
     def check(self) -> None:
-        """Make one book of every format and the smallest and largest size.
+        """Make a book of every format and the smallest and largest size, all books of the shortest length.
 
         Raises:
             RequestError: A size is too small for its questions or larger than there are names, or there is no
@@ -90,8 +90,9 @@ class PhonebookEntry(GeneratedEntry):
                     next(items_by_entries(self.seed or 0, form, entries, 1, layout))
             elif self.lengths is not None:
                 count = required_counter(self.tokenizer, "Phonebook")
-                for length in {min(self.lengths), max(self.lengths)}:
-                    next(items_by_length(self.seed or 0, form, length, 1, layout, count))
+                for _ in items_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count):
+                    pass
+                next(items_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count))
 
     def variants(self) -> list[Variant]:
         """One variant for each format and size.

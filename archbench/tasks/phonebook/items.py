@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from archbench.draw import Draw
@@ -106,41 +107,74 @@ def items_by_length(
     """
     if layout.smallest > layout.pool.largest:
         raise too_large(layout.pool, f"the smallest book with these questions, {layout.smallest} entries")
-    size, room = f"tokens-{length}", length - ANSWER_TOKENS - _MARGIN
+    room = length - ANSWER_TOKENS - _MARGIN
     for index in range(books):
-        drawn = draw_entries(Draw(seed, "phonebook", size, index), layout.pool)
-        pool = list(itertools.islice(drawn, max(layout.smallest, min(_SAMPLE, layout.pool.largest))))
-        each = count.pieces([f"{line}\n" for line in book_lines(pool).split("\n")])
-
-        def items(entries: int, pool: list[Entry] = pool, index: int = index, drawn: Any = drawn) -> _Items:
-            pool.extend(itertools.islice(drawn, max(0, entries - len(pool))))
-            return list(_items(seed, form, size, index, pool[:entries], layout))
-
-        def longest(entries: int, items: Any = items) -> int:
-            # Only the names asked differ, so that the longest name makes the longest prompt.
-            made = items(entries)
-            names = count.pieces([f" {item['name']}" for item in made])
-            return count(made[max(range(len(made)), key=names.__getitem__)]["prompt"])
-
-        least = longest(layout.smallest)
-        mean = sum(each) / len(each)
+        book = _Growing(seed, form, length, index, layout, count)
         fitted = largest_fit(
-            longest,
+            book.longest,
             target=room,
             low=layout.smallest,
             high=layout.pool.largest,
-            guess=layout.smallest + int((0.995 * room - least) / mean),
-            slack=max(*each, room // 100),
+            guess=layout.smallest + int((0.995 * room - book.longest(layout.smallest)) / book.mean),
+            slack=max(book.largest, room // 100),
         )
         if fitted is None:
+            enough = shortest_length(seed, form, length, books, layout, count)
             raise RequestError(
                 f"A phonebook of {length} tokens is too short: {layout.smallest} entries, the question and "
-                f"the answer take {least + length - room} in format '{form}' with this tokenizer. Ask for "
-                "more tokens or fewer queries per book."
+                f"the answer take up to {enough} in format '{form}' with this tokenizer. Ask for {enough} "
+                "tokens or fewer queries per book."
             )
         if fitted == layout.pool.largest:
             raise too_large(layout.pool, f"a book of {length:,} tokens, more than {fitted:,} entries")
-        yield from items(fitted)
+        yield from book.items(fitted)
+
+
+def shortest_length(
+    seed: int, form: Format, length: int, books: int, layout: Layout, count: TokenCounter
+) -> int:
+    """The least number of tokens from `length` on that the smallest of so many books fit into, all of them.
+
+    Books are drawn anew for every length, so that each length tried is measured.
+    """
+    while True:
+        smallest = (_Growing(seed, form, length, index, layout, count) for index in range(books))
+        needed = max(one.longest(layout.smallest) for one in smallest) + ANSWER_TOKENS + _MARGIN
+        if needed <= length:
+            return length
+        length += 1 if needed - length < _MARGIN else (needed - length) // 2
+
+
+class _Growing:
+    """A book that goes on being drawn from as it grows, and the tokens of its longest prompt.
+
+    Attributes:
+        mean: Mean tokens of an entry, of a sample.
+        largest: Tokens of the longest entry of the sample.
+    """
+
+    def __init__(
+        self, seed: int, form: Format, length: int, index: int, layout: Layout, count: TokenCounter
+    ) -> None:
+        size = f"tokens-{length}"
+        self._make = partial(_items, seed, form, size, index)
+        self._layout, self._count = layout, count
+        self._drawn = draw_entries(Draw(seed, "phonebook", size, index), layout.pool)
+        self._pool = list(
+            itertools.islice(self._drawn, max(layout.smallest, min(_SAMPLE, layout.pool.largest)))
+        )
+        each = count.pieces([f"{line}\n" for line in book_lines(self._pool).split("\n")])
+        self.mean, self.largest = sum(each) / len(each), max(each)
+
+    def items(self, entries: int) -> _Items:
+        self._pool.extend(itertools.islice(self._drawn, max(0, entries - len(self._pool))))
+        return list(self._make(self._pool[:entries], self._layout))
+
+    def longest(self, entries: int) -> int:
+        # Only the names asked differ, so that the longest name makes the longest prompt.
+        made = self.items(entries)
+        names = self._count.pieces([f" {item['name']}" for item in made])
+        return self._count(made[max(range(len(made)), key=names.__getitem__)]["prompt"])
 
 
 def _draw_book(seed: int, size: str, index: int, entries: int, pool: Pool) -> list[Entry]:

@@ -18,11 +18,25 @@ def first_line(response: str) -> str:
 def digits_right(answer: str, target: str) -> list[bool]:
     """For each digit of the target, whether the answer's digit at its position is the same.
 
-    Digits are counted from the answer's first; whatever else stands between them is passed over, so that
-    the form of the number does not matter. Digits that are missing are wrong.
+    They are those of the answer's number (`number_in`), or where it has none all its digits, counted from
+    the first. Digits that are missing are wrong.
     """
-    given, wanted = _digits(answer), _digits(target)
+    given, wanted = number_in(answer, target) or _digits(answer), _digits(target)
     return [at < len(given) and given[at] == digit for at, digit in enumerate(wanted)]
+
+
+def number_in(answer: str, target: str) -> str:
+    """Digits of the answer's number, with as many as the target has; empty if it has none.
+
+    The first one written like the target counts, or else the first of as many digits with spaces, dots,
+    dashes or brackets among them, where the target is not written plainly either.
+    """
+    form = re.sub("[0-9]", "[0-9]", re.escape(target))
+    if found := re.search(rf"(?<![0-9]){form}(?![0-9])", answer):
+        return _digits(found[0])
+    between = "[ ().-]{0,2}" if _digits(target) != target else ""
+    runs = (_digits(run[0]) for run in re.finditer(rf"[0-9](?:{between}[0-9])*", answer))
+    return next((run for run in runs if len(run) == len(_digits(target))), "")
 
 
 def leading(right: Sequence[bool]) -> int:
@@ -52,17 +66,16 @@ def source(answer: str, doc: Mapping[str, Any]) -> str:
 
     Returns:
         `right`; `neighbour`, the entry just before or after the asked one; `example`, one shown as an
-        example; `book`, any other entry; `nowhere`, a well-formed number that is not in the book; or `no
-        number`.
+        example; `book`, any other entry; `nowhere`, a number of as many digits that is not in the book; or
+        `no number`.
     """
-    form = re.sub("[0-9]", "[0-9]", doc["numbers"][doc["place"]])
-    found = re.search(rf"(?<![0-9]){form}(?![0-9])", answer)
-    if found is None:
+    place, numbers = doc["place"], [_digits(number) for number in doc["numbers"]]
+    number = number_in(answer, doc["numbers"][place])
+    if not number:
         return "no number"
-    number, place = found[0], doc["place"]
-    if number not in doc["numbers"]:
+    if number not in numbers:
         return "nowhere"
-    at = doc["numbers"].index(number)
+    at = numbers.index(number)
     if at == place:
         return "right"
     if abs(at - place) == 1:

@@ -11,9 +11,10 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import refuse_misspelt
+from archbench.tasks.metadata import checked, refuse_misspelt
 from archbench.tasks.perturb import Perturbation
 from archbench.tasks.phonebook import scoring
+from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
 from archbench.tasks.phonebook.prompts import Format
@@ -68,6 +69,9 @@ def dataset(
             'lm-eval metadata {"entries": 50} or {"length": 2048}, on the command line as --metadata '
             "'{\"entries\": 50}'."
         )
+    settings = {"books": books, "queries": queries, "depths": depths, "limit": limit, "digits": digits}
+    size = {"entries": [entries]} if length is None else {"lengths": [length]}
+    checked(PhonebookEntry, settings | size, "archbench_phonebook")
     layout = Layout(queries, None if depths is None else tuple(depths), pool_of(data, digits))
     if entries is not None:
         items = items_by_entries(seed, form, entries, books, layout)

@@ -10,7 +10,8 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import refuse_misspelt
+from archbench.tasks.metadata import checked, refuse_misspelt
+from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.tasks import Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
 
@@ -57,6 +58,7 @@ def dataset(
             'The archbench_ruler tasks need a length in tokens: pass the lm-eval metadata {"length": 4096}, '
             "on the command line as --metadata '{\"length\": 4096}'."
         )
+    checked(RulerEntry, {"tasks": [ruler_task], "lengths": [length], "samples": samples}, "archbench_ruler")
     if not isinstance(digits, int) or not 2 <= digits <= DIGITS:
         raise RequestError(f"digits: {digits!r}: expected a whole number from 2 to {DIGITS}.")
     count = required_counter(tokenizer or pretrained, "RULER")
