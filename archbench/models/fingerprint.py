@@ -52,7 +52,7 @@ def model_fingerprint(model: PreTrainedModel) -> str:
         RunError: Some weights are not in memory (offloaded to disk).
     """
     state = model.state_dict()
-    digest = hashlib.sha256(_canonical(_config_fields(model.config.to_dict())))
+    digest = hashlib.sha256(_canonical(config_fields(model.config.to_dict())))
     # hashlib releases the interpreter lock on large buffers, so threads hash in parallel.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for part in pool.map(_tensor_digest, sorted(state), (state[name] for name in sorted(state))):
@@ -82,10 +82,11 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(_canonical({"rules": rules, "special": special, "chat": template})).hexdigest()
 
 
-def _config_fields(fields: dict[str, Any]) -> dict[str, Any]:
+def config_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration decides what a model computes: without notes on how it was made or saved."""
     """The fields that matter, in nested configs too."""
     return {
-        str(key): _config_fields(value) if isinstance(value, dict) else value
+        str(key): config_fields(value) if isinstance(value, dict) else value
         for key, value in fields.items()
         if key not in _CONFIG_NOISE and not str(key).startswith("_")
     }

@@ -9,10 +9,11 @@ from archbench.registry.comparison import compared
 from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (
     RECIPE_FIELDS,
+    Spelling,
     field_value,
     read_record,
     recipe_evidence,
-    tokenizer_digest,
+    spelling,
 )
 from archbench.registry.family import Family, Member
 from archbench.registry.verdict import Audit, MemberAudit
@@ -57,11 +58,11 @@ def audit_family(
     for name, at_hand in files.items():
         member = family.members[name]
         header = read_header(at_hand.weights) if at_hand.weights else None
-        digest = tokenizer_digest(at_hand.tokenizer) if at_hand.tokenizer else None
+        spelled = spelling(at_hand.tokenizer) if at_hand.tokenizer else None
         config, trouble = member_config(member, at_hand, recipe)
         sizes = member_sizes(config)
         told = figures(sizes, int(length), contexts)
-        evidence = _evidence(family, name, at_hand, header, digest, config, recipe)
+        evidence = _evidence(family, name, at_hand, header, spelled, config, recipe)
         if trouble:
             evidence["architecture"] = Evidence("differs", note=trouble)
         evidence["size"] = _size(family, member, sizes, header, told)
@@ -92,7 +93,7 @@ def _evidence(
     name: str,
     files: Files,
     header: Header | None,
-    digest: str | None,
+    spelled: Spelling | None,
     config: PretrainedConfig | None,
     recipe: Mapping[str, Any] | None,
 ) -> dict[FieldName, Evidence]:
@@ -100,16 +101,20 @@ def _evidence(
     member = family.members[name]
     record = read_record(files.weights) if files.weights else None
     found = {field: _declared(family, member, field, recipe) for field in FIELDS}
-    if digest is not None:
-        found["tokenizer"] = Evidence("verified", digest, f"tokenizer digest {digest[:12]}")
     found["architecture"] = architecture_evidence(member, header, config, found["architecture"])
     if record is not None and header is not None:
         proven, wrong = recipe_evidence(
-            record, header, recipe=recipe, architecture=member.architecture, tokenizer=digest
+            record,
+            header,
+            recipe=recipe,
+            architecture=member.architecture,
+            tokenizer=spelled.rules if spelled else None,
         )
         found |= proven
         if wrong and found["architecture"].status != "differs":
             found["architecture"] = Evidence("differs", note=wrong)
+    if spelled is not None and found["tokenizer"].status != "differs":
+        found["tokenizer"] = Evidence("verified", spelled.whole, f"tokenizer digest {spelled.whole[:12]}")
     return found
 
 

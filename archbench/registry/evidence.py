@@ -12,8 +12,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from archbench.errors import RequestError
 from archbench.registry.contract import Evidence, FieldName
 from archbench.registry.weights import Header
 
@@ -36,6 +37,17 @@ _OF_FIELD: dict[str, FieldName] = {
     "seeds": "seed",
 }
 """Which field of the contract a setting of the recipe belongs to; those not named are `other`."""
+
+_SPELLING_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges*",
+    "added_tokens*",
+    "special_tokens*",
+    "*.model",
+    "*.tiktoken",
+)
+"""Where tokenizers keep what decides how they encode."""
 
 _OF_THE_ORDER = ("stream_seed", "short_first")
 
@@ -67,18 +79,37 @@ def recipe_digest(recipe: Mapping[str, Any], architecture: Mapping[str, Any], to
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def tokenizer_digest(folder: Path) -> str:
-    """Digest of everything in a folder's tokenizer that decides how a text is encoded (sha256, hex)."""
-    rules = folder / "tokenizer.json"
-    if rules.is_file():
-        from tokenizers import Tokenizer
+class Spelling(NamedTuple):
+    """How a tokenizer encodes, as digests (sha256, hex).
 
-        return hashlib.sha256(Tokenizer.from_file(str(rules)).to_str().encode()).hexdigest()
-    digest = hashlib.sha256()
-    for name in ("tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"):
-        if (folder / name).is_file():
-            digest.update(name.encode() + (folder / name).read_bytes())
-    return digest.hexdigest()
+    Attributes:
+        rules: Of its vocabulary, merges, normalisation and added tokens: what a training record names.
+        whole: Of the rules and the special tokens: what members are compared by.
+    """
+
+    rules: str
+    whole: str
+
+
+def spelling(folder: Path) -> Spelling:
+    """Digests of the tokenizer in a folder, as it is once loaded, with all that its files say.
+
+    Where it cannot be loaded (code of its own, a package missing) both are of its files, byte by byte.
+    """
+    from archbench.models.load import load_tokenizer
+
+    try:
+        tokenizer = load_tokenizer(folder)
+    except RequestError:
+        files = hashlib.sha256()
+        for path in sorted({one for part in _SPELLING_FILES for one in folder.glob(part)}):
+            files.update(path.name.encode() + b"\0" + path.read_bytes())
+        return Spelling(files.hexdigest(), files.hexdigest())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    told = _text({"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()})
+    rules = told if backend is None else backend.to_str()
+    special = _text({name: str(token) for name, token in tokenizer.special_tokens_map.items()})
+    return Spelling(*(hashlib.sha256(text.encode()).hexdigest() for text in (rules, rules + special)))
 
 
 def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError
+from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
 
@@ -163,7 +164,11 @@ def architecture_evidence(
         return Evidence("declared", identity, "the architecture block; no weights at hand", url)
     try:
         if member.architecture is not None:
-            config = build_config(member.architecture, vocab_size=config.vocab_size)
+            built = build_config(member.architecture, vocab_size=config.vocab_size)
+            if said_otherwise := _other_settings(config, built):
+                return Evidence(
+                    "differs", note=f"config.json is not the architecture block's: {said_otherwise}"
+                )
         wanted = _shapes(meta_model(config))
     except RequestError as error:
         return Evidence("differs", note=str(error))
@@ -173,6 +178,16 @@ def architecture_evidence(
     if wrong is not None:
         return Evidence("differs", note=f"the weights ({told}) are not those of the {whose}: {wrong}")
     return Evidence("verified", identity, f"the weights are those of the {whose}: {told}")
+
+
+def _other_settings(found: PretrainedConfig, wanted: PretrainedConfig) -> str:
+    """Settings in which the configuration beside the weights is not the one that its block gives."""
+    here, there = config_fields(found.to_dict()), config_fields(wanted.to_dict())
+    return ", ".join(
+        f"{key} {here.get(key)!r}, not {there.get(key)!r}"
+        for key in sorted({*here, *there})
+        if here.get(key) != there.get(key)
+    )
 
 
 def _shapes(model: Any) -> dict[str, tuple[tuple[int, ...], frozenset[str]]]:

@@ -14,7 +14,7 @@ from archbench.errors import RequestError
 from archbench.models.load import load_tokenizer
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
-from archbench.registry.evidence import tokenizer_digest
+from archbench.registry.evidence import spelling
 from archbench.registry.sources import has_tokenizer
 from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.identity import localize
@@ -143,7 +143,7 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     folders: dict[str, tuple[Path, list[str]]] = {}
     for member in plan.members:
         if member.tokenizer is not None:
-            known = folders.setdefault(tokenizer_digest(member.tokenizer), (member.tokenizer, []))
+            known = folders.setdefault(spelling(member.tokenizer).whole, (member.tokenizer, []))
             known[1].append(member.resolved.name)
     bare = [one.resolved.name for one in plan.members if one.tokenizer is None]
     lines = []

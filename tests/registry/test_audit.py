@@ -16,7 +16,7 @@ from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.registry.contract import FIELDS
-from archbench.registry.evidence import tokenizer_digest
+from archbench.registry.evidence import spelling
 from archbench.schema import validate
 from archbench.training.recipe import Corpus, Recipe, parse_recipe
 from archbench.training.train import train_member
@@ -70,7 +70,7 @@ def family(folder: Path, more: str = "") -> Family:
 def train(folder: Path, name: str, recipe: dict[str, Any], architecture: dict[str, Any]) -> None:
     parsed = parse_recipe(recipe, "recipe")
     shutil.rmtree(folder / name, ignore_errors=True)
-    digest = tokenizer_digest(folder / "tokenizer")
+    digest = spelling(folder / "tokenizer").rules
 
     def stream(offset: int) -> TokenStream:
         return TokenStream(
@@ -382,3 +382,55 @@ def test_a_declaration_that_does_not_hold(old: str, new: str, problem: str) -> N
     found = published(PUBLISHED.replace(old, new))
     assert found.verdict == "unmatched"
     assert any(line.startswith(problem) for line in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rms_norm_eps", 0.1),
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 100.0}),
+        ("hidden_act", "relu"),
+        ("num_attention_heads", 4),
+        ("num_hidden_layers", 1),
+        ("max_position_embeddings", 64),
+        ("model_type", "mistral"),
+    ],
+)
+def test_a_configuration_that_is_not_the_blocks_is_named(copy: Path, key: str, value: Any) -> None:
+    """What runs is what config.json says, and not every setting shows in the shapes of the weights."""
+    file = copy / "a" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}), encoding="utf-8")
+    found = audited(copy)
+    assert found.verdict == "unmatched"
+    assert ("a", "architecture") in differing(found)
+    assert ("b", "architecture") not in differing(found)
+    assert key in found.members["a"].evidence["architecture"].note
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extra_special_tokens": ["ab"]},
+        {"additional_special_tokens": ["ab"]},
+        {"eos_token": "b"},
+        {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": True},
+    ],
+)
+def test_a_tokenizer_that_its_config_changes_is_named(copy: Path, change: dict[str, Any]) -> None:
+    shutil.copytree(copy / "tokenizer", copy / "b" / "tokenizer")
+    assert audited(copy).verdict == "matched"
+    file = copy / "b" / "tokenizer" / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change), encoding="utf-8")
+    found = audited(copy)
+    assert found.verdict == "unmatched"
+    assert any(one == "tokenizer" for _, one in differing(found))
+
+
+def test_tokenizers_that_cannot_be_loaded_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    digests = set()
+    for text in ("a", "b"):
+        (tmp_path / text).mkdir()
+        (tmp_path / text / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+        (tmp_path / text / "words.tiktoken").write_text(text, encoding="utf-8")
+        digests.add(spelling(tmp_path / text))
+    assert len(digests) == 2
