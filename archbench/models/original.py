@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.errors import RequestError, RunError, did_you_mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 _CONFIG, _WEIGHTS = "config.json", "pytorch_model.bin"
@@ -71,7 +72,9 @@ def original_architecture(config: Mapping[str, Any], where: str) -> dict[str, An
         )
     if not config.get("rms_norm", True):
         raise RequestError(f"{where}: rms_norm is off (LayerNorm), which transformers' Mamba does not have.")
-    mixer = dict(config.get("ssm_cfg") or {})
+    mixer = config.get("ssm_cfg") or {}
+    if not isinstance(mixer, Mapping):
+        raise RequestError(f"{where}: ssm_cfg is {mixer!r}; expected settings by name, such as {{}}.")
     kind = mixer.get("layer", "Mamba1")
     if kind not in ("Mamba1", "Mamba2"):
         raise RequestError(f"{where}: ssm_cfg.layer is '{kind}'; expected Mamba1 or Mamba2.")
@@ -83,13 +86,13 @@ def original_architecture(config: Mapping[str, Any], where: str) -> dict[str, An
                 + did_you_mean(key, defaults, label="Those it has")
             )
     settings = defaults | {key: value for key, value in mixer.items() if key in defaults}
-    try:
-        width, layers, vocabulary = (int(config[key]) for key in ("d_model", "n_layer", "vocab_size"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(
-            f"{where}: d_model, n_layer and vocab_size must be whole numbers ({error})."
-        ) from None
-    multiple = int(config.get("pad_vocab_size_multiple", 8))
+    numbers = {"pad_vocab_size_multiple": 8, **config}
+    for key in ("d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple"):
+        if not isinstance(numbers.get(key), int) or numbers[key] < 1:
+            raise RequestError(f"{where}: {key} is {numbers.get(key)!r}; expected a whole number from 1 on.")
+    width, layers, vocabulary, multiple = (
+        numbers[key] for key in ("d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple")
+    )
     common = {
         "hidden_size": width,
         "num_hidden_layers": layers,
@@ -146,11 +149,13 @@ def load_original(folder: Path) -> PreTrainedModel:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RequestError(f"{folder} holds no {_WEIGHTS}.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:160]
         raise RequestError(f"{weights} cannot be read as tensors alone, and is not opened: {why}") from None
     if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise RequestError(f"{weights} holds something else than named tensors.")
+    if odd := next((name for name, one in state.items() if not _plain(one)), None):
+        raise RequestError(f"{weights}: {odd} is not a dense tensor of floating-point numbers.")
     tensors = {_RENAMED.get(str(name), str(name)): tensor for name, tensor in state.items()}
     model = meta_model(build_config(architecture))
     if model.config.tie_word_embeddings:
@@ -211,6 +216,10 @@ def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = 
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return model
+
+
+def _plain(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and not tensor.is_sparse and not tensor.is_meta
 
 
 def _check_fit(

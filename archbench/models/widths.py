@@ -12,6 +12,7 @@ Every unit gives dimensions that fit together; a second stage with a finer step 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,7 +76,8 @@ def solve_widths(
         RequestError: A dimension is no field of the architecture, the model cannot be built or counted, or
             even the smallest unit is too large by more than the target itself.
     """
-    if target <= 0 or not stages or any(step < 1 for stage in stages for step in stage.values()):
+    steps = [step for stage in stages for step in stage.values()]
+    if not 0 < target < math.inf or not steps or min(steps) < 1:
         raise RequestError(
             f"Widths cannot be solved for target {target:g} with stages {[dict(one) for one in stages]}: the "
             "target must be positive, and every dimension needs a step of at least 1."
@@ -121,7 +123,15 @@ def _solve(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if size(middle) >= target else (middle, high)
-    return at(min((low, high), key=lambda unit: abs(size(unit) - target)))
+    found = at(min((low, high), key=lambda unit: abs(size(unit) - target)))
+    heads, shared = found.get("num_attention_heads"), found.get("num_key_value_heads")
+    if heads and shared and heads % shared:
+        raise RequestError(
+            f"The steps {dict(stage)} lead to {heads} heads of attention on {shared} key-value heads, "
+            "which does not come out even: give a step of num_attention_heads that is a multiple of that of "
+            "num_key_value_heads."
+        )
+    return found
 
 
 def _measure(sizes: Sizes, quantity: Quantity, context: int) -> float:

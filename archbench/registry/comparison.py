@@ -35,11 +35,9 @@ def compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> 
                         others = [other for other in group if values[other] == usual]
                         note = _against(values[name], usual, others or ["the family file"])
                         rows[name].evidence[one] = replace(told[name], status="differs", note=note)
-            elif planned is not None and one == "tokens" and set(values.values()) - {planned}:
-                notes.append(
-                    f"all members were trained on {next(iter(values.values()))} tokens, not on the "
-                    f"{planned} that the family file plans"
-                )
+            elif planned is not None and (apart := set(values.values()) - {planned}):
+                told_apart = _against(apart.pop(), planned, ["the family file says"])
+                notes.append(f"{one.replace('_', ' ')}, of all members: {told_apart}")
     _compare_architectures(rows, family)
     _compare_sizes(rows, family)
     return replace(found, members=rows, notes=notes)

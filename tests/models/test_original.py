@@ -81,7 +81,10 @@ def test_published_models_have_their_published_sizes() -> None:
         ({"d_modle": 1}, "Did you mean 'd_model'"),
         ({"ssm_cfg": {"layer": "Mamba3"}}, "expected Mamba1 or Mamba2"),
         ({"ssm_cfg": {"d_stat": 3}}, "Did you mean 'd_state'"),
-        ({"n_layer": "two"}, "whole numbers"),
+        ({"n_layer": "two"}, "n_layer is 'two'; expected a whole number"),
+        ({"d_model": 32.7}, "d_model is 32.7"),
+        ({"pad_vocab_size_multiple": 0}, "pad_vocab_size_multiple is 0"),
+        ({"ssm_cfg": [1]}, "ssm_cfg is [1]"),
     ],
 )
 def test_models_that_transformers_does_not_have(change: dict[str, Any], said: str) -> None:
@@ -101,6 +104,19 @@ def test_a_pickle_that_runs_code_is_not_opened(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RequestError, match="tensors alone"):
         load_original(tmp_path / "evil")
     assert not (tmp_path / "broken-into").exists()
+
+
+def test_a_download_that_broke_off_and_odd_tensors_are_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(MAMBA), encoding="utf-8")
+    weights = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(9, dtype=torch.int32)}, weights)
+    with pytest.raises(RequestError, match="a is not a dense tensor of floating-point"):
+        load_original(tmp_path)
+    whole = weights.read_bytes()
+    for end in (0, 10, len(whole) // 2, len(whole) - 1):
+        weights.write_bytes(whole[:end])
+        with pytest.raises(RequestError, match="cannot be read"):
+            load_original(tmp_path)
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

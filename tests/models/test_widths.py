@@ -52,6 +52,13 @@ def test_a_hybrid_is_matched_with_a_transformer(quantity: Any) -> None:
     ("target", "stages", "quantity", "said"),
     [
         (0, [HEADS], "parameters", "must be positive"),
+        (float("nan"), [HEADS], "parameters", "must be positive"),
+        (
+            4e6,
+            [{"hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 3}],
+            "parameters",
+            "heads of attention on",
+        ),
         (1000, [{"hidden_size": 0}], "parameters", "at least 1"),
         (100, [HEADS], "parameters", "more than twice the target"),
         (1e9, [{"max_position_embeddings": 1}], "parameters", "hardly change"),

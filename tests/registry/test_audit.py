@@ -246,7 +246,16 @@ def test_a_shorter_training_of_all_members_is_matched_and_said(copy: Path) -> No
         train(copy, name, RECIPE | {"tokens": 16}, one)
     found = audited(copy)
     assert found.verdict == "matched"
-    assert found.notes == ["all members were trained on 16 tokens, not on the 32 that the family file plans"]
+    assert found.notes == ["tokens, of all members: 16 where the family file says: 32"]
+
+
+def test_a_family_file_that_describes_another_training_is_told(trained: Path) -> None:
+    found = audited(trained, recipe=RECIPE | {"learning_rate": 0.5, "seed": 7})
+    assert found.verdict == "matched"
+    assert [note.partition(" where")[0] for note in found.notes] == [
+        "schedule, of all members: learning_rate 0.003",
+        "seed, of all members: 0",
+    ]
 
 
 def test_before_training_the_recipe_is_a_plan(copy: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_smoke_training_of_the_shipped_family_takes_less_than_two_minutes(tmp_
     assert time.process_time() - started < 120
     for result in results:
         assert result.validation_loss is not None
-        assert result.validation_loss < 2.5, "untrained it is 6.8"
+        assert result.validation_loss < 5, "untrained it is 7.6; lists alone are read so early"
     found = families([tmp_path])["microworld"]
     files = {name: files_at_hand(found, name) for name in found.members}
     assert audit_family(found, files, recipe=full_recipe(found)).verdict == "matched"
