@@ -39,7 +39,10 @@ def train(
         int | None,
         typer.Option("--tokens", min=1, help="Train on so many tokens instead of the recipe's number."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew instead of continuing.")] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Begin anew; what is there is lost."),
+    ] = False,
     checkpointing: Annotated[
         bool,
         typer.Option("--gradient-checkpointing", help="Less memory for more time; the weights are the same."),

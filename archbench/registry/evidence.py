@@ -177,7 +177,12 @@ def recipe_evidence(
     if trained is None:
         said = (
             f"trained by another recipe, architecture or tokenizer than the family file's (digest "
-            f"{str(record['recipe'])[:12]}), and the record does not name its parts"
+            f"{str(record['recipe'])[:12]}), and the record "
+            + (
+                "names other parts than it is of"
+                if record.get("recipe_fields")
+                else "does not name its parts"
+            )
         )
         return {field: Evidence("differs", note=said) for field in RECIPE_FIELDS}, said
     settings, built, spelled = trained
@@ -196,6 +201,9 @@ def recipe_evidence(
         )
     else:
         found["tokenizer"] = Evidence("verified", spelled, f"tokenizer digest {spelled[:12]}")
+    if record.get("outcome") == "finished" and str(record.get("tokens")) != field_value(settings, "tokens"):
+        note = f"the record says {record.get('tokens')}, its recipe {field_value(settings, 'tokens')}"
+        found["tokens"] = Evidence("differs", str(record.get("tokens")), note)
     if record.get("outcome") != "finished":
         found["tokens"] = Evidence("differs", str(record.get("tokens")), f"training {record.get('outcome')}")
     wrong = None

@@ -200,7 +200,11 @@ class Findings:
             for member in self.members:
                 header = headers.get(CellId(member, condition.task, condition.variant))
                 row = self.score(member, condition)
-                gap = _gap(header, row["n"] if row else 0, out)
+                scored = row["n"] if row else 0
+                if scored and condition.measures_loss and header is not None:
+                    # Several items of a text make one window, which n counts.
+                    scored = header.items - out
+                gap = _gap(header, scored, out)
                 if gap is not None:
                     lines.append(f"{member} · {condition}: {gap}.")
         return lines

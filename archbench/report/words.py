@@ -48,7 +48,14 @@ def _scope(findings: Findings) -> list[str]:
         ]
     counts = {items_in(findings, one) for one in conditions}
     items = f"{counts.pop():,} items" if len(counts) == 1 else "items"
-    return [f"{listing(members)} answered the same {items} of {listing(tasks)} in {many}{shown}."]
+    whole = [one for one in members if all(findings.score(one, condition) for condition in conditions)]
+    if whole == members:
+        return [f"{listing(members)} answered the same {items} of {listing(tasks)} in {many}{shown}."]
+    lacking = [one for one in members if one not in whole]
+    return [
+        f"{listing(members)} were put the same {items} of {listing(tasks)} in {many}{shown}; "
+        f"{listing(lacking)} did not answer all of them (notes)."
+    ]
 
 
 def _leading(findings: Findings) -> list[str]:

@@ -23,7 +23,15 @@ from archbench.training.devices import Devices
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.records import write_records
 from archbench.training.sweep import as_run, choose, is_sweep, run_folder
-from archbench.training.train import CARD, Report, TrainResult, finished_result, publish_choice, train_member
+from archbench.training.train import (
+    CARD,
+    Report,
+    TrainResult,
+    finished_result,
+    publish_choice,
+    train_member,
+    trained,
+)
 
 _TOKENIZER_DOCUMENTS = 4000
 _TEXT_DOCUMENTS = 120
@@ -73,7 +81,8 @@ def train_family(
 
     Raises:
         RequestError: the family has no recipe, a member is unknown or cannot be built, a folder is not
-            relative, a batch cannot be shared among the processes. Nothing has been written then.
+            relative, a batch cannot be shared among the processes, a member that is there was trained
+            otherwise and `restart` is not asked for. Nothing has been written then.
         RunError: `out` cannot be written.
     """
     where = family.where("recipe")
@@ -94,6 +103,8 @@ def train_family(
     places = _Places.of(family, out)
     for name in chosen:
         _check_architecture(family, name)
+        if not restart:
+            _check_not_lost(name, family.members[name].architecture, recipe, places.members[name])
     devices = Devices()
     devices.check_share(recipe.batch_sequences)
     try:
@@ -112,7 +123,9 @@ def train_family(
             assert architecture is not None, "checked above"
             results.append(trainer.member(name, architecture, folder))
         if devices.first:
-            write_records(out / family.name, results, recipe)
+            there = (trained(folder) for name, folder in places.members.items() if name not in chosen)
+            alike = [one for one in there if one and one.recipe_fields == recipe.model_dump(mode="json")]
+            write_records(out / family.name, [*results, *alike], recipe)
         return results
     except OSError as error:
         raise RunError(
@@ -154,6 +167,21 @@ def _check_architecture(family: Family, name: str) -> None:
         build_config(architecture)
     except RequestError as error:
         raise RequestError(f"{where}: member '{name}': {error}") from error
+
+
+def _check_not_lost(name: str, architecture: Mapping[str, Any] | None, recipe: Recipe, folder: Path) -> None:
+    """Refuse to train over a member that was trained to its end by another recipe."""
+    record = trained(folder)
+    if record is None or record.recipe_fields is None:
+        return
+    wanted = {**recipe.model_dump(mode="json"), "architecture": architecture}
+    found = {**record.recipe_fields, "architecture": record.architecture}
+    if others := [key for key in wanted if wanted[key] != found.get(key)]:
+        raise RequestError(
+            f"{folder} holds a member '{name}' that was trained to its end, but otherwise "
+            f"({', '.join(others)}). It would be lost: name another folder with --out, or give --restart to "
+            "train it anew here."
+        )
 
 
 @dataclass(frozen=True)

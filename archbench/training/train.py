@@ -107,14 +107,20 @@ class TrainResult(BaseModel):
     tokenizer: str | None = None
 
 
-def finished_result(folder: Path, recipe: str) -> TrainResult | None:
-    """The record of an earlier training to the end with the same recipe digest; None where there is none."""
+def trained(folder: Path) -> TrainResult | None:
+    """The record of an earlier training to the end; None where there is none."""
     card = folder / CARD
     if not card.is_file() or not (folder / "model.safetensors").is_file():
         return None
     record = json.loads(card.read_text(encoding="utf-8"))
     result = TrainResult.model_validate(record | {"folder": str(folder)})
-    return result if result.recipe == recipe and result.outcome == "finished" else None
+    return result if result.outcome == "finished" else None
+
+
+def finished_result(folder: Path, recipe: str) -> TrainResult | None:
+    """The record of an earlier training to the end with the same recipe digest; None where there is none."""
+    result = trained(folder)
+    return result if result is not None and result.recipe == recipe else None
 
 
 def train_member(

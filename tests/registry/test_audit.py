@@ -443,3 +443,13 @@ def test_tokenizers_that_cannot_be_loaded_are_told_apart_by_their_files(tmp_path
         (tmp_path / text / "words.tiktoken").write_text(text, encoding="utf-8")
         digests.add(spelling(tmp_path / text))
     assert len(digests) == 2
+
+
+def test_a_number_of_tokens_that_the_recipe_does_not_give_is_not_believed(copy: Path) -> None:
+    for name in ("a", "b"):
+        file = copy / name / "training.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"tokens": 999_936}), encoding="utf-8")
+    found = audited(copy)
+    assert found.verdict == "unmatched"
+    assert {("a", "tokens"), ("b", "tokens")} <= differing(found)
+    assert "the record says 999936, its recipe 32" in found.members["a"].evidence["tokens"].note

@@ -282,6 +282,8 @@ def test_who_learns_from_context_is_shown_to(planted: Findings, tmp_path: Path) 
     bits = data.loc[(["learner", "deaf"], "window-256"), "bits"]
     assert delta == pytest.approx(float(bits.iloc[0] - bits.iloc[1]) / 8)
     assert set(planted.differences.set_index("variant").loc[["window-256"], "n"]) == {windows}
+    # Nor does a window lack the items that are parts of it.
+    assert planted.gaps(planted.conditions) == []
     where = positions(planted)
     assert where is not None
     by_place = where.data[where.data["member"] == "learner"].sort_values("from")["nats"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_training_again_takes_what_is_there_and_another_budget_does_not(trained:
         report=lambda m, step, n, loss: steps.append(step),
     )
     assert steps == [1, 2]
+
+
+def test_a_finished_member_is_not_trained_over_unasked(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    changed = [families([out])["tiny"], family(tmp_path / "other", recipe=FAMILY["recipe"] | {"seed": 1})]
+    for one, tokens, told in ((changed[0], 1024, r"\(tokens\)"), (changed[1], None, r"\(seed\)")):
+        with pytest.raises(RequestError, match=rf"'llama' that was trained .*{told}.*--restart"):
+            train_family(one, out=out, members=["llama"], tokens=tokens)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    train_family(changed[0], out=out, members=["llama"], tokens=1024, restart=True)
+    assert json.loads((out / "tiny/llama/training.json").read_text())["steps"] == 2
+
+
+def test_the_table_of_runs_keeps_members_that_were_trained_before(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "out")
+    train_family(families([trained])["tiny"], out=tmp_path / "out", members=["hybrid"])
+    table = (tmp_path / "out/tiny/runs.csv").read_text()
+    assert "llama" in table
+    assert "hybrid" in table
 
 
 def test_questions_that_ship_are_those_of_the_world(trained: Path) -> None:
