@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from archbench.report.findings import Findings, short_name, with_interval
+from archbench.report.findings import Findings, listing, short_name, with_interval
 from archbench.report.recall import (
     BEYOND,
     Curve,
@@ -64,6 +64,24 @@ def loss_of(rows: pd.DataFrame, confidence: float = 0.95) -> Loss:
     found = weighted_mean(scores_of(sums["nats"]) / tokens, tokens, confidence)
     bits = float(nats.sum()) / math.log(2) / float(rows["bytes"].to_numpy(dtype=np.float64).sum())
     return Loss(int(tokens.sum()), found.score, found.low, found.high, bits)
+
+
+def sentences(findings: Findings) -> list[str]:
+    """Which members find parts of a text harder than its bytes, where the score that is tested ends."""
+    if not _conditions(findings):
+        return []
+    items = counted_items(findings, "perplexity")
+    floored = []
+    for member in findings.members:
+        share = float((items.loc[items["member"] == member, "compression"] == 0).mean())
+        if share > 0:
+            floored.append(f"{member} on {100 * share:.0f} %")
+    if not floored:
+        return []
+    return [
+        f"Perplexity: {listing(floored)} of the items would save nothing over plain bytes. Compression, and with "
+        "it better or worse, cannot tell such items apart: compare nats per token in the perplexity table."
+    ]
 
 
 def table(findings: Findings) -> Sheet | None:

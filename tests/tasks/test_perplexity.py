@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from archbench.errors import RequestError
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
-from archbench.report.perplexity import context_curve, loss_of, position_curve, positions, table
+from archbench.report.perplexity import context_curve, loss_of, position_curve, positions, sentences, table
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import load_results
 from archbench.results.store import Store
@@ -222,16 +222,28 @@ class Learner(LM):  # type: ignore[misc]
 @pytest.fixture
 def planted(tmp_path: Path, book: Path, tokenizer_folder: Callable[[str], str], counter: Any) -> Findings:
     """A member that learns from its context and one that does not."""
+    return plant(tmp_path, book, tokenizer_folder, counter, {"learner": 0.25, "deaf": 0.0})
+
+
+def plant(
+    tmp_path: Path,
+    book: Path,
+    tokenizer_folder: Callable[[str], str],
+    counter: Any,
+    gains: dict[str, float],
+) -> Findings:
     variants = entry(book, tokenizer_folder("bpe"), contexts=[0, 32, 128], lengths=[256]).variants()
     store = Store(tmp_path / "run")
     store.write_manifest(
         {
             "name": "loss",
-            "members": [{"name": "learner", "training_length": 100}, {"name": "deaf"}],
+            "members": [
+                {"name": name, "training_length": 100 if name == "learner" else None} for name in gains
+            ],
             "conditions": [{"task": "loss", "variant": one.name} for one in variants],
         }
     )
-    for member, gain in (("learner", 0.25), ("deaf", 0.0)):
+    for member, gain in gains.items():
         for one in variants:
             found = evaluate_variant(Learner(counter, gain), one, limit=None, seed=0)
             head = header(
@@ -247,6 +259,18 @@ def planted(tmp_path: Path, book: Path, tokenizer_folder: Callable[[str], str], 
             )
             store.write_cell(head, found.rows)
     return Findings(load_results(tmp_path / "run"), ReportSettings())
+
+
+def test_where_the_tested_score_ends_is_said(
+    planted: Findings, tmp_path: Path, book: Path, tokenizer_folder: Callable[[str], str], counter: Any
+) -> None:
+    assert sentences(planted) == []
+    # 27 nats a token are more than 8 bits a byte of any word: nothing is saved anywhere with a context.
+    lost = plant(tmp_path / "b", book, tokenizer_folder, counter, {"deaf": 0.0, "worse": -24.0})
+    said = sentences(lost)
+    assert len(said) == 1
+    assert "worse on " in said[0]
+    assert "deaf" not in said[0]
 
 
 def test_who_learns_from_context_is_shown_to(planted: Findings, tmp_path: Path) -> None:
