@@ -71,6 +71,8 @@ def sentences(findings: Findings) -> list[str]:
     if not _conditions(findings):
         return []
     items = counted_items(findings, "perplexity")
+    if "compression" not in items:
+        return []
     floored = []
     for member in findings.members:
         share = float((items.loc[items["member"] == member, "compression"] == 0).mean())
@@ -79,8 +81,8 @@ def sentences(findings: Findings) -> list[str]:
     if not floored:
         return []
     return [
-        f"Perplexity: {listing(floored)} of the items would save nothing over plain bytes. Compression, and with "
-        "it better or worse, cannot tell such items apart: compare nats per token in the perplexity table."
+        f"Perplexity: {listing(floored)} of the items would save nothing over plain bytes. Compression, and "
+        "with it better or worse, cannot tell such items apart: compare nats per token in its table."
     ]
 
 
