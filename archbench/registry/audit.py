@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archbench.registry.comparison import compared
@@ -66,6 +67,11 @@ def audit_family(
         if trouble:
             evidence["architecture"] = Evidence("differs", note=trouble)
         evidence["size"] = _size(family, member, sizes, header, told)
+        page = f"https://huggingface.co/{member.hub}" if member.hub else family.url
+        evidence = {
+            field: replace(one, url=page) if one.status == "declared" and one.url is None else one
+            for field, one in evidence.items()
+        }
         control = member.init == "random"
         if control:
             evidence = {key: one for key, one in evidence.items() if key in ("tokenizer", "size")}

@@ -23,6 +23,8 @@ def test_every_claim_names_its_source(name: str) -> None:
     for member in audited(family).members.values():
         # Nothing is at hand, so nothing can be verified.
         assert not {one.status for one in member.evidence.values()} & {"verified"}
+        for one in member.evidence.values():
+            assert one.status != "declared" or str(one.url).startswith("https://")
 
 
 @pytest.mark.parametrize(
