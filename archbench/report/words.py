@@ -16,6 +16,8 @@ from archbench.results.frames import records
 _SPELLED_OUT = 6
 # More conditions than these are told by task, with how many of its conditions.
 _NAMED = 8
+# Scores in more categories than these are left to their table.
+_CATEGORIES = 6
 
 
 def sentences(findings: Findings) -> list[str]:
@@ -27,6 +29,7 @@ def sentences(findings: Findings) -> list[str]:
     return [
         *_scope(findings),
         *_leading(findings),
+        *_by_category(findings),
         *_against_baseline(findings),
         *_within_ties(findings),
         *phonebook.sentences(findings),
@@ -78,6 +81,36 @@ def _leading(findings: Findings) -> list[str]:
         f"{listing(members)} {verb} {listing(_told(findings, groups[members, verb], '%'))}."
         for members, verb in order
     ]
+
+
+def _by_category(findings: Findings) -> list[str]:
+    """What the members score in each category, of every task's condition that is answered best."""
+    frame = findings.scores_by("category")
+    said = []
+    for task in dict.fromkeys(one.task for one in findings.graded):
+        conditions = [one for one in findings.graded if one.task == task]
+        best = max(conditions, key=lambda one: max(_scored(findings, one), default=-math.inf))
+        rows = records(frame[(frame["task"] == best.task) & (frame["variant"] == best.variant)])
+        categories = list(dict.fromkeys(row["category"] for row in rows if row["n"]))
+        if not 1 < len(categories) <= _CATEGORIES:
+            continue
+        told = [
+            f"{category}: "
+            + ", ".join(
+                f"{row['member']} {points(row['score'])}" for row in rows if row["category"] == category
+            )
+            for category in categories
+        ]
+        chance = "" if best.chance is None else f"; guessing gives {points(best.chance)}"
+        said.append(
+            f"By category, {short_name(best, findings.conditions)}, in percent: {'; '.join(told)}{chance}."
+        )
+    return said
+
+
+def _scored(findings: Findings, condition: Condition) -> list[float]:
+    rows = (findings.score(member, condition) for member in findings.members)
+    return [row["score"] for row in rows if row is not None]
 
 
 class _Part(NamedTuple):

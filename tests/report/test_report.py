@@ -77,6 +77,11 @@ def test_the_words_say_where_members_differ_inside_a_tie(tmp_path: Path) -> None
     members: dict[str, Right] = {"a": only(0.5, 0.5), "b": only(0.8, 0.2), "c": only(0.5, 0.5)}
     page = build_report(make_run(tmp_path / "run", members, n=1200), tmp_path / "out").page.read_text()
     assert re.search(
+        r"By category, standard 5-shot, in percent: STEM: a (4|5)[0-9.]+, b (7|8)[0-9.]+, c (4|5)[0-9.]+; "
+        r"humanities: a (4|5)[0-9.]+, b (1|2)[0-9.]+, c (4|5)[0-9.]+; guessing gives 25\.0\.",
+        page,
+    )
+    assert re.search(
         r"Not distinguishable on the whole, but in parts \(4 comparisons of categories after Holm's "
         r"adjustment\): b is better than a on STEM in standard 5-shot \(\+\d\d\.\d\); b is worse than a on "
         r"humanities in standard 5-shot \(−\d\d\.\d\)\.",
