@@ -110,6 +110,9 @@ def dots(findings: Findings) -> Figure | None:
             area.plot(values[0], y, "o", color=style.colour, markersize=6)
         names = [short_name(plain, findings.conditions) if at == 0 else "" for plain, at in lines]
         area.set_yticks(range(len(lines)), [drawn(name, 30, 1) if name else "" for name in names])
+        area.tick_params(axis="y", length=0)
+        for first in range(len(findings.members), len(lines), len(findings.members)):
+            area.axhline(first - 0.5, color="#E6E6E6", linewidth=0.7)
         area.set_ylim(len(lines) - 0.4, -0.6)
         area.set_xlabel("score, %")
         area.grid(axis="x", color="#E6E6E6", linewidth=0.7)

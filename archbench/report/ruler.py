@@ -206,7 +206,8 @@ def _items_per_cell(grids: dict[str, list[pd.DataFrame]]) -> str:
     known = np.concatenate([counts.to_numpy(dtype=np.float64).ravel() for _, counts in grids.values()])
     low, high = int(np.nanmin(known)), int(np.nanmax(known))
     span = (f"{low:,}" if low == high else f"{low:,} to {high:,}") + " items a cell"
-    return f"{span}; fewer than {_FEW} are told in brackets" if low < _FEW else span
+    few = f"; fewer than {_FEW} are told in brackets" if low < _FEW else ""
+    return f"{span}{few}" + ("; white: no item has its needle there" if np.isnan(known).any() else "")
 
 
 def _heat(area: Axes, grid: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> Any:
