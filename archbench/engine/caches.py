@@ -103,10 +103,26 @@ class CountingCache(DynamicCache):  # type: ignore[misc]
         return self.seen + query_length, 0
 
 
+# Names by which models take their cache, newest first: `cache` since transformers 5.24; before it
+# `past_key_values`, or `cache_params` in models that never ask a cache for its length.
+_ARGUMENTS = ("cache", "past_key_values", "cache_params")
+
+
+def cache_argument(model: PreTrainedModel) -> str | None:
+    """Name of the argument of `model.forward` that takes a cache; None where there is none."""
+    names = inspect.signature(type(model).forward).parameters
+    return next((name for name in _ARGUMENTS if name in names), None)
+
+
+def needs_counting(model: PreTrainedModel) -> bool:
+    """Whether a model asks its cache for a length that transformers' own cache cannot give."""
+    return cache_argument(model) in ("cache", "past_key_values") and not tells_length(model)
+
+
 @contextlib.contextmanager
 def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
-    # mamba and mamba2 name theirs `cache_params` and never ask for its length.
-    if "past_key_values" not in inspect.signature(type(model).forward).parameters or tells_length(model):
+    name = cache_argument(model)
+    if name is None or not needs_counting(model):
         yield {}
         return
     cache = CountingCache(config=model.config)
@@ -116,7 +132,7 @@ def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
 
     handle = model.register_forward_hook(count, with_kwargs=True)
     try:
-        yield {"past_key_values": cache}
+        yield {name: cache}
     finally:
         handle.remove()
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from archbench.engine.caches import CountingCache
+from archbench.engine.caches import CountingCache, cache_argument
 from archbench.engine.cascade import attending_to_prefixes
-from archbench.engine.states import cache_argument, fork, new_cache, release
+from archbench.engine.states import fork, new_cache, release
 from archbench.engine.trie import Ids, Target
 from archbench.errors import RunError
 
@@ -231,7 +231,9 @@ class Scorer:
         model = self.model
         arguments: dict[str, Any] = {"use_cache": cache is not None}
         if cache is not None:
-            arguments[cache_argument(model)] = cache
+            name = cache_argument(model)
+            assert name is not None, "a model that takes no cache has none"
+            arguments[name] = cache
             if self.takes_positions:
                 positions = torch.arange(depth, depth + input_ids.shape[1], device=model.device)
                 arguments["position_ids"] = positions.expand(input_ids.shape)

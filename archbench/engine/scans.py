@@ -50,7 +50,8 @@ def scanning_from_states(model: PreTrainedModel) -> Iterator[None]:
     state: list[torch.Tensor | None] = [None]
 
     def remember(mixer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        cache = kwargs.get("cache_params")
+        # `cache_params` before transformers 5.24.
+        cache = kwargs.get("cache", kwargs.get("cache_params"))
         known = None if cache is None else cache.get_recurrent_state(mixer.layer_idx, state_idx=0)
         state[0] = known
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from archbench.engine.caches import CountingCache, tells_length
+from archbench.engine.caches import CountingCache, cache_argument, needs_counting
 from archbench.engine.cascade import tagged
 
 if TYPE_CHECKING:
@@ -31,28 +30,15 @@ class UnforkableError(Exception):
     """A model keeps its state in a way that archbench cannot copy row by row."""
 
 
-def cache_argument(model: PreTrainedModel) -> str:
-    """Name of the argument of `model.forward` that takes a cache.
-
-    Raises:
-        UnforkableError: It takes none.
-    """
-    names = inspect.signature(type(model).forward).parameters
-    for name in ("past_key_values", "cache_params"):
-        if name in names:
-            return name
-    raise UnforkableError(f"{type(model).__name__} takes no cache")
-
-
 def new_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache for a model.
 
     Raises:
-        UnforkableError: The model's layers need a cache of a kind that archbench cannot fork.
+        UnforkableError: The model takes no cache, or its layers need one of a kind that archbench cannot fork.
     """
-    # mamba and mamba2 name theirs `cache_params` and never ask for its length.
-    counts = cache_argument(model) == "past_key_values" and not tells_length(model)
-    cache = (CountingCache if counts else DynamicCache)(config=model.config)
+    if cache_argument(model) is None:
+        raise UnforkableError(f"{type(model).__name__} takes no cache")
+    cache = (CountingCache if needs_counting(model) else DynamicCache)(config=model.config)
     foreign = {type(layer).__name__ for layer in cache.layers} - _FORKABLE
     if foreign:
         raise UnforkableError(f"its cache holds {', '.join(sorted(foreign))}")
