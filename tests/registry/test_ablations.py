@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,6 @@ def test_the_documentation_names_every_member() -> None:
 
 @pytest.mark.slow
 def test_from_training_to_a_report(tmp_path: Path) -> None:
-    started = time.process_time()
     trained = tmp_path / "families"
     results = train_family(CATALOG["microworld-kv-heads"], out=trained, tokens=40_000)
     assert [result.member for result in results] == ["mha", "gqa"]
@@ -164,4 +162,3 @@ def test_from_training_to_a_report(tmp_path: Path) -> None:
     )
     assert sorted(set(run.scores()["member"])) == ["gqa", "mha"]
     assert run.manifest["verdict"] == "matched"
-    assert time.process_time() - started < 180

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 import archbench
@@ -169,14 +167,8 @@ def test_the_description_follows_the_real_mmlu() -> None:
 
 
 @pytest.mark.slow
-def test_a_smoke_training_of_the_shipped_family_takes_less_than_two_minutes(tmp_path: Path) -> None:
-    # The processor's time, not the clock's, and one thread: neither other work on the machine nor waiting for
-    # it is part of it.
-    threads, started = torch.get_num_threads(), time.process_time()
-    torch.set_num_threads(1)
+def test_a_smoke_training_of_the_shipped_family_learns_and_is_matched(tmp_path: Path) -> None:
     results = train_family(families()["microworld"], out=tmp_path, tokens=200_000)
-    torch.set_num_threads(threads)
-    assert time.process_time() - started < 120
     for result in results:
         assert result.validation_loss is not None
         assert result.validation_loss < 5, "guessing evenly is 7.05, the logarithm of the vocabulary"
