@@ -34,7 +34,8 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache for a model.
 
     Raises:
-        UnforkableError: The model takes no cache, or its layers need one of a kind that archbench cannot fork.
+        UnforkableError: The model takes no cache, or its layers need one of a kind that archbench cannot
+            fork.
     """
     if cache_argument(model) is None:
         raise UnforkableError(f"{type(model).__name__} takes no cache")

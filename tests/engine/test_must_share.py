@@ -1,8 +1,8 @@
 """Which model types of transformers share prefixes, and how: none of them may stop doing so unnoticed.
 
 A release of transformers that renames an argument or changes a cache makes sharing fail without changing a
-single score, so that only the time shows it. This table is what has been promised; `.ci/run` holds the newest and
-the oldest admitted release to it.
+single score: only the time shows it. This table is what has been promised; `.ci/run` holds the newest and the
+oldest admitted release to it.
 """
 
 from __future__ import annotations
