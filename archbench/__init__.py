@@ -35,6 +35,7 @@ def run(
     families: Sequence[str | Path] = (),
     quiet: bool = False,
     overwrite: bool = False,
+    strict_sharing: bool = False,
 ) -> RunResults:
     """Run a suite; cells that the results folder already holds are not run again.
 
@@ -45,6 +46,7 @@ def run(
         families: Folders of family files of one's own.
         quiet: Whether nothing is shown while running.
         overwrite: Whether finished cells of other settings may be replaced; refused otherwise.
+        strict_sharing: Whether a member that shares no prefixes ends the run; announced otherwise.
 
     Returns:
         The results. Cells that failed are among `results.headers`, with the reason.
@@ -72,6 +74,7 @@ def run(
         command="archbench.run",
         quiet=quiet,
         overwrite=overwrite,
+        strict_sharing=strict_sharing,
     )
 
 

@@ -73,6 +73,13 @@ def run(
             help="Compare members that nothing shows or declares to be matched; every table says so.",
         ),
     ] = False,
+    strict_sharing: Annotated[
+        bool,
+        typer.Option(
+            "--strict-sharing",
+            help="End the run at a member that shares no prefixes, instead of saying so and taking longer.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
@@ -90,6 +97,10 @@ def run(
     if not dry_run:
         check_device(loaded)
     plan = make_plan(loaded, Store(out), families_dirs=families or (), download=not dry_run)
+    if strict_sharing:
+        from archbench.runner.sharing import check_backends_share
+
+        check_backends_share(plan)
     if dry_run:
         from archbench.runner.match import match_members
 
@@ -98,7 +109,9 @@ def run(
         return
     from archbench.runner.execute import run_plan
 
-    results = run_plan(plan, out, command=shlex.join(_typed()), overwrite=overwrite)
+    results = run_plan(
+        plan, out, command=shlex.join(_typed()), overwrite=overwrite, strict_sharing=strict_sharing
+    )
     _print_results(results, as_json)
     failed = [header for header in results.headers if header.status == "failed"]
     if failed:

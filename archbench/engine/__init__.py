@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archbench.engine.backend import BackendLM, check_backend, load_backend
+    from archbench.engine.backend import BackendLM, check_backend, load_backend, unshared_backend
     from archbench.engine.identity import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
     from archbench.engine.lm import ArchbenchLM
@@ -27,6 +27,7 @@ __all__ = [
     "check_backend",
     "load_backend",
     "load_lm",
+    "unshared_backend",
 ]
 
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "check_backend": "backend",
     "load_backend": "backend",
     "load_lm": "load",
+    "unshared_backend": "backend",
 }
 
 

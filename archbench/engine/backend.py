@@ -14,6 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
+from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
 
@@ -64,6 +65,11 @@ class BackendLM(LM):  # type: ignore[misc]
     def usage(self) -> Usage:
         """Work done so far; tokens forwarded are not known and stay 0."""
         return self._meter.usage
+
+    @property
+    def sharing(self) -> Sharing:
+        """No prefixes are shared: how requests are computed is the class's own affair."""
+        return Sharing("none", unshared_backend(self.backend))
 
     @property
     def tokenizer_name(self) -> str:
@@ -181,6 +187,11 @@ class BackendLM(LM):  # type: ignore[misc]
             return 1, len(self.lm.tok_encode(continuation, add_special_tokens=False))
         first, second = self.lm._encode_pair(context, continuation)
         return len(first), len(second)
+
+
+def unshared_backend(backend: str) -> str:
+    """Why a member on one of lm-eval's classes shares no prefixes."""
+    return f"prefixes are not shared by archbench: requests go to lm-eval's model class '{backend}'"
 
 
 def check_backend(backend: str) -> None:

@@ -80,6 +80,7 @@ class Scorer:
         depends_on_width: Whether rotary angles go with the longest row of a batch, so that rows of different
             lengths must not share one.
         takes_positions: Whether the model may be told the positions of its tokens.
+        passes: Forward passes so far.
     """
 
     def __init__(self, model: PreTrainedModel, *, pad_token_id: int) -> None:
@@ -99,6 +100,7 @@ class Scorer:
                 f"{type(head).__name__}), so archbench cannot score with it. Give it an lm_head module."
             )
         config = model.config.get_text_config()
+        self.passes = 0
         self.vocab = int(config.vocab_size)
         rope = getattr(config, "rope_parameters", None) or {}
         # Some models have parameters for each type of layer.
@@ -229,6 +231,7 @@ class Scorer:
             RunError: The model's forward pass does not go through its output head as expected.
         """
         model = self.model
+        self.passes += 1
         arguments: dict[str, Any] = {"use_cache": cache is not None}
         if cache is not None:
             name = cache_argument(model)

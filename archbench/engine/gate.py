@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import weakref
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -78,6 +79,39 @@ class Exactness(NamedTuple):
         """What is written down with results: plain data."""
         errors = {name: error if np.isfinite(error) else None for name, error in self.errors.items()}
         return {"level": self.level, "batched": self.batched, "errors": errors, "reason": self.reason}
+
+
+class Sharing(NamedTuple):
+    """How an LM shares prefixes.
+
+    Attributes:
+        level: As in `Exactness`; "none" where nothing is shared.
+        reason: Why the level is not "chunk", or why every input runs on its own; empty otherwise.
+    """
+
+    level: Level
+    reason: str = ""
+
+
+def sharing_of(found: Exactness, cache_bytes: int) -> Sharing:
+    """How prefixes are shared by a model that was found fit for something, within some memory.
+
+    Args:
+        found: What the model was found fit for.
+        cache_bytes: Memory that held states may take.
+    """
+    if found.level == "none":
+        return Sharing("none", found.reason)
+    if cache_bytes == 0:
+        return Sharing("none", "prefixes are not shared: engine.cache_bytes is 0")
+    needed = math.ceil(found.fixed_bytes + found.token_bytes)
+    if cache_bytes < needed:
+        return Sharing(
+            "none",
+            f"prefixes are not shared: engine.cache_bytes is {cache_bytes:,}, and the state of a single "
+            f"token takes {needed:,} bytes",
+        )
+    return Sharing(found.level, found.reason)
 
 
 _known: weakref.WeakKeyDictionary[PreTrainedModel, dict[tuple[object, ...], Exactness]] = (

@@ -12,7 +12,7 @@ from archbench.engine.admission import Admission
 from archbench.engine.batching import Budget
 from archbench.engine.caches import exact_states
 from archbench.engine.forward import Scorer
-from archbench.engine.gate import Exactness, exactness
+from archbench.engine.gate import Exactness, Sharing, exactness, sharing_of
 from archbench.engine.generation import Generator
 from archbench.engine.identity import Identity
 from archbench.engine.likelihood import Encoded, Likelihoods
@@ -172,9 +172,15 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             return exactness(self._scorer, limit=self._limit, name=self.name)
 
     @property
+    def sharing(self) -> Sharing:
+        """How prefixes are shared here, and why they are not where they are not."""
+        return sharing_of(self.exactness, self._settings.cache_bytes)
+
+    @property
     def usage(self) -> Usage:
         """A snapshot of the work done so far."""
-        return self._meter.usage._replace(backoffs=self._budget.backoffs)
+        done = self._meter.usage
+        return done._replace(passes=done.passes + self._scorer.passes, backoffs=self._budget.backoffs)
 
     @property
     def batch_tokens(self) -> int:

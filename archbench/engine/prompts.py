@@ -181,7 +181,7 @@ def generate_jobs(
                     tokens_forwarded=len(job.prompt) + generation.tokens - 1,
                     tokens_padded=longest - generation.tokens,
                 )
-            count(batches=1)
+            count(batches=1, passes=longest)
             done(batch, generations)
 
 

@@ -27,6 +27,7 @@ class Usage(NamedTuple):
         tokens_forwarded: Tokens that were forwarded.
         tokens_padded: Padding tokens forwarded beside them.
         batches: Forward passes for scores and shared prefixes, and batches of generations.
+        passes: Forward passes of the model, those of every generated token among them.
         backoffs: Times that a batch ran out of memory and was halved.
         seconds: Wall-clock time spent answering, tokenisation included.
     """
@@ -38,6 +39,7 @@ class Usage(NamedTuple):
     tokens_forwarded: int = 0
     tokens_padded: int = 0
     batches: int = 0
+    passes: int = 0
     backoffs: int = 0
     seconds: float = 0.0
 

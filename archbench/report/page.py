@@ -29,6 +29,7 @@ from archbench.report.settings import ReportSettings
 from archbench.report.style import rendered
 from archbench.report.table import Sheet
 from archbench.report.words import sentences
+from archbench.report.work import sharing_lines, sharing_warnings
 from archbench.results.files import write_atomic
 from archbench.results.frames import RunResults
 
@@ -154,8 +155,10 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
 def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Sequence[str]]) -> str:
     results = findings.results
     blocks = [f"# {markdown(str(results.manifest.get('name', results.folder.name)))}"]
+    blocks += [f"**{markdown(one)}**" for one in sharing_warnings(results)]
     blocks.append("\n".join(f"- {markdown(one)}" for one in sentences(findings)))
     blocks.append(f"**{markdown(findings.stamp)}**")
+    blocks += [markdown(one) for one in sharing_lines(results)]
     blocks.append("## Figures")
     for name, formats in figures.items():
         links = ", ".join(f"[{suffix}](figures/{name}.{suffix})" for suffix in formats)

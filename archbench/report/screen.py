@@ -13,6 +13,7 @@ from archbench.report.settings import ReportSettings
 from archbench.report.table import Cell, Table
 from archbench.report.tables import WIDEST, accuracy
 from archbench.report.words import sentences
+from archbench.report.work import sharing_lines, sharing_warnings
 from archbench.results.frames import RunResults
 
 
@@ -30,7 +31,8 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
     findings = Findings(results, settings or ReportSettings())
     shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
     key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
-    words = "\n".join(f"• {one_line(sentence)}" for sentence in [*sentences(findings), findings.stamp])
+    told = [*sharing_warnings(results), *sentences(findings), findings.stamp, *sharing_lines(results)]
+    words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
     return Group(shown, key, Text(), Text(words))
 
 

@@ -151,6 +151,7 @@ def cost(findings: Findings) -> Sheet:
         rules.add(len(rows))
         for row in _of(cells, condition):
             asked, fed, seconds = row["tokens_requested"], row["tokens_forwarded"], row["seconds"]
+            distinct = row["tokens_distinct"]
             rows.append(
                 [
                     "" if len(rows) not in rules else short_name(condition, findings.conditions),
@@ -158,15 +159,20 @@ def cost(findings: Findings) -> Sheet:
                     f"{row['items']:,}" if row["status"] == "complete" else "failed",
                     f"{row['excluded']:,}",
                     _count(asked),
+                    _count(distinct),
                     _count(fed),
                     f"{asked / fed:.1f}×" if pd.notna(asked) and pd.notna(fed) and fed else MISSING,
+                    f"{distinct / fed:.0%}" if pd.notna(distinct) and pd.notna(fed) and fed else MISSING,
+                    _count(row["passes"]),
                     f"{seconds:,.1f}",
                     f"{row['items'] / seconds:,.1f}" if seconds else MISSING,
                 ]
             )
     caption = (
-        "What every cell took. Tokens requested: as if every request were scored on its own; forwarded: "
-        "fed to the model; saved: their ratio. Seconds are wall-clock time."
+        "What every cell took. Tokens requested: as if every request were scored on its own; distinct: every "
+        "shared prefix counted once; forwarded: fed to the model; saved: requested by forwarded; of the "
+        "bound: share of the possible speed-up that was reached, distinct by forwarded. Passes are forward "
+        "passes. Seconds are wall-clock time."
     )
     if "requests_known" in cells and (cells["requests_known"].fillna(0) > 0).any():
         known = cells[cells["requests_known"].fillna(0) > 0]
@@ -174,7 +180,8 @@ def cost(findings: Findings) -> Sheet:
             f" {len(known)} of {len(cells)} cells found answers there already, of equal prompts in another "
             "cell or from a run that was stopped: tokens and seconds are of their other requests only."
         )
-    heads = ["items", "excluded", "tokens requested", "tokens forwarded", "saved", "seconds", "items/s"]
+    tokens = ["tokens requested", "distinct", "forwarded", "saved", "of the bound", "passes"]
+    heads = ["items", "excluded", *tokens, "seconds", "items/s"]
     table = Table("Cost", caption, [*_WHO, *map(Column, heads)], rows, findings.stamp, frozenset(rules))
     return Sheet("cost", [table], stamped(cells, findings.stamp))
 

@@ -78,7 +78,11 @@ class CellHeader(BaseModel):
         excluded: Items among them that are longer than the member takes and were not put to it.
         seconds: Wall-clock time of the cell.
         tokens_requested: Tokens that scoring each request on its own would have fed to the model.
-        tokens_forwarded: Tokens that were fed to the model.
+        tokens_distinct: Tokens left of them when every prefix that requests share is counted once: the fewest
+            that can be fed to the model for the same answers.
+        tokens_forwarded: Tokens that were fed to the model, without padding.
+        tokens_padded: Padding fed along with them.
+        passes: Forward passes that this took.
         requests_known: Requests whose answers were kept from an earlier run that was stopped; their tokens
             and their time are not counted.
         sharing: How prefixes were shared between requests, as the engine's gate allowed: `chunk`, `steps` or
@@ -108,7 +112,10 @@ class CellHeader(BaseModel):
     excluded: int = Field(default=0, ge=0)
     seconds: float = Field(ge=0)
     tokens_requested: int | None = None
+    tokens_distinct: int | None = None
     tokens_forwarded: int | None = None
+    tokens_padded: int | None = None
+    passes: int | None = None
     requests_known: int | None = None
     sharing: str | None = None
     started: AwareDatetime

@@ -25,6 +25,7 @@ from archbench.runner.match import check_match
 from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
+from archbench.runner.sharing import announce_sharing, check_backends_share
 from archbench.suite import EngineSettings, Suite
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def run_suite(
     command: str = "",
     quiet: bool = False,
     overwrite: bool = False,
+    strict_sharing: bool = False,
 ) -> RunResults:
     """Evaluate the cells of a suite that a results folder does not hold yet.
 
@@ -51,21 +53,31 @@ def run_suite(
         command: What was typed, for the manifest.
         quiet: Whether nothing is shown while running.
         overwrite: Whether finished cells of other settings may be replaced.
+        strict_sharing: Whether a member that shares no prefixes ends the run.
 
     Returns:
         All results of the run, those of earlier runs of the same suite included.
 
     Raises:
         RequestError: If the suite cannot be run as it is, or its members are not matched and the suite does
-            not allow that; nothing has been written then.
+            not allow that; nothing has been written then. Or a member shares no prefixes and `strict_sharing`
+            is set: finished cells are kept.
     """
     check_device(suite)
     plan = make_plan(suite, Store(out), families_dirs=families_dirs)
-    return run_plan(plan, out, command=command, quiet=quiet, overwrite=overwrite)
+    return run_plan(
+        plan, out, command=command, quiet=quiet, overwrite=overwrite, strict_sharing=strict_sharing
+    )
 
 
 def run_plan(
-    plan: Plan, out: Path, *, command: str = "", quiet: bool = False, overwrite: bool = False
+    plan: Plan,
+    out: Path,
+    *,
+    command: str = "",
+    quiet: bool = False,
+    overwrite: bool = False,
+    strict_sharing: bool = False,
 ) -> RunResults:
     """As `run_suite`, of a suite that is resolved.
 
@@ -75,10 +87,13 @@ def run_plan(
         command: What was typed, for the manifest.
         quiet: Whether nothing is shown while running.
         overwrite: Whether finished cells of other settings may be replaced.
+        strict_sharing: Whether a member that shares no prefixes ends the run.
 
     Raises:
         RequestError: As for `run_suite`.
     """
+    if strict_sharing:
+        check_backends_share(plan)
     if not overwrite:
         check_nothing_replaced(plan, out)
     store = Store(out)
@@ -88,7 +103,7 @@ def run_plan(
     loaded = _known_from_before(store, plan)
 
     def note(finished: str | None) -> None:
-        content = manifest(plan, match, loaded, command=command, started=started)
+        content = manifest(plan, match, loaded, store.headers(), command=command, started=started)
         store.write_manifest(content | {"finished": finished})
 
     missing = plan.missing
@@ -102,7 +117,9 @@ def run_plan(
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
-                _run_member(member, list(cells), plan.suite, store, answers, loaded, display)
+                _run_member(
+                    member, list(cells), plan.suite, store, answers, loaded, display, strict=strict_sharing
+                )
                 # Two members need not fit into memory together.
                 _free_memory()
                 note(None)
@@ -144,17 +161,24 @@ def _run_member(
     answers: RequestStore | None,
     loaded: dict[str, dict[str, Any]],
     display: Display,
+    *,
+    strict: bool,
 ) -> None:
-    """Load a member and run its cells, writing each."""
+    """Load a member and run its cells, writing each.
+
+    Raises:
+        RequestError: It shares no prefixes and is to (`strict`).
+    """
     started = datetime.now(UTC)
     try:
         lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-        loaded[member.resolved.name] = lm.describe()
+        loaded[member.resolved.name] = lm.describe() | {"sharing": lm.sharing._asdict()}
     except Exception as error:
         for cell in cells:
             display.begin(str(cell.id))
             display.finished(_write_failed(store, cell, started, error), None)
         return
+    announce_sharing(member.resolved.name, lm.sharing, display, strict=strict)
     for cell in cells:
         started, before = datetime.now(UTC), lm.usage
         display.begin(str(cell.id), partial(_tokens_since, lm, before))
@@ -170,11 +194,11 @@ def _run_member(
                 items=len(found.rows),
                 excluded=found.excluded,
                 tokens_requested=int(used.tokens_requested),
-                tokens_forwarded=None if member.resolved.member.backend else int(used.tokens_forwarded),
                 requests_known=int(used.requests_known),
+                sharing=None if member.resolved.member.backend else lm.sharing.level,
+                **_work(used, member),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
                 seconds=used.seconds,
-                sharing=None if member.resolved.member.backend else lm.exactness.level,
                 lm_eval=found.aggregates,
             )
             store.write_cell(header, found.rows)
@@ -182,6 +206,18 @@ def _run_member(
             display.finished(_write_failed(store, cell, started, error), None)
         else:
             display.finished(header, _mean(found.rows, header.metric))
+
+
+def _work(used: Usage, member: PlannedMember) -> dict[str, int | str | None]:
+    """What a cell took; lm-eval's own classes do not report it."""
+    if member.resolved.member.backend:
+        return {}
+    return {
+        "tokens_distinct": int(used.tokens_distinct),
+        "tokens_forwarded": int(used.tokens_forwarded),
+        "tokens_padded": int(used.tokens_padded),
+        "passes": int(used.passes),
+    }
 
 
 def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception) -> CellHeader:
@@ -286,7 +322,16 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     if not (store.folder / "manifest.json").is_file():
         return {}
     identities = {one.resolved.name: one.identity for one in plan.members}
-    keys = ("fingerprint", "parameters", "dtype", "device", "exactness", "backend", "longest_input")
+    keys = (
+        "fingerprint",
+        "parameters",
+        "dtype",
+        "device",
+        "exactness",
+        "sharing",
+        "backend",
+        "longest_input",
+    )
     return {
         one["name"]: {key: one[key] for key in keys if key in one}
         for one in store.manifest.get("members", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from archbench import __version__
 from archbench.engine import ENGINE_VERSION
 from archbench.registry import Family
+from archbench.results.header import CellHeader
+from archbench.results.work import work_of
 from archbench.runner.match import Match
 from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
 
@@ -19,7 +21,13 @@ _PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "nump
 
 
 def manifest(
-    plan: Plan, match: Match, loaded: Mapping[str, Mapping[str, Any]], *, command: str, started: str
+    plan: Plan,
+    match: Match,
+    loaded: Mapping[str, Mapping[str, Any]],
+    headers: Sequence[CellHeader],
+    *,
+    command: str,
+    started: str,
 ) -> dict[str, Any]:
     """The manifest of a run.
 
@@ -27,6 +35,7 @@ def manifest(
         plan: What is run.
         match: What the audit of its members found.
         loaded: What loading a member told, by its name: `fingerprint`, `parameters`.
+        headers: Headers of the cells that the folder holds so far.
         command: What was typed.
         started: When the run began, ISO 8601.
 
@@ -35,6 +44,9 @@ def manifest(
         that belongs to the run: a cell with another key is left over from other settings.
     """
     suite = plan.suite
+    mine = {cell.id: cell.key for cell in plan.cells}
+    done = [header for header in headers if mine.get(header.id) == header.key]
+    names = [one.resolved.name for one in plan.members]
     return {
         "name": suite.name,
         "description": suite.description,
@@ -48,6 +60,10 @@ def manifest(
         "members": [
             _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
         ],
+        "work": {
+            "total": work_of(done).as_dict(),
+            "members": {name: work_of(h for h in done if h.member == name).as_dict() for name in names},
+        },
         "conditions": _conditions(plan),
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
         "versions": versions(),

@@ -1,0 +1,55 @@
+"""Prefix sharing is never lost silently: it is announced on the screen, or ends a run that insists on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archbench.errors import RequestError
+from archbench.runner.plan import Plan
+from archbench.runner.progress import Display
+
+if TYPE_CHECKING:
+    from archbench.engine.gate import Sharing
+
+_INSISTS = (
+    "and the run was started with --strict-sharing (strict_sharing=True). Without it, scores are the same "
+    "and the run takes longer."
+)
+
+
+def check_backends_share(plan: Plan) -> None:
+    """Refuse members on lm-eval's own model classes, which share nothing, before anything runs.
+
+    Raises:
+        RequestError: A member with cells to be run is one.
+    """
+    from archbench.engine import unshared_backend
+
+    for cell in plan.missing:
+        backend = cell.member.resolved.member.backend
+        if backend is not None:
+            name = cell.member.resolved.name
+            raise RequestError(f"{name}: {unshared_backend(backend)}, {_INSISTS}")
+
+
+def announce_sharing(name: str, sharing: Sharing, display: Display, *, strict: bool) -> None:
+    """Say that a member shares no prefixes, or only in part.
+
+    Args:
+        name: The member's name.
+        sharing: What the engine found.
+        display: Where to say so.
+        strict: Whether a member that shares nothing ends the run.
+
+    Raises:
+        RequestError: It shares nothing and `strict` is set.
+    """
+    if sharing.level != "none":
+        if sharing.reason:
+            display.say(f"Note: {name}: {sharing.reason}.")
+        return
+    if strict:
+        raise RequestError(f"{name}: {sharing.reason}, {_INSISTS}")
+    display.say(
+        f"WARNING: {name} shares no prefixes: {sharing.reason}. Scores are exact; the run takes longer."
+    )
