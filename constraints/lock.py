@@ -30,7 +30,7 @@ def main() -> None:
         venv.create(folder, with_pip=True)
         tools = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin")
         subprocess.run([tools / "python", "-m", "pip", "install", "--quiet", "uv"], check=True)
-        newest = resolve(tools / "uv", "highest", extra="dev")
+        newest = resolve(tools / "uv", "highest", "--universal", extra="dev")
         torch = next(line for line in newest if line.startswith("torch=="))
         oldest = [
             torch if line.startswith("torch==") else line
@@ -40,17 +40,18 @@ def main() -> None:
     write(HERE / "oldest.txt", "The oldest releases that pyproject.toml admits, but for torch", oldest)
 
 
-def resolve(uv: Path, resolution: str, *, extra: str) -> list[str]:
+def resolve(uv: Path, resolution: str, *everywhere: str, extra: str) -> list[str]:
     """Versions of everything that is installed, a `name==version` each.
 
     Args:
         uv: The program.
         resolution: "highest" or "lowest-direct".
+        everywhere: "--universal" for versions on every platform and Python, not just here.
         extra: The extra of archbench that is installed with it.
     """
     found = subprocess.run(
         [
-            *(uv, "pip", "compile", "--quiet", "--no-annotate", "--no-header", "--universal"),
+            *(uv, "pip", "compile", "--quiet", "--no-annotate", "--no-header", *everywhere),
             *("--python-version", "3.11", "--resolution", resolution, "--extra", extra, PROJECT),
         ],
         check=True,

@@ -52,8 +52,8 @@ def scanning_from_states(model: PreTrainedModel) -> Iterator[None]:
     def remember(mixer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # `cache_params` before transformers 5.24.
         cache = kwargs.get("cache", kwargs.get("cache_params"))
-        known = None if cache is None else cache.get_recurrent_state(mixer.layer_idx, state_idx=0)
-        state[0] = known
+        layer = None if cache is None else cache.layers[mixer.layer_idx]
+        state[0] = layer.recurrent_states[0] if layer is not None and layer.has_previous_state[0] else None
 
     with contextlib.ExitStack() as stack:
         for module in {sys.modules[type(mixer).__module__] for mixer in mixers}:
