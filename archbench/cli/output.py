@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from archbench.errors import ArchbenchError
+from archbench.results.files import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,7 @@ _UNBROKEN = 100_000
 
 def print_json(value: Any) -> None:
     """Print one JSON document, the only thing on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str, allow_nan=False))
 
 
 def note(text: str) -> None:

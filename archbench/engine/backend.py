@@ -14,6 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
+from archbench.engine.finite import NotFiniteError
 from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
@@ -176,11 +177,22 @@ class BackendLM(LM):  # type: ignore[misc]
                     chunk = asked[first : first + _CHUNK]
                     found = call([requests[index] for index in chunk], **quiet)
                     for index, answer in zip(chunk, found, strict=True):
+                        self._check_finite(index, answer)
                         answers[index] = answer
                     done += len(chunk)
                     report(done, len(requests))
             self._meter.count(requests=len(requests))
         return answers
+
+    def _check_finite(self, index: int, answer: Any) -> None:
+        """Refuse a log-likelihood that is no number; texts are taken as they come."""
+        value = answer[0] if isinstance(answer, tuple) else answer
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NotFiniteError(
+                f"The log-likelihood of request {index} under {self.name} (lm-eval's model class "
+                f"'{self.backend}') is {value}: the model diverged, its dtype overflows, or the class does "
+                "not report this token. Check its weights and settings, or use a wider dtype."
+            )
 
     def _pair_lengths(self, context: str, continuation: str) -> tuple[int, int]:
         if not context:

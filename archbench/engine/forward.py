@@ -12,6 +12,7 @@ from torch import nn
 
 from archbench.engine.caches import CountingCache, cache_argument
 from archbench.engine.cascade import attending_to_prefixes
+from archbench.engine.finite import check_logits
 from archbench.engine.states import fork, new_cache, release
 from archbench.engine.trie import Ids, Target
 from archbench.errors import RunError
@@ -228,6 +229,7 @@ class Scorer:
             Logits, `[places, vocab]`.
 
         Raises:
+            NotFiniteError: Logits are not finite.
             RunError: The model's forward pass does not go through its output head as expected.
         """
         model = self.model
@@ -263,6 +265,7 @@ class Scorer:
             )
         if isinstance(cache, CountingCache):
             cache.seen += input_ids.shape[1]
+        check_logits(logits[0], model)
         return logits[0]  # type: ignore[no-any-return]
 
 

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from archbench.engine.caches import exact_cache, exact_states
+from archbench.engine.finite import check_logits
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -89,6 +96,9 @@ class Generator:
 
         Returns:
             One generation per prompt.
+
+        Raises:
+            NotFiniteError: Logits of a row that has not ended are not finite.
         """
         input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
         length = input_ids.shape[1]
@@ -111,6 +121,7 @@ class Generator:
                 attention_mask=torch.ones_like(input_ids),
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([stopping]),
+                logits_processor=LogitsProcessorList([_FiniteRows(self._model, stopping, self.eos, length)]),
                 **cache,
             )
         return [
@@ -163,6 +174,26 @@ class _StopRows(StoppingCriteria):  # type: ignore[misc]
             if self.ends[i] is None and self._stop.completed(new):
                 self.ends[i] = count
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
+
+
+class _FiniteRows(LogitsProcessor):  # type: ignore[misc]
+    """Refuses logits that are not finite, but for rows that have ended: they go on with padding."""
+
+    def __init__(self, model: PreTrainedModel, stop: _StopRows, eos: Sequence[int], prompt: int) -> None:
+        self._model = model
+        self._stop = stop
+        self._eos = set(eos)
+        self._prompt = prompt
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        written = input_ids[:, self._prompt :].tolist()
+        going = [
+            i
+            for i, new in enumerate(written)
+            if self._stop.ends[i] is None and not self._eos.intersection(new)
+        ]
+        check_logits(scores[going], self._model)
+        return scores
 
 
 @contextlib.contextmanager

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from archbench.engine.batching import Budget
 from archbench.engine.caches import exact_states
+from archbench.engine.finite import NotFiniteError
 from archbench.engine.forks import Costs
 from archbench.engine.forward import Score, Scorer
 from archbench.engine.gate import Exactness, exactness
 from archbench.engine.share import Walk
 from archbench.engine.trie import Trie
 from archbench.engine.usage import Count
-from archbench.errors import RunError
 
 IdPair = tuple[Sequence[int], Sequence[int]]
 """Ids of a context and of its continuation, neither empty."""
@@ -70,7 +70,8 @@ def score_pairs(
         its tokens is the greedy one.
 
     Raises:
-        RunError: A log-likelihood is not finite, or memory ran out on a single input.
+        NotFiniteError: A log-likelihood is not finite.
+        RunError: Memory ran out on a single input.
     """
     results = [(math.nan, False)] * len(pairs)
 
@@ -191,7 +192,7 @@ class _Answers:
         scores = [score for path, place in self.trie.answers[index] if (score := self._scores[path][place])]
         total = math.fsum(score.logprob for score in scores)
         if not math.isfinite(total):
-            raise RunError(
+            raise NotFiniteError(
                 f"The log-likelihood of request {self._indices[index]} under {self._name} is {total}: the "
                 "model diverged, or its dtype overflows. Check its weights, or load it in float32."
             )

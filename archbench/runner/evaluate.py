@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +47,8 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
         seed: Seed of everything random: task construction, choice of shots, sampling.
 
     Raises:
-        RunError: If the tasks cannot be loaded as asked, or the primary metric is no score of single items.
+        RunError: If the tasks cannot be loaded as asked, the primary metric is no score of single items, or
+            an item's score is not finite.
     """
     with quiet():
         loaded = load_tasks(variant, seed)
@@ -70,8 +73,20 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
     if variant.metric not in metrics:
         hint = did_you_mean(variant.metric, metrics, label="Scores of single items")
         raise RunError(f"The metric '{variant.metric}' of {variant.name} is no score of single items. {hint}")
+    _check_finite(rows, metrics, variant.name)
     excluded = sum(row.get("excluded", False) for row in rows)
     return Evaluation(rows, tuple(metrics), {} if excluded else dict(results["results"]), excluded)
+
+
+def _check_finite(rows: list[Row], metrics: Iterable[str], variant: str) -> None:
+    """Refuse scores that are no numbers: a mean over them would be none either, or leave items out."""
+    for row in rows:
+        for metric in metrics:
+            if (value := row.get(metric)) is not None and not math.isfinite(value):
+                raise RunError(
+                    f"The score {metric} of item {row['item']} of {variant} is {value}, which is no finite "
+                    "number: the metric cannot be computed from this answer."
+                )
 
 
 def _prompt_length(lm: Any, prompt: str) -> int | None:

@@ -45,7 +45,7 @@ def save_state(path: Path, model: PreTrainedModel, optimizers: Optimizers, progr
     weights = {f"model.{name}": p.detach().contiguous() for name, p in model.named_parameters()}
     part = path.with_suffix(".part")
     whole = weights | optimizers.moments(model)
-    save_file(whole, part, metadata={"progress": json.dumps(asdict(progress))})
+    save_file(whole, part, metadata={"progress": json.dumps(asdict(progress), allow_nan=False)})
     part.replace(path)
 
 
@@ -71,5 +71,5 @@ def load_state(path: Path, model: PreTrainedModel, optimizers: Optimizers) -> No
 def write_json(path: Path, value: object) -> None:
     """Write JSON atomically."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)

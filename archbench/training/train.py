@@ -63,7 +63,7 @@ class TrainResult(BaseModel):
 
     Attributes:
         member: Its name in the family.
-        outcome: `finished`, or `diverged` where the loss stopped being a number.
+        outcome: `finished`, or `diverged` where a loss or a weight stopped being a number.
         folder: Where its weights, configuration and this record lie.
         parameters: Trained parameters, shared ones once.
         tokens: Tokens trained on.
@@ -187,6 +187,9 @@ def train_member(
             name, model, optimizers, recipe, stream, progress, state, report, loss, measure, devices
         )
         validated = measure() if finite else None
+    # A last step can leave weights that no further training loss would show.
+    if validated is not None and not (math.isfinite(validated) and _all_finite(model)):
+        finite, validated = False, None
     if validated is not None:
         progress.validation.append((progress.step, validated))
     result = TrainResult(
@@ -242,7 +245,7 @@ def _run(
     measure: Callable[[], float],
     devices: Devices,
 ) -> bool:
-    """Take the remaining steps; return False as soon as a loss is not finite."""
+    """Take the remaining steps; return False as soon as a training or validation loss is not finite."""
     every = max(1, recipe.steps // _CURVE_POINTS)
     # The curve's mean over the steps since its last point is kept by the sum, which a resumed run
     # starts anew: points fall on saves, so nothing is lost.
@@ -270,11 +273,18 @@ def _run(
             progress.losses.append((progress.step, sum(since) / len(since)))
             since.clear()
             if progress.step in validate_at:
-                progress.validation.append((progress.step, measure()))
+                validated = measure()
+                if not math.isfinite(validated):
+                    return False
+                progress.validation.append((progress.step, validated))
             if devices.first and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 save_state(state, model, optimizers, progress)
                 saved = time.monotonic()
     return True
+
+
+def _all_finite(model: PreTrainedModel) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
 def _validation_steps(recipe: Recipe, every: int) -> list[int]:

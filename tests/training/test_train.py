@@ -146,6 +146,25 @@ def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert finished_result(tmp_path, result.recipe) is None, "the next call tries again"
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_validation_loss_that_is_no_number_is_divergence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    losses = iter([*[5.0] * after, *[float("nan")] * 9])
+    monkeypatch.setattr(training, "_mean_loss", lambda *_: next(losses))
+    result = train(tmp_path)
+    assert (result.outcome, result.validation_loss) == ("diverged", None)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_weights_that_a_last_step_spoiled_are_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_all_finite", lambda model: False)
+    assert train(tmp_path).outcome == "diverged"
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_the_schedule_rises_then_follows_a_cosine_to_its_share() -> None:
     recipe = RECIPE.model_copy(update={"tokens": 16 * 4 * 100, "final_learning_rate": 0.1, "warmup": 0.1})
     rates = [recipe.learning_rate_at(step) for step in range(recipe.steps)]
