@@ -14,7 +14,8 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
-from archbench.tasks.mmlu.tables import Row, Table, read_splits
+from archbench.tasks.mmlu.tables import Table, read_splits
+from archbench.tasks.rows import Row
 
 _ANSWERS: dict[int | str, int] = {
     name: index for index, letter in enumerate(LETTERS) for name in (index, str(index), letter)
