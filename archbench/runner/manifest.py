@@ -49,6 +49,7 @@ def manifest(
             _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
         ],
         "conditions": _conditions(plan),
+        "notes": plan.notes,
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
         "versions": versions(),
         "hardware": hardware(),
