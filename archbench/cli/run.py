@@ -157,11 +157,15 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
         audits = [audit.as_dict() for audit in match.audits]
         told = {"verdict": match.verdict, "refused": refused, "lines": match.lines, "audits": audits}
         about = {"suite": plan.suite.name, "out": str(out), "match": told, "downloads": downloads}
-        print_json(about | {"cells": cells})
+        print_json(about | {"notes": plan.notes, "cells": cells})
         return
     typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
+    for name, notes in plan.notes.items():
+        typer.echo(f"\nAbout {name}:")
+        for text in notes:
+            typer.echo(f"  - {text}")
     if downloads:
         what = "; ".join(f"{member} ({', '.join(names)})" for member, names in downloads.items())
         typer.echo(f"\nTo be downloaded first: {what}{_offline()}")

@@ -177,6 +177,8 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
             blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
+    about = results.manifest.get("notes", {})
+    notes += [f"Data of {name}: {note}" for name, found in about.items() for note in found]
     # What the other tables note is said of the whole run already.
     beside = [table for sheet in sheets if sheet.name == "published" for table in sheet.tables]
     notes += [note for table in beside for note in table.notes]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -57,24 +58,28 @@ def quantile(confidence: float) -> float:
     return float(stats.norm.ppf((1 + confidence) / 2))
 
 
+@lru_cache(maxsize=2**16)  # a report asks for the same ones again and again
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a proportion.
+    """Wilson's score interval for a proportion, as scipy gives it.
 
     Unlike the textbook p ± z·se it stays within 0 and 1, is never empty, and keeps its coverage for small n
     and for proportions near the ends.
 
     Args:
-        successes: Number of successes, from 0 to n.
+        successes: Number of successes, from 0 to n. Of a number that is not whole (a mean over strata times
+            their items) the interval reaches from the lower end of the next smaller whole number to the
+            upper end of the next larger one.
         n: Number of trials.
         confidence: Coverage aimed at.
     """
     if n == 0:
         return Interval(math.nan, math.nan)
-    z = quantile(confidence)
-    p, z2n = successes / n, z * z / n
-    centre = (p + z2n / 2) / (1 + z2n)
-    half = z / (1 + z2n) * math.sqrt(p * (1 - p) / n + z2n / (4 * n))
-    return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
+    known = round(successes, 6)  # a sum of means may be off in its last digits
+    if known != int(known):
+        fewer, more = math.floor(known), math.ceil(known)
+        return Interval(wilson(fewer, n, confidence).low, wilson(more, n, confidence).high)
+    found = stats.binomtest(int(known), n).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def mean_score(values: Scores, confidence: float = 0.95, weights: Scores | None = None) -> Estimate:

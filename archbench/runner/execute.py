@@ -113,6 +113,9 @@ def run_plan(
         Display(len(missing), quiet=quiet) as display,
     ):
         note(None)
+        for name, found in plan.notes.items():
+            for text in found:
+                display.say(f"Note on {name}: {text}")
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         try:

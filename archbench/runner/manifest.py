@@ -65,6 +65,7 @@ def manifest(
             "members": {name: work_of(h for h in done if h.member == name).as_dict() for name in names},
         },
         "conditions": _conditions(plan),
+        "notes": plan.notes,
         "cells": [cell.id._asdict() | {"key": cell.key} for cell in plan.cells],
         "versions": versions(),
         "hardware": hardware(),

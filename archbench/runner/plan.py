@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -84,12 +85,14 @@ class Plan:
         members: In the suite's order.
         cells: Member by member, in the order they are run.
         families: The families that members come from.
+        notes: By task entry, what a reader of its scores should know about its data.
     """
 
     suite: Suite
     members: list[PlannedMember]
     cells: list[Cell]
     families: dict[str, Family]
+    notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     @property
     def missing(self) -> list[Cell]:
@@ -134,9 +137,12 @@ def make_plan(
     models_of([one.name for one in resolved], {}, suite.report.published)
     entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
     # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
+    notes = {}
     for name, entry in entries.items():
         if not isinstance(entry, GeneratedEntry):
             _check(name, entry)
+            if found := [_named(note, name) for note in entry.notes()]:
+                notes[name] = found
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
@@ -160,7 +166,7 @@ def make_plan(
                 replaces = member.identity is not None and store.holds_another(cell_id, key)
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
-    return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used)
+    return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
 
 
 def _check(name: str, entry: AnyEntry) -> None:
@@ -168,7 +174,12 @@ def _check(name: str, entry: AnyEntry) -> None:
     try:
         entry.check()
     except RequestError as error:
-        raise RequestError(str(error).replace(f"--set {ENTRY}.", f"--set {name}.")) from error
+        raise RequestError(_named(str(error), name)) from error
+
+
+def _named(text: str, name: str) -> str:
+    """A message of an entry, which does not know its own name, with the name in it."""
+    return text.replace(f"--set {ENTRY}.", f"--set {name}.")
 
 
 def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suite) -> str:

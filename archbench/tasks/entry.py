@@ -63,6 +63,13 @@ class TaskEntry(BaseModel, ABC):
             RequestError: The data cannot be used as asked. `--set ENTRY.` in it stands for the entry's name.
         """
 
+    def notes(self) -> list[str]:
+        """What a reader of the scores should know about data that `check` accepts, a paragraph each.
+
+        They are shown before anything is run, and stand in the manifest and the report.
+        """
+        return []
+
     @abstractmethod
     def variants(self) -> list[Variant]:
         """Unfold the entry, in the order in which tables show it."""

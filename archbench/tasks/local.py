@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError, RunError
+from archbench.tasks.columns import check_rows, columns_of
 from archbench.tasks.entry import ENTRY
-from archbench.tasks.splits import check_rows, columns_of, holdings, split_rows
+from archbench.tasks.splits import holdings, split_rows
 
 # What lm-eval's tasks that are classes say in code, where YAMLs have keys.
 _CLASSES: dict[str, dict[str, Any]] = {

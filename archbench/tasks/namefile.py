@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.tasks.textfile import read_text
 
 
 def read_names(file: Path) -> tuple[str, ...]:
@@ -20,12 +21,9 @@ def read_names(file: Path) -> tuple[str, ...]:
         RequestError: It cannot be read, is empty, names somebody twice, or a name has a colon in it.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"{file}: names are read from a text file in UTF-8 with a name a line, and this cannot be read "
-            f"({error})."
-        ) from error
+        lines = read_text(file).splitlines()
+    except RequestError as error:
+        raise RequestError(f"Names are read from a text file in UTF-8, a name a line: {error}") from error
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise RequestError(f"{file}: there is no name in it; names stand one a line.")

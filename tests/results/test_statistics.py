@@ -30,6 +30,13 @@ def test_wilson_is_what_scipy_gives() -> None:
             assert estimates.wilson(successes, n, 0.9) == pytest.approx((known.low, known.high), abs=1e-12)
 
 
+def test_wilson_of_a_number_that_is_not_whole_holds_those_beside_it() -> None:
+    fewer, more = estimates.wilson(3, 10), estimates.wilson(4, 10)
+    assert estimates.wilson(3.4, 10) == (fewer.low, more.high)
+    assert estimates.wilson(3 - 1e-12, 10) == fewer
+    assert all(map(math.isnan, estimates.wilson(0, 0)))
+
+
 def test_wilson_covers_the_truth_as_often_as_it_says() -> None:
     n = 60
     coverages = []
@@ -242,6 +249,8 @@ def test_macro_mean_weighs_subjects_alike_and_covers() -> None:
 
 
 def test_macro_mean_of_all_wrong_is_not_certain() -> None:
+    mixed = estimates.macro_mean(np.array([1.0] * 4 + [0.0] * 3), np.array(["a"] * 4 + ["b"] * 3))
+    assert mixed.low <= estimates.wilson(3, 7).low < mixed.score < estimates.wilson(4, 7).high <= mixed.high
     found = estimates.macro_mean(np.zeros(20), np.array(["a", "b"] * 10))
     assert (found.score, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(estimates.wilson(0, 20)[1])

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pytest
 
 from archbench.errors import RequestError
 from archbench.tasks.mmlu.data import Questions, load
-from archbench.tasks.mmlu.entry import notes
+from archbench.tasks.mmlu.entry import MmluEntry, notes
 from archbench.tasks.mmlu.subjects import CATEGORIES, CATEGORY_OF
 
 GOOD: dict[str, Any] = {
@@ -24,6 +24,9 @@ GOOD: dict[str, Any] = {
     "choices": ["a", "b", "c", "d"],
     "answer": 1,
 }
+
+
+TWO = [GOOD, {**GOOD, "subject": "virology"}]
 
 
 def renamed(column: str, name: str) -> dict[str, Any]:
@@ -128,8 +131,102 @@ def test_own_ids_and_categories_win(tmp_path: Path) -> None:
     questions = load(str(tmp_path))
     assert [(i.id, i.category) for i in questions.test[:2]] == [("7", "mine"), ("q8", "STEM")]
     assert questions.test[2].category == "unlisted"
-    assert "1 subjects are not among MMLU's 57" in notes(questions)[0]
-    assert "alchemy" in notes(questions)[0]
+    assert any(
+        "1 subjects are not among MMLU's 57" in note and "alchemy" in note for note in notes(questions)
+    )
+
+
+def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
+    same = {**GOOD, "A": "a", "B": "b", "C": "c", "D": "d"}
+    jsonl(tmp_path, "test", same, {**GOOD, "A": None, "B": "", "C": None, "D": None})
+    assert len(load(str(tmp_path)).test) == 2
+    jsonl(tmp_path, "test", same, {**same, "C": "x"})
+    fails(tmp_path, "line 2", "column 'C'", "'x'", "option C of column 'choices'", "'c'")
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_a_fifth_option_is_not_passed_over(choices: bool, tmp_path: Path) -> None:
+    row = {key: value for key, value in GOOD.items() if choices or key != "choices"}
+    jsonl(tmp_path, "test", {**row, "A": "a", "B": "b", "C": "c", "D": "d", "E": "e"})
+    fails(tmp_path, "line 1", "column 'E'", "4 options")
+
+
+def answers(folder: Path, *values: Any, split: str = "test") -> None:
+    rows = [{**GOOD, "question": f"{split} {at}?", "answer": value} for at, value in enumerate(values)]
+    jsonl(folder, split, *rows)
+
+
+def read(folder: Path, base: Literal[0, 1] | None = None) -> list[int]:
+    return [item.answer for item in load(str(folder), answer_base=base).test]
+
+
+def test_answers_that_are_letters_and_numbers_need_a_base(tmp_path: Path) -> None:
+    answers(tmp_path, "A", 1, "2")
+    fails(tmp_path, "line 2 has the number 1", "line 1 has the letter 'A'", "answer_base=0 or 1")
+    assert read(tmp_path, 0) == [0, 1, 2]
+    assert read(tmp_path, 1) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_answers_that_may_be_counted_from_one_are_told(kind: type, tmp_path: Path) -> None:
+    answers(tmp_path, *map(kind, (1, 3, 2)))
+    assert read(tmp_path) == [1, 3, 2]
+    (note,) = notes(load(str(tmp_path)))
+    assert "All 3 answers are numbers from 1 to 3" in note
+    assert "read as counted from 0" in note
+    assert "--set ENTRY.answer_base=1" in note
+    assert read(tmp_path, 1) == [0, 2, 1]
+    for base in (0, 1):
+        assert not notes(load(str(tmp_path), answer_base=base))
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), ("0", "3"), ("A", "B")])
+def test_answers_that_are_sure_need_no_words(values: tuple[Any, ...], tmp_path: Path) -> None:
+    answers(tmp_path, *values)
+    assert not notes(load(str(tmp_path)))
+    answers(tmp_path, 1, 2)
+    answers(tmp_path, *values, split="dev")
+    assert bool(notes(load(str(tmp_path)))) is (values[0] == "A"), "both splits are counted alike"
+
+
+def test_answers_that_fit_neither_base(tmp_path: Path) -> None:
+    answers(tmp_path, 1, 4)
+    fails(tmp_path, "line 2", "from 0 to 3", "int 4", "counted from 1", "--set ENTRY.answer_base=1")
+    assert read(tmp_path, 1) == [0, 3]
+    fails(tmp_path, "line 2", "from 0 to 3", answer_base=0)
+    answers(tmp_path, 0)
+    fails(tmp_path, "line 1", "from 1 to 4", "int 0", answer_base=1)
+
+
+def test_the_base_counts_in_the_key_where_it_changes_answers(tmp_path: Path) -> None:
+    answers(tmp_path, 1, 2)
+    plain, zero, one = (
+        MmluEntry(data=str(tmp_path), shots=[0], answer_base=base).digest() for base in (None, 0, 1)
+    )
+    assert plain == zero != one
+
+
+def test_examples_that_are_the_questions(tmp_path: Path) -> None:
+    two = [GOOD, {**GOOD, "question": "What?"}]
+    jsonl(jsonl(tmp_path, "test", *two), "dev", *reversed(two))
+    fails(tmp_path, "dev.jsonl holds the same questions", "test.jsonl")
+    moved = {**GOOD, "question": " Which?", "choices": ["b", "a", "c", "d"], "answer": 0}
+    jsonl(tmp_path, "dev", {**GOOD, "question": "Else?"}, moved)
+    questions = load(str(tmp_path), answer_base=0)
+    assert not notes(questions, 1), "the second example is not shown"
+    (note,) = notes(questions, 2)
+    assert f"1 of 2 questions asked are among the examples of {tmp_path / 'dev.jsonl'}" in note
+    assert questions.test[0].id in note
+
+
+def test_copies_among_the_questions_are_counted(tmp_path: Path) -> None:
+    jsonl(tmp_path, "test", GOOD, {**GOOD, "answer": 0}, {**GOOD, "question": "Other?"}, GOOD)
+    questions = load(str(tmp_path))
+    (note,) = notes(questions)
+    assert note.startswith("2 of 4 questions asked are copies of others (the first: anatomy/0-")
+    assert "not independent" in note
+    assert "Copies of 1 differ in the right answer" in note
+    assert len(questions.test) == 4
 
 
 def test_limit_and_subjects_keep_data_order(plain_set: Path) -> None:
@@ -310,14 +407,16 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
             "answer": datasets.ClassLabel(names=["A", "B", "C", "D"]),
         }
     )
-    split = datasets.Dataset.from_list([GOOD, {**GOOD, "subject": "virology"}], features=features)
+    rows = {split: [{**row, "question": f"{split}?"} for row in TWO] for split in ("test", "dev", "train")}
+    sets = {split: datasets.Dataset.from_list(some, features=features) for split, some in rows.items()}
+    sets |= {"auxiliary_train": sets["train"], "validation": sets["train"]}
 
     def load_dataset(*args: str) -> datasets.DatasetDict:
         calls.append(args)
         if args[0] != "cais/mmlu":
             raise ConnectionError("Couldn't reach the Hub.")
         splits = ("auxiliary_train", "test", "validation", "dev") if args[1] == "all" else ("train",)
-        return datasets.DatasetDict(dict.fromkeys(splits, split))
+        return datasets.DatasetDict({split: sets[split] for split in splits})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     return calls
@@ -326,8 +425,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 def test_hub_data_set(hub: list[tuple[str, ...]], tmp_path: Path) -> None:
     questions: Questions = load("cais/mmlu")
     assert hub == [("cais/mmlu", "all")]
-    rows = [GOOD, {**GOOD, "subject": "virology"}]
-    jsonl(jsonl(tmp_path, "test", *rows), "dev", *rows)
+    for split in ("test", "dev"):
+        jsonl(tmp_path, split, *({**row, "question": f"{split}?"} for row in TWO))
     assert questions.digest() == load(str(tmp_path)).digest()
 
 

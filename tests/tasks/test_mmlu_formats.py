@@ -78,7 +78,8 @@ def test_formats_share_items_shots_and_description(
     load_task: Callable[..., Any],
     requests_of: Callable[[Any], list[tuple[str, str]]],
 ) -> None:
-    dev = dev + [{**one, "subject": subject} for one in (test * 2)[:2] for subject in SUBJECTS]
+    more = [{**one, "question": f"Shot: {one['question']}"} for one in (test * 2)[:2]]
+    dev = dev + [{**one, "subject": subject} for one in more for subject in SUBJECTS]
     documents = []
     with tempfile.TemporaryDirectory() as folder:
         for split, rows in (("test", test), ("dev", dev)):

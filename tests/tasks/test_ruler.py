@@ -17,10 +17,10 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler import scoring, texts, words
+from archbench.tasks.ruler.corpus import read_corpus
 from archbench.tasks.ruler.counting import zeta_counts
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.fitting import answer_room
-from archbench.tasks.ruler.questions import read_corpus
 from archbench.tasks.ruler.tasks import TASKS, Sources, items
 from archbench.tasks.ruler.texts import ESSAYS, NOISE, essay_sentences
 from tests.tasks.ruler_files import documents, holds, read, write_hotpotqa, write_squad
@@ -130,7 +130,7 @@ def test_haystacks(tmp_path: Path, counter: TokenCounter) -> None:
     with pytest.raises(RequestError, match="folder of texts"):
         essay_sentences(tmp_path / "none")
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(RequestError, match=r"c\.txt: an essay must be text in UTF-8"):
+    with pytest.raises(RequestError, match=r"c\.txt is UTF-16 text, and UTF-8 is expected"):
         essay_sentences(tmp_path)
 
 

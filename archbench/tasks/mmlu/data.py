@@ -11,14 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.doubles import check_splits_differ
 from archbench.tasks.entry import ENTRY
+from archbench.tasks.mmlu.answers import Base, check_one_way, option_of, unsure_base
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
-from archbench.tasks.mmlu.tables import Row, Table, read_splits
-
-_ANSWERS: dict[int | str, int] = {
-    name: index for index, letter in enumerate(LETTERS) for name in (index, str(index), letter)
-}
+from archbench.tasks.mmlu.tables import Table, read_splits
+from archbench.tasks.rows import Row, parse_json
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,11 @@ class Item:
     choices: tuple[str, ...]
     answer: int
 
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What makes it the same question as another: question and options, in any order of the options."""
+        return (self.question.strip(), *sorted(choice.strip() for choice in self.choices))
+
 
 @dataclass(frozen=True)
 class Questions:
@@ -52,11 +56,13 @@ class Questions:
         test: The items asked, in data order.
         dev: Shots by subject, in data order.
         source: What the shots were read from, for messages.
+        unsure: What has to be said of answers whose base is not known; None where nothing has.
     """
 
     test: tuple[Item, ...]
     dev: dict[str, tuple[Item, ...]]
     source: str
+    unsure: str | None = None
 
     def digest(self) -> str:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
@@ -90,22 +96,30 @@ def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestEr
     )
 
 
-def load(data: str, *, subjects: Sequence[str] | None = None, limit: int | None = None) -> Questions:
+def load(
+    data: str,
+    *,
+    subjects: Sequence[str] | None = None,
+    limit: int | None = None,
+    answer_base: Base | None = None,
+) -> Questions:
     """Read a question set.
 
     Args:
         data: A folder or a hub data set id, see `archbench.tasks.mmlu.tables.read_splits`.
         subjects: Only these; None for all.
         limit: Only the first so many items of each subject; None for all.
+        answer_base: What answers that are numbers are counted from; None for 0.
 
     Returns:
         The items and the shots of their subjects.
 
     Raises:
-        RequestError: The data cannot be read, a row is not as expected, or a subject is not in the data.
+        RequestError: The data cannot be read, a row is not as expected, a subject is not in the data, or both
+            splits hold the same questions.
     """
     tables = read_splits(data)
-    test = _items(tables["test"])
+    test = _items(tables["test"], answer_base)
     present = {item.subject for item in test}
     for name in subjects or ():
         if name not in present:
@@ -120,19 +134,26 @@ def load(data: str, *, subjects: Sequence[str] | None = None, limit: int | None 
         taken[item.subject] += 1
         if item.subject in wanted and (limit is None or taken[item.subject] <= limit):
             kept.append(item)
-    dev = sorted(_items(tables["dev"]), key=lambda item: item.subject) if "dev" in tables else []
+    dev = _items(tables["dev"], answer_base) if "dev" in tables else []
+    if dev:
+        names = tables["test"].name, tables["dev"].name
+        check_splits_differ([item.content for item in test], [item.content for item in dev], names)
+    dev.sort(key=lambda item: item.subject)
     shots = {subject: tuple(group) for subject, group in groupby(dev, key=lambda item: item.subject)}
     source = tables["dev"].name if "dev" in tables else data
-    return Questions(tuple(kept), {s: shots[s] for s in sorted(wanted) if s in shots}, source)
+    unsure = unsure_base(tables.values()) if answer_base is None else None
+    return Questions(tuple(kept), {s: shots[s] for s in sorted(wanted) if s in shots}, source, unsure)
 
 
-def _items(table: Table) -> list[Item]:
+def _items(table: Table, base: Base | None) -> list[Item]:
+    if base is None:
+        check_one_way(table)
     seen: dict[str, str] = {}
     counts: Counter[str] = Counter()
     items = []
     for where, row in table.rows:
         at = f"{table.name}, {where}"
-        item = _item(row, at, counts)
+        item = _item(row, at, counts, base)
         if item.id in seen:
             raise RequestError(f"{at}: id '{item.id}' was used in {seen[item.id]} too; ids must be unique.")
         seen[item.id] = where
@@ -140,11 +161,11 @@ def _items(table: Table) -> list[Item]:
     return items
 
 
-def _item(row: Row, at: str, counts: Counter[str]) -> Item:
+def _item(row: Row, at: str, counts: Counter[str], base: Base | None) -> Item:
     subject = _text(row, "subject", at).strip()
     question = _text(row, "question", at)
     choices = _choices(row, at)
-    answer = _answer(row, at)
+    answer = option_of(_cell(row, "answer", at), base, at)
     category = _label(row, "category", at) or CATEGORY_OF.get(subject, UNLISTED)
     content = hashlib.sha256(json.dumps([question, choices, answer]).encode()).hexdigest()[:8]
     item_id = _label(row, "id", at) or f"{subject}/{counts[subject]}-{content}"
@@ -190,13 +211,36 @@ def _label(row: Row, column: str, at: str) -> str | None:
 
 def _choices(row: Row, at: str) -> list[str]:
     if "choices" not in row and set(LETTERS) <= set(row):
+        _no_more(row, at)
         return [_text(row, letter, at) for letter in LETTERS]
+    options = _listed(row, at)
+    if set(LETTERS) <= set(row):
+        _no_more(row, at)
+        for letter, option in zip(LETTERS, options, strict=True):
+            if row[letter] not in (None, "", option):
+                raise RequestError(
+                    f"{at}: column '{letter}' has {_shown(row[letter])}, but option {letter} of column "
+                    f"'choices' is {_shown(option)}. Make them the same, or take one of the two out."
+                )
+    return options
+
+
+def _no_more(row: Row, at: str) -> None:
+    """Refuse a fifth option, which could not be asked about."""
+    if "E" in row and row["E"] not in (None, ""):
+        raise RequestError(
+            f"{at}: column 'E' has {_shown(row['E'])}, but items have 4 options, A to D, as in all of MMLU. "
+            "Rename the column if it is no option."
+        )
+
+
+def _listed(row: Row, at: str) -> list[str]:
     value = _cell(row, "choices", at)
     at = f"{at}, column 'choices'"
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError as error:
+            value = parse_json(value)
+        except (ValueError, RecursionError) as error:
             raise RequestError(
                 f'{at}: a JSON list of four texts is expected, such as ["one", "two", "three", "four"], but '
                 f"it is {_shown(value)}. Four columns A, B, C and D will do too."
@@ -206,19 +250,6 @@ def _choices(row: Row, at: str) -> list[str]:
         raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
     options = zip(LETTERS, value, strict=True)
     return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]
-
-
-def _answer(row: Row, at: str) -> int:
-    value = _cell(row, "answer", at)
-    # By type, not by equality: True and 1.0 are equal to 1 but mean something else.
-    name = value.strip() if isinstance(value, str) else value if type(value) is int else None
-    known = _ANSWERS.get(name) if name is not None else None
-    if known is None:
-        raise RequestError(
-            f"{at}, column 'answer': an index from 0 to 3 or a letter from A to D is expected, but it is "
-            f"{_shown(value)}."
-        )
-    return known
 
 
 def _shown(value: Any) -> str:

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.tasks.doubles import asked_twice, shown_too
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.mmlu import prompts
+from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
 from archbench.tasks.perturb import Perturbation, perturbed
@@ -42,6 +44,8 @@ class MmluEntry(TaskEntry):
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
+        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, which `notes`
+            says if the data leave it open.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
             `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
             change nothing (labels in `cloze`, the order of no shots) it is left out, which `check` tells; one
@@ -55,6 +59,7 @@ class MmluEntry(TaskEntry):
     subjects: list[str] | None = Field(default=None, min_length=1)
     description: bool | str = True
     question_prefix: str = ""
+    answer_base: Base | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
 
     _each_once = field_validator("formats", "shots", "subjects", "perturb")(each_once)
@@ -76,14 +81,15 @@ class MmluEntry(TaskEntry):
             RequestError: The data cannot be read, a row is not as expected, a subject is not in the data or
                 has too few shots.
         """
-        questions = self._questions()
-        questions.require_shots(self.shots)
-        for note in notes(questions):
-            _log.warning("%s: %s", self.data, note)
+        self._questions().require_shots(self.shots)
         for how in self.perturb:
             ways = [(form, shots) for form in self.formats for shots in self.shots]
             if out := [f"{form}-{shots}shot" for form, shots in ways if not changes(how, form, shots)]:
                 _log.warning("perturb: %s is left out of %s, since %s.", how, ", ".join(out), _NEEDS[how])
+
+    def notes(self) -> list[str]:
+        """What stands out about the data."""
+        return notes(self._questions(), max(self.shots))
 
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""
@@ -95,6 +101,7 @@ class MmluEntry(TaskEntry):
             "limit": self.limit,
             "description": self.description,
             "question_prefix": self.question_prefix,
+            "answer_base": self.answer_base,
         }
         plain = [
             Variant(
@@ -123,7 +130,7 @@ class MmluEntry(TaskEntry):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _questions(self) -> Questions:
-        return load(self.data, subjects=self.subjects, limit=self.limit)
+        return load(self.data, subjects=self.subjects, limit=self.limit, answer_base=self.answer_base)
 
 
 def changes(perturbation: Perturbation, form: str, shots: int) -> bool:
@@ -135,9 +142,14 @@ def changes(perturbation: Perturbation, form: str, shots: int) -> bool:
     return perturbation != "separator" or shots > 0
 
 
-def notes(questions: Questions) -> list[str]:
-    """What a reader of the scores should know about the data, one sentence each."""
-    found = []
+def notes(questions: Questions, shots: int = 0) -> list[str]:
+    """What a reader of the scores should know about the data, a paragraph each.
+
+    Args:
+        questions: What is asked.
+        shots: Largest number of shots in a prompt.
+    """
+    found = [questions.unsure] if questions.unsure else []
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
         found.append(
@@ -153,4 +165,11 @@ def notes(questions: Questions) -> list[str]:
             f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
             f"of equals is the prediction, so {lost} cannot be won."
         )
-    return found
+    keys = [item.content for item in questions.test]
+    names = [item.id for item in questions.test]
+    right = [item.choices[item.answer].strip() for item in questions.test]
+    # Shots are those of the item's own subject.
+    asked = [(item.subject, item.content) for item in questions.test]
+    shown = [(subject, shot.content) for subject, some in questions.dev.items() for shot in some[:shots]]
+    more = asked_twice(keys, names, right), shown_too(asked, shown, names, questions.source)
+    return found + [note for note in more if note is not None]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from archbench.errors import RequestError
 from archbench.paths import looks_local, nearest_folder
-
-Row = dict[str, Any]
+from archbench.tasks.rows import Located, counted, read_rows
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
@@ -29,7 +24,7 @@ class Table:
     """
 
     name: str
-    rows: list[tuple[str, Row]]
+    rows: list[Located]
 
 
 def read_splits(data: str) -> dict[str, Table]:
@@ -74,7 +69,7 @@ def _read_folder(folder: Path) -> dict[str, Table]:
                 "elsewhere."
             )
         if files:
-            tables[split] = _read_file(files[0])
+            tables[split] = Table(str(files[0]), read_rows(files[0]))
         elif split == "test":
             holds = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
             raise RequestError(
@@ -82,70 +77,6 @@ def _read_folder(folder: Path) -> dict[str, Table]:
                 f"It holds {holds}."
             )
     return tables
-
-
-def _read_file(path: Path) -> Table:
-    readers: dict[str, Callable[[Path], list[tuple[str, Row]]]] = {
-        ".parquet": _parquet_rows,
-        ".csv": _csv_rows,
-        ".jsonl": _jsonl_rows,
-    }
-    try:
-        rows = readers[path.suffix](path) if path.stat().st_size else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RequestError(f"{path} cannot be read as {path.suffix[1:]}: {error}.") from error
-    if not rows:
-        raise RequestError(f"{path} is empty: at least one question is expected. Delete it or fill it.")
-    return Table(str(path), rows)
-
-
-def _parquet_rows(path: Path) -> list[tuple[str, Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path, partitioning=None)
-    except pyarrow.ArrowException as error:
-        raise RequestError(f"{path} cannot be read as parquet: {error} Is it complete?") from error
-    return _counted(table.to_pylist())
-
-
-def _csv_rows(path: Path) -> list[tuple[str, Row]]:
-    # utf-8-sig: spreadsheets write a byte order mark, which would become part of the first column's name.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        rows = []
-        for cells in reader:
-            if not cells:
-                continue
-            where = f"line {reader.line_num}"
-            if len(cells) != len(header):
-                raise RequestError(
-                    f"{path}, {where}: {len(cells)} cells where the header has {len(header)} columns "
-                    f"({', '.join(header)}). A cell that contains a comma or a line break must be quoted."
-                )
-            rows.append((where, dict(zip(header, cells, strict=True))))
-    return rows
-
-
-def _jsonl_rows(path: Path) -> list[tuple[str, Row]]:
-    rows = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise RequestError(f"{path}, line {number} is not JSON: {error}.") from error
-            if not isinstance(row, dict):
-                raise RequestError(
-                    f"{path}, line {number}: a JSON object with the keys question, choices, answer and "
-                    f"subject is expected, but it is {type(row).__name__}."
-                )
-            rows.append((f"line {number}", row))
-    return rows
 
 
 def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
@@ -170,9 +101,5 @@ def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
     for split in ("test", "dev"):
         if split in splits:
             name = f"{repo} (configuration {config}, split {split})"
-            tables[split] = Table(name, _counted(list(splits[split])))
+            tables[split] = Table(name, counted(splits[split]))
     return tables
-
-
-def _counted(rows: list[Row]) -> list[tuple[str, Row]]:
-    return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]

@@ -17,6 +17,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.metadata import refuse_misspelt
+from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Item, load, too_few_shots
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.prompts import description as rendered_description
@@ -48,6 +49,7 @@ def dataset(
     description: bool | str = True,
     question_prefix: str = "",
     perturb: Perturbation | None = None,
+    answer_base: Base | None = None,
     **others: Any,
 ) -> dict[str, datasets.Dataset]:
     """Build the splits that the three tasks share; lm-eval calls it with the task's metadata.
@@ -59,6 +61,7 @@ def dataset(
         description: See `archbench.tasks.mmlu.prompts.description`.
         question_prefix: Text before every question, such as `Question: `.
         perturb: One change to every prompt (`archbench.tasks.perturb`); None for none.
+        answer_base: What answers that are numbers are counted from (0 or 1); None for 0.
         **others: What else lm-eval puts into the metadata.
 
     Returns:
@@ -74,7 +77,7 @@ def dataset(
             '{"data": "<folder with test and dev, or hub data set id>"}, on the command line as '
             '--metadata \'{"data": "..."}\'.'
         )
-    questions = load(data, subjects=subjects, limit=limit)
+    questions = load(data, subjects=subjects, limit=limit, answer_base=answer_base)
 
     def split(items: Sequence[Item]) -> datasets.Dataset:
         rows = [

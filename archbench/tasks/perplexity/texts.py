@@ -13,6 +13,7 @@ from typing import Any
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter, token_counter
+from archbench.tasks.textfile import read_text
 
 VERSION = 1
 """Raised whenever the same settings would cut a text elsewhere."""
@@ -28,11 +29,13 @@ class Text:
         name: The file, relative to the folder.
         ends: Where each word ends, in characters.
         before: Tokens before each word, and those of the whole text at the end; each word is counted alone.
+        digest: Hex SHA-256 of the text.
     """
 
     def __init__(self, name: str, text: str, count: TokenCounter) -> None:
         """Count the words of a text."""
         self.name, self._text = name, text
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
         words = [match.group() for match in _WORD.finditer(text)]
         self.ends = [match.end() for match in _WORD.finditer(text)]
         self.before = [0, *accumulate(count.pieces(words))] if words else [0]
@@ -84,22 +87,29 @@ def load_texts(data: str, tokenizer: str) -> list[Text]:
     """The texts of a file or folder, their words counted with a tokenizer (folder or hub id).
 
     Raises:
-        RequestError: As for `files_of`; or a file is not UTF-8, or there is no tokenizer.
+        RequestError: As for `files_of`; or a file is not UTF-8, has nothing in it or the same as another, or
+            there is no tokenizer.
     """
-    found = []
+    found: list[Text] = []
+    known: dict[str, str] = {}
     for name, path in files_of(data):
         stat = path.stat()
-        found.append(_text(name, path, tokenizer, stat.st_size, stat.st_mtime_ns))
+        text = _text(name, path, tokenizer, stat.st_size, stat.st_mtime_ns)
+        if (twin := known.setdefault(text.digest, name)) != name:
+            raise RequestError(
+                f"Perplexity data '{data}': {twin} and {name} hold the same text, whose windows would count "
+                "twice as if they were independent. Keep one of them."
+            )
+        found.append(text)
     return found
 
 
 @lru_cache(maxsize=64)
 def _text(name: str, path: Path, tokenizer: str, size: int, mtime: int) -> Text:
     """One text; size and time are there so that a changed file is read again."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path} is not UTF-8 text: {error}.") from error
+    text = read_text(path)
+    if not text.strip():
+        raise RequestError(f"{path} has no text in it. Delete it or fill it.")
     return Text(name, text, token_counter(tokenizer))
 
 

@@ -11,9 +11,9 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from archbench.errors import RequestError
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
+from archbench.tasks.ruler.corpus import FILES
 from archbench.tasks.ruler.fitting import VERSION, TooShort
 from archbench.tasks.ruler.needles import NEEDLES
-from archbench.tasks.ruler.questions import FILES
 from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
 

@@ -1,27 +1,18 @@
-"""Question answering: the documents with the answer among others, from files of SQuAD and HotpotQA."""
+"""Question answering: the documents with the answer among others."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
-from pathlib import Path
-from typing import Any
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
-from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
+from archbench.tasks.ruler.corpus import FILES, Corpus, Question
 from archbench.tasks.ruler.fitting import Draft, TooShort, answer_room
 
 VERSION = 2
 """Goes into the keys of cells that ask such questions: raise it when a change here alters a prompt."""
-FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}
-"""Which setting names the file of which task."""
-_NAMES = {"squad": "SQuAD (v1.1 or v2.0, JSON)", "hotpotqa": "HotpotQA (distractor setting, JSON)"}
 _MARGIN = 16
 """Tokens by which a whole may be longer than the sum of its parts."""
 _MISSES = 32
@@ -33,46 +24,6 @@ _TRIES = 16
 _SAME = 4
 """How many times with as many of the documents that come with the question."""
 _REPLIES = 64
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question over the documents of a corpus.
-
-    Attributes:
-        text: The question.
-        answers: Its answers, any of which is right.
-        gold: Indices of the documents that are needed to answer it.
-        near: Indices of others that come with it: its article's other paragraphs, or HotpotQA's distractors.
-    """
-
-    text: str
-    answers: tuple[str, ...]
-    gold: tuple[int, ...]
-    near: tuple[int, ...]
-
-
-class Corpus:
-    """Documents and questions of a file, each document once.
-
-    Attributes:
-        path: The file.
-        documents: The documents.
-        questions: The questions, in the file's order.
-        digest: Hex SHA-256 of the file.
-    """
-
-    def __init__(self, path: Path, documents: list[str], questions: list[Question], digest: str) -> None:
-        """Take what was read."""
-        self.path, self.documents, self.questions, self.digest = path, documents, questions, digest
-        self._sizes: dict[tuple[TokenCounter, int], int] = {}
-
-    def size(self, count: TokenCounter, document: int) -> int:
-        """Tokens of a document in a prompt, its heading included; counted once."""
-        key = count, document
-        if key not in self._sizes:
-            self._sizes[key] = count.pieces([f"Document 100:\n{self.documents[document]}\n\n"])[0]
-        return self._sizes[key]
 
 
 class Questions:
@@ -230,74 +181,3 @@ def _prompt(documents: list[str], question: str) -> str:
         f"Answer the question from the documents below. {how}\n\n{shown}"
         f"Answer the question from the documents above. {how}\n\nQuestion: {question} Answer:"
     )
-
-
-def read_corpus(kind: str, file: str | None) -> Corpus:
-    """Read a file of questions.
-
-    Args:
-        kind: `squad` or `hotpotqa`.
-        file: The file.
-
-    Raises:
-        RequestError: None is named, or it is not such a file.
-    """
-    if file is None:
-        task = next(name for name, of in FILES.items() if of == kind)
-        raise RequestError(
-            f"RULER's {task} needs a file of {_NAMES[kind]}, which archbench does not bring: name it with "
-            f"--set {ENTRY}.{kind}=FILE, or leave {task} out of `tasks`."
-        )
-    path = Path(file).expanduser()
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"`{kind}`: {path} cannot be read ({error.strerror}).") from error
-    return _parsed(kind, path, content)
-
-
-@lru_cache(maxsize=4)
-def _parsed(kind: str, path: Path, content: bytes) -> Corpus:
-    documents: dict[str, int] = {}
-    try:
-        read = _squad if kind == "squad" else _hotpotqa
-        questions = list(read(json.loads(content), documents))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RequestError(
-            f"`{kind}`: {path} is not in the format of {_NAMES[kind]} ({type(error).__name__}: {error})."
-        ) from error
-    if not questions:
-        raise RequestError(f"`{kind}`: {path} has no question with an answer.")
-    return Corpus(path, list(documents), questions, hashlib.sha256(content).hexdigest())
-
-
-def _squad(data: Any, documents: dict[str, int]) -> Iterator[Question]:
-    """Questions of `{"data": [{"paragraphs": [{"context", "qas": [{"question", "answers"}]}]}]}`."""
-    for article in data["data"]:
-        texts = [paragraph["context"] for paragraph in article["paragraphs"]]
-        places = [documents.setdefault(text, len(documents)) for text in texts]
-        for paragraph, place in zip(article["paragraphs"], places, strict=True):
-            near = tuple(dict.fromkeys(one for one in places if one != place))
-            for asked in paragraph["qas"]:
-                # Version 2.0 has questions without an answer.
-                answers = tuple(dict.fromkeys(one["text"] for one in asked["answers"] if one["text"].strip()))
-                if answers:
-                    yield Question(asked["question"].strip(), answers, (place,), near)
-
-
-def _hotpotqa(data: Any, documents: dict[str, int]) -> Iterator[Question]:
-    """Questions of `[{"question", "answer", "context": [[title, [text]]], "supporting_facts": ...}]`."""
-    for asked in data:
-        needed = {title for title, _ in asked["supporting_facts"]}
-        gold: list[int] = []
-        near: list[int] = []
-        for title, sentences in asked["context"]:
-            place = documents.setdefault(f"{title}\n{''.join(sentences)}", len(documents))
-            (gold if title in needed else near).append(place)
-        if gold and asked["answer"].strip():
-            yield Question(
-                asked["question"].strip(),
-                (asked["answer"].strip(),),
-                tuple(dict.fromkeys(gold)),
-                tuple(one for one in dict.fromkeys(near) if one not in gold),
-            )

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.namefile import read_names
+from archbench.tasks.ruler.corpus import FILES, read_corpus
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
 from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
 from archbench.tasks.ruler.needles import NEEDLES, Needles
-from archbench.tasks.ruler.questions import FILES, Questions, read_corpus
 from archbench.tasks.ruler.questions import VERSION as QUESTIONS_VERSION
+from archbench.tasks.ruler.questions import Questions
 from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
 from archbench.tasks.ruler.variables import Variables
 from archbench.tasks.ruler.words import DIGITS

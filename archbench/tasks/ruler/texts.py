@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.tasks.textfile import read_text
 
 NOISE = (
     "The river runs slow.",
@@ -87,9 +88,7 @@ def _hub_texts(essays: str) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"{path}: an essay must be text in UTF-8, and this cannot be read ({error})."
-        ) from error
+    text = read_text(path)
+    if not text.strip():
+        raise RequestError(f"{path}: an essay must have text, and there is none in it. Delete it or fill it.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

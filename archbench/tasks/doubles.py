@@ -1,0 +1,74 @@
+"""Questions that stand somewhere twice: among those asked, or among those asked and the examples shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+from archbench.errors import RequestError
+
+
+def check_splits_differ(asked: Sequence[Hashable], shown: Sequence[Hashable], names: tuple[str, str]) -> None:
+    """Make sure that examples are not the questions themselves.
+
+    Args:
+        asked: What is asked, one key of its content for each question.
+        shown: What examples are taken from, likewise.
+        names: What the two were read from.
+
+    Raises:
+        RequestError: Both hold the same questions.
+    """
+    if set(asked) == set(shown):
+        raise RequestError(
+            f"{names[1]} holds the same questions as {names[0]}, so that prompts with examples would show "
+            f"their own right answers. Put other questions into {names[1]}, or delete it and ask without "
+            "examples."
+        )
+
+
+def asked_twice(keys: Sequence[Hashable], names: Sequence[str], answers: Sequence[Hashable]) -> str | None:
+    """What to say of questions that are asked more than once; None where there are none.
+
+    Args:
+        keys: A key of each question's content, in which its answer is left out.
+        names: What each question is called.
+        answers: The right answer of each, in any form that can be compared.
+    """
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for at, key in enumerate(keys):
+        groups[key].append(at)
+    twins = [group for group in groups.values() if len(group) > 1]
+    if not twins:
+        return None
+    copies = sum(len(group) - 1 for group in twins)
+    first = " and ".join(names[at] for at in twins[0][:2])
+    contrary = sum(len({answers[at] for at in group}) > 1 for group in twins)
+    return (
+        f"{copies} of {len(keys)} questions asked are copies of others (the first: {first}). They are kept, "
+        "but copies are not independent, so that intervals and p-values look surer than they are."
+        + f" Copies of {contrary} differ in the right answer, so one at most is right."
+        * bool(contrary)
+    )
+
+
+def shown_too(
+    asked: Sequence[Hashable], shown: Sequence[Hashable], names: Sequence[str], source: str
+) -> str | None:
+    """What to say of examples that are asked too; None where there are none.
+
+    Args:
+        asked: A key of each question's content.
+        shown: Keys of the examples that prompts may show.
+        names: What each question asked is called.
+        source: What the examples were read from.
+    """
+    known = set(shown)
+    both = [name for key, name in zip(asked, names, strict=True) if key in known]
+    if not both:
+        return None
+    return (
+        f"{len(both)} of {len(asked)} questions asked are among the examples of {source} too "
+        f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold the right "
+        "answer. Take them out of one of the two."
+    )

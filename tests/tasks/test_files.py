@@ -1,0 +1,124 @@
+"""Files that are read as rows or texts: what cannot be read in one way only is refused with its place."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archbench.errors import RequestError
+from archbench.tasks.namefile import read_names
+from archbench.tasks.rows import read_rows
+from archbench.tasks.ruler.corpus import read_corpus
+from archbench.tasks.ruler.texts import essay_sentences
+from archbench.tasks.textfile import read_text
+
+
+def refused(read: Callable[[], Any], *expected: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    for part in expected:
+        assert part in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.csv", "question,answer,question\na,b,c\n", ["column 'question' 2 times"]),
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 1}\n', ["line 2", "key 'a' comes twice"]),
+        ("a.jsonl", '{"a": {"b": 1, "b": 2}}', ["line 1", "key 'b' comes twice"]),
+        ("a.json", '[{"a": 1, "a": 2}]', ["a.json: the key 'a' comes twice"]),
+        ("a.jsonl", '{"a": 1}\n[1]\n', ["line 2", "object", "list"]),
+        ("a.csv", "a,b\n1,2\n3\n", ["line 3", "1 cells", "2 columns"]),
+        ("a.csv", "a,b\n1,2,\n", ["line 2", "3 cells"]),
+        ("a.csv", "", ["is empty"]),
+        ("a.csv", "a,b\n", ["is empty"]),
+        ("a.json", "[]", ["is empty"]),
+        ("a.jsonl", '{"a": "\0"}', ["NUL bytes", "line 1"]),
+    ],
+)
+def test_rows_that_cannot_be_read_in_one_way_only(
+    name: str, text: str, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    refused(lambda: read_rows(tmp_path / name), name, *expected)
+
+
+def test_a_parquet_column_that_comes_twice(tmp_path: Path) -> None:
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "a.parquet")
+    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", "'a'")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
+def test_other_encodings_are_refused_wherever_text_is_read(name: str, encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(json.dumps({"question": "Où?"}, ensure_ascii=False).encode(encoding))
+    if name != "a.txt":
+        refused(lambda: read_rows(file), name, "UTF-8")
+        return
+    refused(lambda: read_text(file), name, "UTF-8")
+    refused(lambda: read_names(file), name, "UTF-8")
+    refused(lambda: essay_sentences(tmp_path), name, "UTF-8")
+    refused(lambda: read_corpus("squad", str(file)), name, "UTF-8")
+
+
+def test_a_wrong_byte_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n3,\xe9\n")
+    refused(lambda: read_rows(tmp_path / "a.csv"), "line 3", "0xe9")
+
+
+def test_keys_that_come_twice_in_a_file_of_questions(tmp_path: Path) -> None:
+    (tmp_path / "squad.json").write_text('{"data": [], "data": []}')
+    refused(lambda: read_corpus("squad", str(tmp_path / "squad.json")), "squad.json", "'data' comes twice")
+
+
+def test_an_empty_essay_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One. Two.")
+    (tmp_path / "b.txt").write_text(" \n")
+    refused(lambda: essay_sentences(tmp_path), "b.txt", "none in it")
+
+
+def test_a_cell_may_be_of_any_length(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    text = 'x "quoted", ' * 20_000
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["question"], [text]])
+    assert read_rows(tmp_path / "a.csv") == [("line 2", {"question": text})]
+    assert csv.field_size_limit() == limit
+
+
+def test_columns_without_a_name_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,,\n1,2,,\n")
+    ((_, row),) = read_rows(tmp_path / "a.csv")
+    assert (row["a"], row["b"]) == ("1", "2")
+
+
+_TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
+
+
+@settings(deadline=None, max_examples=60)  # a busy machine is no failure
+@given(rows=st.lists(st.tuples(_TEXTS, _TEXTS), min_size=1, max_size=5), mark=st.booleans())
+def test_any_text_arrives_as_it_was_written(
+    rows: list[tuple[str, str]], mark: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    encoding = "utf-8-sig" if mark else "utf-8"
+    wanted = [{"a": first, "b": second} for first, second in rows]
+    with (folder / "a.csv").open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in wanted)
+    (folder / "a.jsonl").write_text(lines, encoding=encoding, newline="")
+    (folder / "a.json").write_text(json.dumps(wanted), encoding=encoding)
+    pq.write_table(pa.Table.from_pylist(wanted), folder / "a.parquet")
+    for suffix in ("csv", "jsonl", "json", "parquet"):
+        assert [row for _, row in read_rows(folder / f"a.{suffix}")] == wanted
