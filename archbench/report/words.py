@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from archbench.report import perplexity, phonebook, prompts
+from archbench.report import answer_forms, perplexity, phonebook, prompts
 from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
@@ -35,6 +35,7 @@ def sentences(findings: Findings) -> list[str]:
         *phonebook.sentences(findings),
         *perplexity.sentences(findings),
         *prompts.sentences(findings),
+        *answer_forms.sentences(findings),
         *_at_chance(findings),
         *_missing(findings),
     ]
