@@ -13,7 +13,7 @@ from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 
-_MANY = 0.05
+MANY = 0.05
 """Share of answers of another form from which the findings speak of it."""
 _NAMED = 3
 _WORDS = {
@@ -37,7 +37,7 @@ def sentences(findings: Findings) -> list[str]:
     parts, said = list(_parts(findings)), []
     for member in findings.members:
         for form, words in _WORDS.items():
-            here = [one for one in parts if one.member == member and one.shares[form] > _MANY]
+            here = [one for one in parts if one.member == member and one.shares[form] > MANY]
             here.sort(key=lambda one: -one.shares[form])
             names = [f"{_name(findings, one)} ({points(one.shares[form])} %)" for one in here[:_NAMED]]
             if len(here) > _NAMED:
@@ -50,6 +50,11 @@ def sentences(findings: Findings) -> list[str]:
             "understood before it tells what is known (table of answer forms)."
         )
     return said
+
+
+def in_another_form(findings: Findings) -> dict[tuple[str, Condition], float]:
+    """Share of the answers that are empty or hold nothing of the kind asked for, by member and condition."""
+    return {(one.member, one.condition): sum(one.shares.values()) for one in _parts(findings)}
 
 
 def table(findings: Findings) -> Sheet | None:

@@ -242,12 +242,18 @@ def _delta(row: dict[str, Any], with_interval: bool) -> str:
 
 def _at_chance(findings: Findings) -> list[str]:
     said = []
+    otherwise = answer_forms.in_another_form(findings)
     for member in findings.members:
         level, below = [], []
         for condition in findings.conditions:
             row = findings.score(member, condition)
             if row is not None and condition.chance is not None:
-                part = _Part(condition, f"{points(row['score'])} %", row["score"])
+                words = f"{points(row['score'])} %"
+                if (missed := otherwise.get((member, condition), 0)) > answer_forms.MANY:
+                    words += (
+                        f", with {points(missed)} % of the answers empty or of another form than asked for"
+                    )
+                part = _Part(condition, words, row["score"])
                 if row["high"] < condition.chance:
                     below.append(part)
                 elif row["low"] <= condition.chance:

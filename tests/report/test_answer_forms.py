@@ -86,6 +86,7 @@ def test_nineteen_empty_answers_of_twenty(tmp_path: Path) -> None:
     report = build_report(run, tmp_path / "report")
     page = report.page.read_text()
     assert "mute left answers empty on" in page
+    assert "(0.0 %, with 95.0 % of the answers empty or of another form than asked for)" in page
     assert "### Answer forms" in page
     assert "| empty |" in (tmp_path / "report" / "tables" / "phonebook_answers.md").read_text()
 

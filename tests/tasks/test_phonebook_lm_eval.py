@@ -100,6 +100,67 @@ def test_plain_lm_eval_gives_the_same_score() -> None:
         assert 0 < mean < 1
 
 
+def late(prompt: str) -> str:
+    return f"\n{look_up(prompt)}\nmore"
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_plain_lm_eval_skips_white_space_unless_told_otherwise(skip: bool) -> None:
+    class Writer(Reader):
+        """Stops at its stop strings, as lm-eval's models do."""
+
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            assert [one.args[1]["until"] for one in requests] == [[] if skip else ["\n"]] * len(requests)
+            assert not any("skip_white_space" in one.args[1] for one in requests)
+            return [late(one.args[0]) if skip else "" for one in requests]
+
+    metadata = {"entries": 12, "books": 2} | ({} if skip else {"skip_white_space": False})
+    manager = TaskManager(include_path=str(shared("tasks")), include_defaults=False, metadata=metadata)
+    task = "archbench_phonebook_standard"
+    found = simple_evaluate(Writer(late), tasks=[task], task_manager=manager, bootstrap_iters=0)
+    assert found["results"][task]["exact_match,none"] == float(skip)
+    if skip:
+        assert {one["filtered_resps"][0] for one in found["samples"][task]} == {
+            one["target"] for one in found["samples"][task]
+        }
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_the_entry_says_whether_white_space_is_skipped(skip: bool) -> None:
+    class Asked(Reader):
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            assert {one.args[1].get("skip_white_space", False) for one in requests} == {skip}
+            return [f" {self._answer(one.args[0])}" if skip else "" for one in requests]
+
+    entry = PhonebookEntry(formats=["reversed"], entries=[12], books=2, skip_white_space=skip)
+    (variant,) = entry.variants()
+    rows = evaluate_variant(Asked(look_up), variant, limit=None, seed=0).rows
+    assert {row["exact_match"] for row in rows} == {float(skip)}
+    assert {row["answer_form"] for row in rows} == {"answer" if skip else "empty"}
+    assert (
+        entry.digest()
+        != PhonebookEntry(formats=["reversed"], entries=[12], books=2, skip_white_space=not skip).digest()
+    )
+
+
+def test_worked_examples_are_left_out_on_request_of_the_reversed_format_alone() -> None:
+    prompts: dict[bool, list[str]] = {True: [], False: []}
+    for worked, kept in prompts.items():
+        (variant,) = PhonebookEntry(
+            formats=["reversed"], entries=[12], books=2, worked_examples=worked
+        ).variants()
+
+        def keep(prompt: str, kept: list[str] = kept) -> str:
+            kept.append(prompt)
+            return look_up(prompt)
+
+        evaluate_variant(Reader(keep), variant, limit=None, seed=0)
+    assert {one.count("\nAnswer:") for one in prompts[True]} == {3}
+    assert {one.count("\nAnswer:") for one in prompts[False]} == {1}
+    with pytest.raises(ValueError, match="changes the format reversed alone"):
+        PhonebookEntry(formats=["standard"], entries=[12], worked_examples=False)
+
+
 @pytest.mark.slow
 def test_archbench_run_and_report(tmp_path: Path) -> None:
     """The whole way, sizes in tokens, on a model trained on shorter contexts than are asked."""

@@ -348,6 +348,7 @@ def test_scores_are_as_published(response: str, answers: list[str], every: float
         ("ABCDE, FGHIJ and KLMNO", ["ABCDE", "KLMNO"], 1, 0.5),
         ("river lantern", ["lantern", "river"], 1, 1),
         ("the river, lantern", ["lantern", "river"], 1, 0.5),
+        ("A) river B) lantern", ["lantern", "river"], 1, 1),
         ("", ["river"], 0, 0),
     ],
 )

@@ -11,8 +11,9 @@ from archbench.tasks.answers import first_line, form_of
 THRESHOLD = 0.856
 """Average that an effective length must exceed: Llama-2-7B (chat) at 4K, as published with RULER."""
 
-# What references may be, the narrowest first: numbers, UUIDs, names of variables, words.
-_KINDS = (r"\d+", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[A-Z]{3,5}", r"[A-Za-z]+")
+# What references may be, the narrowest first: numbers, UUIDs, names of variables, words. A single letter may
+# count the lines of a list.
+_KINDS = (r"\d+", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[A-Z]{3,5}", r"[A-Za-z]{2,}")
 _ARTICLES = {"a", "an", "the"}
 
 
