@@ -157,8 +157,6 @@ def test_worked_examples_are_left_out_on_request_of_the_reversed_format_alone() 
         evaluate_variant(Reader(keep), variant, limit=None, seed=0)
     assert {one.count("\nAnswer:") for one in prompts[True]} == {3}
     assert {one.count("\nAnswer:") for one in prompts[False]} == {1}
-    with pytest.raises(ValueError, match="changes the format reversed alone"):
-        PhonebookEntry(formats=["standard"], entries=[12], worked_examples=False)
 
 
 @pytest.mark.slow

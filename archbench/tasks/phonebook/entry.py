@@ -73,11 +73,6 @@ class PhonebookEntry(GeneratedEntry):
                 "perturb: answer_prefix would change none of the prompts, since a copied entry has no "
                 "'Answer:': take it out, or add another format"
             )
-        if not self.worked_examples and "reversed" not in self.formats:
-            raise ValueError(
-                "worked_examples: false changes the format reversed alone, which is not among the entry's "
-                f"({', '.join(self.formats)}): take it out, or add that format"
-            )
         return self
 
     @property
