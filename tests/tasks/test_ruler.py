@@ -343,11 +343,13 @@ def test_scores_are_as_published(response: str, answers: list[str], every: float
         ("7654321, and not 1234567", ["1234567"], 1, 0),
         ("7654321\n1234567", ["1234567"], 0, 0),
         ("12345678", ["1234567"], 1, 0),
-        ("1: 1234567, 2: 7654321", ["1234567", "7654321"], 1, 0.5),
+        ("1: 1234567, 2: 7654321", ["1234567", "7654321"], 1, 1),
         ("1234567, 7654321, 1", ["7654321", "1234567"], 1, 1),
         ("ABCDE, FGHIJ and KLMNO", ["ABCDE", "KLMNO"], 1, 0.5),
         ("river lantern", ["lantern", "river"], 1, 1),
         ("the river, lantern", ["lantern", "river"], 1, 0.5),
+        (":\n1. 1234567\n2. 7654321", ["1234567", "7654321"], 0, 0),
+        ("1. 1234567 2. 7654321", ["1234567", "7654321"], 1, 1),
         ("A) river B) lantern", ["lantern", "river"], 1, 1),
         ("", ["river"], 0, 0),
     ],
@@ -373,7 +375,15 @@ def test_what_a_question_is_answered_with(response: str, line: float, first: flo
 
 def test_the_form_of_an_answer() -> None:
     number = {"answers": ["1234567"], "part": False}
-    given = {"12": "answer", " \n": "empty", "not there": "other", "It is 7654321": "answer", "a1b": "other"}
+    given = {
+        "12": "other",
+        "1. 1. 2. 3.": "other",
+        "0000000": "answer",
+        " \n": "empty",
+        "not there": "other",
+        "It is 7654321": "answer",
+        "a1b": "other",
+    }
     assert {one: scoring.answer_form(number, one) for one in given} == given
     chain = {"answers": ["ABCDE", "FGHIJ"], "part": False}
     assert scoring.answer_form(chain, "the variables") == "other"

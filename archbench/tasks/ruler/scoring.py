@@ -11,9 +11,9 @@ from archbench.tasks.answers import first_line, form_of
 THRESHOLD = 0.856
 """Average that an effective length must exceed: Llama-2-7B (chat) at 4K, as published with RULER."""
 
-# What references may be, the narrowest first: numbers, UUIDs, names of variables, words. A single letter may
-# count the lines of a list.
-_KINDS = (r"\d+", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[A-Z]{3,5}", r"[A-Za-z]{2,}")
+# What references may be besides numbers, the narrowest first: UUIDs, names of variables, words. A single
+# letter, as a short number, may count the lines of a list.
+_KINDS = (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[A-Z]{3,5}", r"[A-Za-z]{2,}")
 _ARTICLES = {"a", "an", "the"}
 
 
@@ -78,7 +78,10 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def _kind(answers: Sequence[str]) -> str:
-    """Pattern of all that is of the answers' kind."""
+    """Pattern of all that is of the answers' kind; of numbers, those with as many digits."""
+    if all(answer.isdecimal() for answer in answers):
+        lengths = [len(answer) for answer in answers]
+        return rf"(?<!\d)\d{{{min(lengths)},{max(lengths)}}}(?!\d)"
     alike = (kind for kind in _KINDS if all(re.fullmatch(kind, answer) for answer in answers))
     kind = next(alike, r"\S+")
     return rf"(?<!\w)(?:{kind})(?!\w)"
