@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from archbench.engine.finite import NotFiniteError
 from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.answers import SKIP, answer_of
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -131,6 +133,9 @@ class BackendLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Text that the model writes after each prompt.
 
+        No class of lm-eval skips white space before an answer. A request that asks for it is put without
+        stop strings, and its text is cut afterwards.
+
         Raises:
             TooLongError: A prompt and its `max_gen_toks` are longer than the class takes and such are not
                 excluded.
@@ -148,7 +153,11 @@ class BackendLM(LM):  # type: ignore[misc]
             what = f"Request {index} (prompt and max_gen_toks {new})"
             return self._admission.admit(what, (0,), len(tokens) + int(new))
 
-        return self._put("generate_until", "Generating", requests, "", admit)
+        texts = self._put("generate_until", "Generating", requests, "", admit, _without_skipping)
+        return [
+            answer_of(text, _stops(request), skip_white_space=True) if request.args[1].get(SKIP) else text
+            for text, request in zip(texts, requests, strict=True)
+        ]
 
     def _put(
         self,
@@ -157,6 +166,7 @@ class BackendLM(LM):  # type: ignore[misc]
         requests: Sequence[Instance],
         nothing: Any,
         admit: Callable[[int, Any], bool],
+        as_put: Callable[[Instance], Instance] = lambda request: request,
     ) -> list[Any]:
         """Put the requests that are admitted to the class, some at a time; `nothing` answers the others."""
         with self._meter.clock():
@@ -175,7 +185,7 @@ class BackendLM(LM):  # type: ignore[misc]
                 report(done, len(requests))
                 for first in range(0, len(asked), _CHUNK):
                     chunk = asked[first : first + _CHUNK]
-                    found = call([requests[index] for index in chunk], **quiet)
+                    found = call([as_put(requests[index]) for index in chunk], **quiet)
                     for index, answer in zip(chunk, found, strict=True):
                         self._check_finite(index, answer)
                         answers[index] = answer
@@ -204,6 +214,22 @@ class BackendLM(LM):  # type: ignore[misc]
 def unshared_backend(backend: str) -> str:
     """Why a member on one of lm-eval's classes shares no prefixes."""
     return f"prefixes are not shared by archbench: requests go to lm-eval's model class '{backend}'"
+
+
+def _without_skipping(request: Instance) -> Instance:
+    """A request as a class of lm-eval takes it: without `skip_white_space`, and if it is on without stops."""
+    prompt, settings, *rest = request.args
+    if SKIP not in settings:
+        return request
+    plain = {name: value for name, value in settings.items() if name != SKIP}
+    if settings[SKIP]:
+        plain["until"] = []
+    return replace(request, arguments=(prompt, plain, *rest))
+
+
+def _stops(request: Instance) -> list[str]:
+    until = request.args[1].get("until") or []
+    return [until] if isinstance(until, str) else list(until)
 
 
 def check_backend(backend: str) -> None:

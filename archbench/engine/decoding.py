@@ -27,8 +27,9 @@ from transformers import (
 
 from archbench.engine.cascade import attending_to_prefixes
 from archbench.engine.forward import Past, Scorer
-from archbench.engine.generation import Generated, Job, StopStrings
+from archbench.engine.generation import Generated, Job
 from archbench.engine.states import fork, new_cache, release
+from archbench.engine.stopping import StopStrings
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class _Row:
         self._new: list[int] = []
         self._codec = codec
         self._eos = eos
-        self._stop = StopStrings(codec, job.stop)
+        self._stop = StopStrings(codec, job.stop, skip_white_space=job.skip_white_space)
         self._device = device
         self._processors = _processors(job)
         self._generator = None
@@ -167,7 +168,7 @@ class _Row:
             token = int(torch.multinomial(logits.softmax(dim=-1), 1, generator=self._generator))
         self._new.append(token)
         self.ended = (
-            token in self._eos or len(self._new) == self.job.max_new or self._stop.completed(self._new)
+            token in self._eos or len(self._new) == self.job.max_new or self._stop.completed_by(token)
         )
 
     def generated(self) -> Generated:

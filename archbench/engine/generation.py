@@ -17,6 +17,7 @@ from transformers import (
 
 from archbench.engine.caches import exact_cache, exact_states
 from archbench.engine.finite import check_logits
+from archbench.engine.stopping import StopStrings
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Job(NamedTuple):
         stop: Strings that end it.
         options: Sampling settings as (name, value) pairs.
         seed: Seed of a sampled generation, None for a greedy one.
+        skip_white_space: Whether stop strings count only from the first character on that is not white space.
     """
 
     prompt: tuple[int, ...]
@@ -39,6 +41,7 @@ class Job(NamedTuple):
     stop: tuple[str, ...]
     options: tuple[tuple[str, Any], ...]
     seed: int | None
+    skip_white_space: bool = False
 
 
 class Generated(NamedTuple):
@@ -81,6 +84,7 @@ class Generator:
         stop: Sequence[str],
         options: Mapping[str, Any],
         seed: int | None = None,
+        skip_white_space: bool = False,
         use_cache: bool = True,
     ) -> list[Generated]:
         """Continue prompts of one length.
@@ -91,6 +95,7 @@ class Generator:
             stop: Strings that end a generation.
             options: Further fields of a transformers `GenerationConfig` (`do_sample`, `temperature`, …).
             seed: Seed of the sampling; the global random state is left as it was.
+            skip_white_space: As in a `Job`.
             use_cache: Whether to go on from the model's state after each token. Not where that state was not
                 found to give what a plain forward pass gives; the whole text is then read at every token.
 
@@ -102,7 +107,9 @@ class Generator:
         """
         input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
         length = input_ids.shape[1]
-        stopping = _StopRows(StopStrings(self._codec, stop), length, batch=len(prompts))
+        stopping = _StopRows(
+            [StopStrings(self._codec, stop, skip_white_space=skip_white_space) for _ in prompts], length
+        )
         settings = {"top_k": 0, "top_p": 1.0} if options.get("do_sample") else {}
         config = GenerationConfig(
             max_new_tokens=max_new,
@@ -136,42 +143,18 @@ class Generator:
         return Generated(self._codec.decode(new[:end]), end)
 
 
-class StopStrings:
-    """Finds the first token that completes a stop string, however it is tokenised.
-
-    Attributes:
-        window: How many of the last tokens are looked at.
-    """
-
-    def __init__(self, codec: Codec, stop: Sequence[str]) -> None:
-        """Look for some strings; empty ones do not count."""
-        self._codec = codec
-        self._stop = [string for string in stop if string]
-        # Every token gives at least a byte of text, so a stop string lies within that many tokens;
-        # a few more keep it off the window's edge, where some decoders drop a space.
-        self.window = max((len(string.encode()) for string in self._stop), default=0) + 4
-
-    def completed(self, new: Sequence[int]) -> bool:
-        """Whether a stop string stands at the end of the new tokens, of which all but the last were asked."""
-        if not self._stop:
-            return False
-        text = self._codec.decode(list(new[-self.window :]), skip_special_tokens=False)
-        return any(string in text for string in self._stop)
-
-
 class _StopRows(StoppingCriteria):  # type: ignore[misc]
     """Stops each row at the first token that completes a stop string."""
 
-    def __init__(self, stop: StopStrings, prompt: int, *, batch: int) -> None:
-        self._stop = stop
+    def __init__(self, rows: Sequence[StopStrings], prompt: int) -> None:
+        self._rows = rows
         self._prompt = prompt
-        self.ends: list[int | None] = [None] * batch
+        self.ends: list[int | None] = [None] * len(rows)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         count = input_ids.shape[1] - self._prompt
-        tails = input_ids[:, max(self._prompt, input_ids.shape[1] - self._stop.window) :].tolist()
-        for i, new in enumerate(tails):
-            if self.ends[i] is None and self._stop.completed(new):
+        for i, (row, token) in enumerate(zip(self._rows, input_ids[:, -1].tolist(), strict=True)):
+            if self.ends[i] is None and row.completed_by(token):
                 self.ends[i] = count
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
 

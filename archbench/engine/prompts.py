@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 
 from archbench.engine.batching import Budget
 from archbench.engine.branches import generate_on_trie
@@ -23,6 +23,7 @@ from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
 from archbench.engine.usage import Count, Report
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.answers import SKIP, answer_of
 
 _SETTINGS = (
     "do_sample",
@@ -33,6 +34,7 @@ _SETTINGS = (
     "repetition_penalty",
     "no_repeat_ngram_size",
 )
+_ENDS = ("until", "max_gen_toks", SKIP)
 
 
 def answer_prompts(
@@ -78,6 +80,7 @@ def answer_prompts(
     repeats: Counter[str] = Counter()
     refused = 0
     for index, (prompt, asked) in enumerate(requests):
+        skip, asked = _skips_white_space(index, asked)
         max_new, stop, options = _read_settings(index, asked, codec, default_new_tokens)
         ids = codec.encode_prompt(prompt)
         if not admit(f"Request {index} (prompt and max_gen_toks {max_new})", ids, len(ids) + max_new):
@@ -88,7 +91,7 @@ def answer_prompts(
             identity = json.dumps([seed, prompt, max_new, stop, sorted(options.items())])
             job_seed = _seed_from(f"{identity}{repeats[identity]}")
             repeats[identity] += 1
-        job = Job(tuple(ids), max_new, tuple(stop), tuple(sorted(options.items())), job_seed)
+        job = Job(tuple(ids), max_new, tuple(stop), tuple(sorted(options.items())), job_seed, skip)
         jobs.setdefault(job, []).append(index)
 
     texts: list[str | None] = [None] * len(requests)
@@ -96,7 +99,7 @@ def answer_prompts(
 
     def take(job: Job, generation: Generated) -> None:
         nonlocal finished
-        text = postprocess_generated_text(generation.text, list(job.stop), None)
+        text = answer_of(generation.text, job.stop, skip_white_space=job.skip_white_space)
         for index in jobs[job]:
             texts[index] = text
         finished += len(jobs[job])
@@ -171,6 +174,7 @@ def generate_jobs(
                 stop=first.stop,
                 options=dict(first.options),
                 seed=first.seed,
+                skip_white_space=first.skip_white_space,
                 use_cache=found.continues,
             )
 
@@ -194,6 +198,15 @@ def _groups(jobs: list[Job], *, batched: bool) -> list[list[Job]]:
     return list(groups.values())
 
 
+def _skips_white_space(index: int, settings: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Whether a request's answer begins after white space, and its other settings."""
+    rest = dict(settings)
+    skip = rest.pop(SKIP, False)
+    if not isinstance(skip, bool):
+        raise RequestError(f"Request {index}: {SKIP} is {skip!r}; expected true or false.")
+    return skip, rest
+
+
 def _read_settings(
     index: int, settings: dict[str, Any], codec: Codec, default_new_tokens: int
 ) -> tuple[int, list[str], dict[str, Any]]:
@@ -208,7 +221,7 @@ def _read_settings(
         if name not in _SETTINGS:
             raise RequestError(
                 f"Request {index}: the generation setting '{name}' is not supported. "
-                f"{did_you_mean(name, (*_SETTINGS, 'until', 'max_gen_toks'), label='Supported settings')}"
+                f"{did_you_mean(name, (*_SETTINGS, *_ENDS), label='Supported settings')}"
             )
     if max_new < 1:
         raise RequestError(f"Request {index}: max_gen_toks is {max_new}; it must be at least 1.")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from archbench.errors import RequestError
 from archbench.report import (
+    answer_forms,
     breakdowns,
     charts,
     perplexity,
@@ -40,6 +41,7 @@ SHEETS: Mapping[str, Callable[[Findings], Sheet | None]] = {
     "phonebook_answers": phonebook.answers,
     "ruler": ruler.averages,
     "ruler_tasks": ruler.by_task,
+    "answer_forms": answer_forms.table,
     "prompts": prompts.spread,
     "perplexity": perplexity.table,
     "perplexity_positions": perplexity.positions,

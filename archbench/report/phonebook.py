@@ -30,6 +30,8 @@ _METRICS = {
     "digit_accuracy": "digits",
     "leading_digits": "leading digits",
     "similarity": "similarity",
+    "in_line": "in first line",
+    "first_in_line": "first there",
 }
 
 
@@ -64,13 +66,15 @@ def scores(findings: Findings) -> Sheet | None:
     conditions = conditions_of(findings)
     if not conditions:
         return None
-    frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in _METRICS]
+    # Runs of an earlier archbench have fewer.
+    metrics = [name for name in _METRICS if any(name in one.metrics for one in conditions)]
+    frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in metrics]
     data = pd.concat([frame[frame["kind"] == "phonebook"] for frame in frames], ignore_index=True)
     found, items = by_cell(data, "metric"), counted_items(findings, "phonebook")
     rows: list[list[Cell | str]] = []
     for condition in conditions:
         for at, member in enumerate(findings.members):
-            cells = [found.get((member, condition.task, condition.variant, name)) for name in _METRICS]
+            cells = [found.get((member, condition.task, condition.variant, name)) for name in metrics]
             mine = rows_of(items, [condition], member)
             label = short_name(condition, findings.conditions) if at == 0 else ""
             who = Cell(member, mark=BEYOND if is_beyond(findings, member, mine) else "")
@@ -79,11 +83,13 @@ def scores(findings: Findings) -> Sheet | None:
         f"Phonebook, in percent with {findings.level} intervals. Whole number: the "
         "first line of the answer is the number. Digits: the digits that are right at their place. "
         "Leading digits: those before the first wrong one. Similarity: 1 minus the edit distance over "
-        f"the longer text's length. Tokens: mean length of the prompt.{_entry_caption(findings, items)} "
+        "the longer text's length. In first line: the number stands somewhere in that line; first there: it "
+        "is the first number of as many digits. Tokens: mean length of the "
+        f"prompt.{_entry_caption(findings, items)} "
         f"{items_caption(findings, conditions)}{beyond_caption(findings)}"
     )
     columns = [Column("condition", words=True), Column("member", words=True), Column("tokens")]
-    columns += [Column(name) for name in _METRICS.values()]
+    columns += [Column(_METRICS[name]) for name in metrics]
     rules = frozenset(range(0, len(rows), len(findings.members)))
     table = Table("Phonebook", caption, columns, rows, findings.stamp, rules)
     return Sheet("phonebook", [table], stamped(data, findings.stamp))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from archbench.report import perplexity, phonebook, prompts
+from archbench.report import answer_forms, perplexity, phonebook, prompts
 from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
@@ -35,6 +35,7 @@ def sentences(findings: Findings) -> list[str]:
         *phonebook.sentences(findings),
         *perplexity.sentences(findings),
         *prompts.sentences(findings),
+        *answer_forms.sentences(findings),
         *_at_chance(findings),
         *_missing(findings),
     ]
@@ -241,12 +242,18 @@ def _delta(row: dict[str, Any], with_interval: bool) -> str:
 
 def _at_chance(findings: Findings) -> list[str]:
     said = []
+    otherwise = answer_forms.in_another_form(findings)
     for member in findings.members:
         level, below = [], []
         for condition in findings.conditions:
             row = findings.score(member, condition)
             if row is not None and condition.chance is not None:
-                part = _Part(condition, f"{points(row['score'])} %", row["score"])
+                words = f"{points(row['score'])} %"
+                if (missed := otherwise.get((member, condition), 0)) > answer_forms.MANY:
+                    words += (
+                        f", with {points(missed)} % of the answers empty or of another form than asked for"
+                    )
+                part = _Part(condition, words, row["score"])
                 if row["high"] < condition.chance:
                     below.append(part)
                 elif row["low"] <= condition.chance:

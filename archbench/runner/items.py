@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archbench.results.header import ITEM_COLUMNS
+from archbench.tasks.answers import form_of
 
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
@@ -23,6 +24,8 @@ Row = dict[str, Any]
 # What only an answer tells; the other columns are known of an item before anybody has answered it.
 _ANSWERED = {"loglikelihoods", "prediction", "margin", "excluded"}
 _ASKED = frozenset(ITEM_COLUMNS) - _ANSWERED
+# What lm-eval's filters make of an answer in which they do not find what they look for.
+_NOTHING_FOUND = "[invalid]"
 
 
 def item_rows(
@@ -122,7 +125,9 @@ def _row(
     # Our own tasks tell more about an item than its scores: where the needle was, what was said instead.
     details = task.item_details(doc, answer) if hasattr(task, "item_details") else {}
     if task.OUTPUT_TYPE == "generate_until":
-        return row | {"prediction": answer, "prompt_tokens": prompt_length(str(arguments[0][0]))} | details
+        form = form_of("".join(map(str, sample["resps"][0])), of_the_kind=answer != _NOTHING_FOUND)
+        known = {"prediction": answer, "prompt_tokens": prompt_length(str(arguments[0][0]))}
+        return row | known | {"answer_form": form} | details
     # One number per document, nothing to choose from. A rolling request has no context: (text,).
     value = response[0] if isinstance(response, Sequence) else response
     context, continuation = ("", *arguments[0])[-2:]

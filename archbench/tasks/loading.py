@@ -19,6 +19,7 @@ from lm_eval.tasks import TaskManager
 from archbench import paths
 from archbench.errors import RunError
 from archbench.tasks import stock
+from archbench.tasks.answers import SKIP
 from archbench.tasks.entry import Variant
 from archbench.tasks.local import adapted
 from archbench.tasks.perturb_stock import perturb_task
@@ -41,6 +42,10 @@ def load_tasks(variant: Variant, seed: int) -> dict[str, Any]:
         loaded: dict[str, Any] = manager.load(list(variant.tasks))
     for name, task in loaded["tasks"].items():
         _set_shots(name, task, variant.num_fewshot, seed)
+        if hasattr(task, "generation_kwargs"):
+            task.set_config(key="generation_kwargs", value=dict(task.generation_kwargs))
+        elif variant.metadata.get(SKIP):
+            _skip_white_space(task)
         if variant.stock and "perturb" in variant.metadata:
             perturb_task(name, task, variant.metadata["perturb"])
     return loaded
@@ -64,6 +69,21 @@ def _set_shots(name: str, task: Any, shots: int | None, seed: int) -> None:
         )
     task.set_config(key="num_fewshot", value=own or 0 if shots is None else shots)
     task.set_fewshot_seed(seed=seed)
+
+
+def _skip_white_space(task: Any) -> None:
+    """Ask for it in every generation of a task of lm-eval, also where its class makes the requests."""
+    construct = task.construct_requests
+
+    def with_setting(*args: Any, **kwargs: Any) -> Any:
+        made = construct(*args, **kwargs)
+        for request in made if isinstance(made, list) else [made]:
+            if request.request_type == "generate_until":
+                prompt, settings, *rest = request.arguments
+                request.arguments = (prompt, {**settings, SKIP: True}, *rest)
+        return made
+
+    task.construct_requests = with_setting
 
 
 def seed_all(seed: int) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.answers import SKIP
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.local import (
     asked_split,
@@ -42,6 +43,9 @@ class StockEntry(TaskEntry):
         perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.
+        skip_white_space: Whether the answers of tasks that generate begin at the first character that is not
+            white space, and stop strings count from there on. lm-eval's own rule where false: an answer that
+            begins with a stop string is empty.
     """
 
     kind: Literal["lm_eval"] = "lm_eval"
@@ -50,6 +54,7 @@ class StockEntry(TaskEntry):
     metric: str | None = None
     data: str | dict[str, str] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
+    skip_white_space: bool = False
 
     @field_validator("tasks", "num_fewshot", "perturb")
     @classmethod
@@ -87,8 +92,8 @@ class StockEntry(TaskEntry):
         Raises:
             RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; a task
                 needs a package that is not installed; local data are not as the task reads them; a data set
-                is neither in the local cache nor to be had from the hub; or a task's prompts cannot be
-                changed as `perturb` asks.
+                is neither in the local cache nor to be had from the hub; a task's prompts cannot be
+                changed as `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
         """
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
@@ -99,6 +104,12 @@ class StockEntry(TaskEntry):
                 entry = _index()[leaf]
                 found = declared(entry)
                 check_imports(entry, task)
+                if self.skip_white_space and not _generates(entry):
+                    raise RequestError(
+                        f"skip_white_space: lm-eval's task '{leaf}' generates no text "
+                        f"(output_type: {found.get('output_type')}). Take skip_white_space out of the "
+                        "entry, or put the tasks that generate into one of their own."
+                    )
                 if task in self.folders:
                     check_folder(entry, self.folders[task], max(numbers), f"data of '{task}'")
                 elif (repository := hub_data(found)) and repository not in asked:
@@ -154,7 +165,7 @@ class StockEntry(TaskEntry):
                 labels={"name": task} if number is None else {"name": task, "shots": number},
                 tasks=[task],
                 num_fewshot=number,
-                metadata={},
+                metadata={SKIP: True} if self.skip_white_space else {},
                 metric=self.metric or _first_metric(task),
                 chance=None,
                 stock=True,
@@ -171,6 +182,7 @@ class StockEntry(TaskEntry):
         """
         parts: list[Any] = [self.kind, self.limit, importlib.metadata.version("lm_eval")]
         parts += [{task: folder_digest(folder) for task, folder in self.folders.items()}] * bool(self.folders)
+        parts += [SKIP] * self.skip_white_space
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -196,6 +208,12 @@ def _known(name: str) -> Any:
             + did_you_mean(name, entries, label="Names")
         )
     return entries[name]
+
+
+def _generates(entry: Any) -> bool:
+    """Whether a task writes text, as far as its YAML tells; what a class does is not known."""
+    cfg = entry.cfg or {}
+    return "class" in cfg or cfg.get("output_type", "generate_until") == "generate_until"
 
 
 def _first_metric(name: str) -> str:

@@ -117,7 +117,7 @@ def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path
     assert "†: not distinguishable from it" in table
 
 
-_ELSEWHERE = ("phonebook", "prompts", "published", "perplexity", "ruler")
+_ELSEWHERE = ("answer_forms", "phonebook", "prompts", "published", "perplexity", "ruler")
 _ON_MMLU = [name for name in SHEETS if not name.startswith(_ELSEWHERE)]
 
 

@@ -146,6 +146,32 @@ def test_a_generated_answer_with_two_filters() -> None:
     (row,) = item_rows([sample, loose], task("generate_until"), token_counts=by_spaces)
     assert (row["item"], row["target"], row["prediction"]) == ("0", "42", "42")
     assert (row["exact_match"], row["exact_match,loose"]) == (1.0, 0.0)
+    assert row["answer_form"] == "answer"
+
+
+@pytest.mark.parametrize(
+    ("response", "found", "form"),
+    [
+        ("", "", "empty"),
+        ("\n ", "[invalid]", "empty"),
+        ("who knows", "[invalid]", "other"),
+        ("42", "42", "answer"),
+    ],
+)
+def test_the_form_of_a_generated_answer(response: str, found: str, form: str) -> None:
+    sample = {
+        "doc_id": 0,
+        "doc": {},
+        "target": "42",
+        "arguments": [("prompt", {})],
+        "resps": [[response]],
+        "filtered_resps": [found],
+        "filter": "strict",
+        "metrics": ["exact_match"],
+        "exact_match": 0.0,
+    }
+    (row,) = item_rows([sample], task("generate_until"), token_counts=by_spaces)
+    assert row["answer_form"] == form
 
 
 def test_a_text_that_is_scored_as_a_whole() -> None:

@@ -66,7 +66,8 @@ def holds(item: dict[str, Any], form: str) -> None:
     assert 0 <= item["depth"] <= 100
     assert len({item["place"], *item["examples"]}) == 3
     for at in item["examples"]:
-        assert item["prompt"].count(book[at][1]) == 2
+        # In the book, and as an example; `reversed` shows it as an entry and as an answer.
+        assert item["prompt"].count(book[at][1]) == (3 if form == "reversed" else 2)
 
 
 def test_prompts_are_what_the_documents_show() -> None:
@@ -82,7 +83,13 @@ def test_prompts_are_what_the_documents_show() -> None:
     text = reversed_(TEXT, BOOK[:2], "Cy Combe")
     assert text.index("Cy Combe") < text.index(TEXT) < text.rindex("Cy Combe")
     assert text.count("Cy Combe") == 4
-    assert text.endswith("\n\nWhat is the phone number for Cy Combe?\nAnswer:")
+    shots = standard(TEXT, BOOK[:2], "Cy Combe").removeprefix(f"{TEXT}\n\n")
+    assert text.endswith(f"memorise the phone number for Cy Combe.\n\n{shots}")
+    bare = reversed_(TEXT, BOOK[:2], "Cy Combe", worked=False)
+    assert bare.endswith(
+        "memorise the phone number for Cy Combe.\n\nWhat is the phone number for Cy Combe?\nAnswer:"
+    )
+    assert text.startswith(bare[: bare.rindex("What is")])
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -221,7 +228,9 @@ def test_depths_are_spread_or_as_asked() -> None:
 def test_bytes_are_pinned() -> None:
     """The same on every machine and in every order; a change here is a new VERSION."""
     assert digest(items_by_entries(0, "standard", 20, 2, Layout())) == "f7bbef6d7674bbd6"
-    assert digest(items_by_entries(7, "reversed", 50, 2, Layout(depths=(0, 100)))) == "4527fc5f0b3dd759"
+    bare = Layout(depths=(0, 100), worked=False)
+    assert digest(items_by_entries(7, "reversed", 50, 2, bare)) == "4527fc5f0b3dd759"
+    assert digest(items_by_entries(7, "reversed", 50, 2, Layout(depths=(0, 100)))) == "e495190f2aa56039"
     both = list(items_by_entries(0, "standard", 20, 2, Layout()))
     assert list(items_by_entries(0, "standard", 20, 1, Layout())) == both[:5]
 

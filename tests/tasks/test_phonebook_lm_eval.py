@@ -25,13 +25,14 @@ ENTRY = re.compile(r"(?m)^(.+): (\d{3}-\d{3}-\d{4})$")
 class Reader(Double):
     """Answers from the prompt alone."""
 
-    def __init__(self, answer: Callable[[str], str]) -> None:
+    def __init__(self, answer: Callable[[str], str], *, skips: bool = True) -> None:
         super().__init__()
-        self._answer = answer
+        self._answer, self._skips = answer, skips
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         for request in requests:
-            assert request.args[1] == {"until": ["\n"], "max_gen_toks": 24, "do_sample": False}
+            skipping = {"until": ["\n"], "skip_white_space": True} if self._skips else {"until": []}
+            assert request.args[1] == {"max_gen_toks": 24, "do_sample": False} | skipping
         return [self._answer(request.args[0]) for request in requests]
 
 
@@ -49,10 +50,17 @@ def first_entry(prompt: str) -> str:
 def test_one_who_reads_the_book_is_always_right(form: Any) -> None:
     (variant,) = PhonebookEntry(formats=[form], entries=[25], books=3).variants()
     found = evaluate_variant(Reader(look_up), variant, limit=None, seed=0)
-    assert found.metrics == ("digit_accuracy", "exact_match", "leading_digits", "similarity")
+    assert found.metrics == (
+        "digit_accuracy",
+        "exact_match",
+        "first_in_line",
+        "in_line",
+        "leading_digits",
+        "similarity",
+    )
     assert len(found.rows) == 15
     for row in found.rows:
-        assert [row[name] for name in found.metrics] == [1.0] * 4
+        assert [row[name] for name in found.metrics] == [1.0] * 6
         assert (row["source"], row["digits"], row["edits"], row["leading"]) == ("right", "1" * 10, 0, 10)
         assert row["prompt_tokens"] is None
         assert isinstance(row["depth"], int)
@@ -71,7 +79,8 @@ def test_plain_lm_eval_gives_the_same_score() -> None:
     (variant,) = entry.variants()
 
     def last_entry(prompt: str) -> str:
-        return f" {ENTRY.findall(prompt)[-1][1]}" if "1" in prompt[:40] else look_up(prompt)
+        # Plain lm-eval is put no stop string: what follows the answer's line is cut off afterwards.
+        return f"\n {ENTRY.findall(prompt)[-1][1]}\n\nWhat" if "1" in prompt[:40] else look_up(prompt)
 
     ours = evaluate_variant(Reader(last_entry), variant, limit=None, seed=0)
     manager = TaskManager(
@@ -80,12 +89,74 @@ def test_plain_lm_eval_gives_the_same_score() -> None:
         metadata={"entries": 12, "books": 6, "seed": 3},
     )
     theirs = simple_evaluate(
-        Reader(last_entry), tasks=["archbench_phonebook_standard"], task_manager=manager, bootstrap_iters=0
+        Reader(last_entry, skips=False),
+        tasks=["archbench_phonebook_standard"],
+        task_manager=manager,
+        bootstrap_iters=0,
     )["results"]["archbench_phonebook_standard"]
     for metric in ours.metrics:
         mean = sum(row[metric] for row in ours.rows) / len(ours.rows)
         assert theirs[f"{metric},none"] == pytest.approx(mean)
         assert 0 < mean < 1
+
+
+def late(prompt: str) -> str:
+    return f"\n{look_up(prompt)}\nmore"
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_plain_lm_eval_skips_white_space_unless_told_otherwise(skip: bool) -> None:
+    class Writer(Reader):
+        """Stops at its stop strings, as lm-eval's models do."""
+
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            assert [one.args[1]["until"] for one in requests] == [[] if skip else ["\n"]] * len(requests)
+            assert not any("skip_white_space" in one.args[1] for one in requests)
+            return [late(one.args[0]) if skip else "" for one in requests]
+
+    metadata = {"entries": 12, "books": 2} | ({} if skip else {"skip_white_space": False})
+    manager = TaskManager(include_path=str(shared("tasks")), include_defaults=False, metadata=metadata)
+    task = "archbench_phonebook_standard"
+    found = simple_evaluate(Writer(late), tasks=[task], task_manager=manager, bootstrap_iters=0)
+    assert found["results"][task]["exact_match,none"] == float(skip)
+    if skip:
+        assert {one["filtered_resps"][0] for one in found["samples"][task]} == {
+            one["target"] for one in found["samples"][task]
+        }
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_the_entry_says_whether_white_space_is_skipped(skip: bool) -> None:
+    class Asked(Reader):
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            assert {one.args[1].get("skip_white_space", False) for one in requests} == {skip}
+            return [f" {self._answer(one.args[0])}" if skip else "" for one in requests]
+
+    entry = PhonebookEntry(formats=["reversed"], entries=[12], books=2, skip_white_space=skip)
+    (variant,) = entry.variants()
+    rows = evaluate_variant(Asked(look_up), variant, limit=None, seed=0).rows
+    assert {row["exact_match"] for row in rows} == {float(skip)}
+    assert {row["answer_form"] for row in rows} == {"answer" if skip else "empty"}
+    assert (
+        entry.digest()
+        != PhonebookEntry(formats=["reversed"], entries=[12], books=2, skip_white_space=not skip).digest()
+    )
+
+
+def test_worked_examples_are_left_out_on_request_of_the_reversed_format_alone() -> None:
+    prompts: dict[bool, list[str]] = {True: [], False: []}
+    for worked, kept in prompts.items():
+        (variant,) = PhonebookEntry(
+            formats=["reversed"], entries=[12], books=2, worked_examples=worked
+        ).variants()
+
+        def keep(prompt: str, kept: list[str] = kept) -> str:
+            kept.append(prompt)
+            return look_up(prompt)
+
+        evaluate_variant(Reader(keep), variant, limit=None, seed=0)
+    assert {one.count("\nAnswer:") for one in prompts[True]} == {3}
+    assert {one.count("\nAnswer:") for one in prompts[False]} == {1}
 
 
 @pytest.mark.slow

@@ -12,22 +12,38 @@ from archbench.tasks.phonebook import scoring
 @pytest.mark.parametrize(
     ("response", "scores"),
     [
-        (" 212-345-6789", (1, 1, 1, 1)),
-        (" 212-345-6789\nWhat is", (1, 1, 1, 1)),
-        ("\n212-345-6789", (0, 0, 0, 0)),
-        (" 2123456789", (0, 1, 1, 1 - 2 / 12)),
-        (" The number is 212-345-6789.", (0, 1, 1, 1 - 15 / 27)),
-        (" 212-345-6780", (0, 0.9, 0.9, 1 - 1 / 12)),
-        (" 213-345-6789", (0, 0.9, 0.2, 1 - 1 / 12)),
-        (" 212-34", (0, 0.5, 0.5, 0.5)),
-        ("", (0, 0, 0, 0)),
-        (" ٢١٢", (0, 0, 0, 0)),
+        (" 212-345-6789", (1, 1, 1, 1, 1, 1)),
+        (" 212-345-6789\nWhat is", (1, 1, 1, 1, 1, 1)),
+        ("\n212-345-6789", (1, 1, 1, 1, 1, 1)),
+        ("\n\nRuth Beckway: 212-345-6789", (0, 1, 1, 12 / 26, 1, 1)),
+        (" 2123456789", (0, 1, 1, 1 - 2 / 12, 1, 1)),
+        (" The number is 212-345-6789.", (0, 1, 1, 1 - 15 / 27, 1, 1)),
+        (" 212-345-6780", (0, 0.9, 0.9, 1 - 1 / 12, 0, 0)),
+        (" 213-345-6789", (0, 0.9, 0.2, 1 - 1 / 12, 0, 0)),
+        ("313-345-6789 or 212-345-6789", (0, 0.8, 0, 12 / 28, 1, 0)),
+        ("3133456789, no: 212-345-6789", (0, 1, 1, 12 / 28, 1, 0)),
+        ("313-345-6789\n212-345-6789", (0, 0.8, 0, 10 / 12, 0, 0)),
+        (" 212-34", (0, 0.5, 0.5, 0.5, 0, 0)),
+        ("", (0, 0, 0, 0, 0, 0)),
+        (" ٢١٢", (0, 0, 0, 0, 0, 0)),
     ],
 )
 def test_scores(response: str, scores: tuple[float, ...]) -> None:
     found = scoring.process_results({"target": "212-345-6789"}, [response])
-    assert list(found) == ["exact_match", "digit_accuracy", "leading_digits", "similarity"]
+    names = ["exact_match", "digit_accuracy", "leading_digits", "similarity", "in_line", "first_in_line"]
+    assert list(found) == names
     assert tuple(found.values()) == pytest.approx(scores)
+
+
+@given(st.text("0123 -\n", max_size=40), st.sampled_from(["01", "10-23", "212-345-6789"]))
+def test_what_is_first_in_the_line_is_in_it(response: str, target: str) -> None:
+    found = scoring.process_results({"target": target}, [response])
+    assert found["exact_match"] <= found["first_in_line"] <= found["in_line"]
+    doc = {"target": target, "numbers": [target], "place": 0, "examples": [], "book": 0, "book_entries": 1}
+    told = scoring.details(doc | {"depth": 0}, response)
+    assert (told["answer_form"] == "empty") == (told["source"] == "empty") == (not response.strip())
+    assert (told["answer_form"] == "other") == (told["source"] == "no number")
+    assert found["in_line"] <= (told["answer_form"] == "answer")
 
 
 @given(st.text("01-", max_size=12), st.text("01-", max_size=12))
@@ -57,6 +73,8 @@ def test_edit_distance_is_a_distance(one: str, other: str) -> None:
         ("It is one of 10: (100) 000.0007", "book"),
         ("100-000-0004 100-000-0003", "right"),
         ("10000000041", "no number"),
+        ("", "empty"),
+        ("I do not know.", "no number"),
     ],
 )
 def test_source_of_an_answer(answer: str, source: str) -> None:

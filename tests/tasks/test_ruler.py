@@ -330,8 +330,66 @@ def test_a_setting_that_no_task_uses_is_refused(tasks: list[Any], setting: str, 
 )
 def test_scores_are_as_published(response: str, answers: list[str], every: float, part: float) -> None:
     found = scoring.process_results({"answers": answers, "part": False}, [response])
-    assert found == {"string_match": every, "string_match_all": every, "string_match_part": part}
+    published = {"string_match": every, "string_match_all": every, "string_match_part": part}
+    assert {name: found[name] for name in published} == published
     assert scoring.process_results({"answers": answers, "part": True}, [response])["string_match"] == part
+
+
+@pytest.mark.parametrize(
+    ("response", "answers", "line", "first"),
+    [
+        (" 1234567.", ["1234567"], 1, 1),
+        ("\n\n1234567. The special magic number for x is 7654321.", ["1234567"], 1, 1),
+        ("7654321, and not 1234567", ["1234567"], 1, 0),
+        ("7654321\n1234567", ["1234567"], 0, 0),
+        ("12345678", ["1234567"], 1, 0),
+        ("1: 1234567, 2: 7654321", ["1234567", "7654321"], 1, 1),
+        ("1234567, 7654321, 1", ["7654321", "1234567"], 1, 1),
+        ("ABCDE, FGHIJ and KLMNO", ["ABCDE", "KLMNO"], 1, 0.5),
+        ("river lantern", ["lantern", "river"], 1, 1),
+        ("the river, lantern", ["lantern", "river"], 1, 0.5),
+        (":\n1. 1234567\n2. 7654321", ["1234567", "7654321"], 0, 0),
+        ("1. 1234567 2. 7654321", ["1234567", "7654321"], 1, 1),
+        ("A) river B) lantern", ["lantern", "river"], 1, 1),
+        ("", ["river"], 0, 0),
+    ],
+)
+def test_what_stands_in_the_first_line(response: str, answers: list[str], line: float, first: float) -> None:
+    found = scoring.process_results({"answers": answers, "part": False}, [response])
+    assert (found["in_line"], found["first_in_line"]) == (line, first)
+
+
+@pytest.mark.parametrize(
+    ("response", "line", "first"),
+    [
+        ("The Beatles.", 1, 1),
+        (" 'beatles' of course", 1, 1),
+        ("I think the Beatles", 1, 0),
+        ("Who?\nThe Beatles", 0, 0),
+    ],
+)
+def test_what_a_question_is_answered_with(response: str, line: float, first: float) -> None:
+    found = scoring.process_results({"answers": ["Beatles", "The Rolling Stones"], "part": True}, [response])
+    assert (found["in_line"], found["first_in_line"]) == (line, first)
+
+
+def test_the_form_of_an_answer() -> None:
+    number = {"answers": ["1234567"], "part": False}
+    given = {
+        "12": "other",
+        "1. 1. 2. 3.": "other",
+        "0000000": "answer",
+        " \n": "empty",
+        "not there": "other",
+        "It is 7654321": "answer",
+        "a1b": "other",
+    }
+    assert {one: scoring.answer_form(number, one) for one in given} == given
+    chain = {"answers": ["ABCDE", "FGHIJ"], "part": False}
+    assert scoring.answer_form(chain, "the variables") == "other"
+    assert scoring.answer_form(chain, "VAR XYZ") == "answer"
+    assert scoring.answer_form({"answers": ["1994"], "part": True}, "in spring") == "answer"
+    assert scoring.answer_form({"answers": ["1994"], "part": True}, "...") == "other"
 
 
 def test_weights_and_effective_length() -> None:

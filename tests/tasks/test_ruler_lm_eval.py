@@ -63,7 +63,9 @@ def test_one_who_reads_the_context_is_always_right(entry: RulerEntry) -> None:
     (variant,) = entry.variants()
     lm = Reader(read)
     found = evaluate_variant(lm, variant, limit=None, seed=0)
-    assert found.metrics == ("string_match", "string_match_all", "string_match_part")
+    matches = ("string_match", "string_match_all", "string_match_part")
+    assert found.metrics == ("first_in_line", "in_line", *matches)
+    assert {row["answer_form"] for row in found.rows} == {"answer"}
     assert len(found.rows) == 3 * 13
     assert len({row["item"] for row in found.rows}) == 39
     assert [row["string_match"] for row in found.rows] == [1.0] * 39

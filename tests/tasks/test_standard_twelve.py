@@ -124,6 +124,32 @@ def test_prompts_are_lm_evals_own_over_the_same_documents(
         assert len(wanted) >= len(TWELVE[task].gold)
 
 
+@pytest.mark.parametrize("task", ["nq_open", "squadv2"])
+def test_white_space_is_skipped_on_request_alone(task: str, tmp_path: Path) -> None:
+    folder, metric = save(tmp_path / "data", TWELVE[task]), TWELVE[task].metric
+    plain = StockEntry(tasks=[task], data=str(folder), metric=metric, num_fewshot=0)
+    skipping = plain.model_copy(update={"skip_white_space": True})
+    assert plain.digest() != skipping.digest()
+    asked = []
+    for entry in (plain, skipping, plain):
+        entry.check()
+        (variant,) = entry.variants()
+        lm = Recorder()
+        evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
+        asked.append([args for args in lm.asked if isinstance(args[1], dict)])
+    assert asked[0] == asked[2]
+    assert asked[0]
+    assert asked[1] == [(prompt, rest | {"skip_white_space": True}) for prompt, rest in asked[0]]
+    assert not any("skip_white_space" in rest for _, rest in asked[0])
+
+
+def test_white_space_of_tasks_that_generate_nothing_is_not_skipped(tmp_path: Path) -> None:
+    folder = save(tmp_path / "data", TWELVE["piqa"])
+    entry = StockEntry(tasks=["piqa"], data=str(folder), skip_white_space=True)
+    with pytest.raises(RequestError, match="skip_white_space: lm-eval's task 'piqa' generates no text"):
+        entry.check()
+
+
 def test_squad_with_a_shot(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["squadv2"])
     (variant,) = StockEntry(tasks=["squadv2"], data=str(folder), metric="f1", num_fewshot=1).variants()

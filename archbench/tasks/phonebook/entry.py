@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -38,6 +38,10 @@ class PhonebookEntry(GeneratedEntry):
         data: Names to draw from in place of archbench's own: a text file with a name a line, or the name of a
             family that brings such a file.
         digits: Digits of a number; ten are written `AAA-EEE-NNNN`, fewer as a plain number.
+        skip_white_space: Whether an answer begins at the first character that is not white space; otherwise
+            a line break at its beginning ends it.
+        worked_examples: Whether `reversed` has two worked examples before its question, as `standard` always
+            has; false for models that were trained without them.
         seed: Seed of the books; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
     """
@@ -52,6 +56,8 @@ class PhonebookEntry(GeneratedEntry):
     data: str | None = None
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
+    skip_white_space: bool = True
+    worked_examples: bool = True
 
     _each_once = field_validator("formats", "entries", "lengths", "depths", "perturb")(each_once)
 
@@ -112,6 +118,8 @@ class PhonebookEntry(GeneratedEntry):
             "tokenizer": self.tokenizer,
             "data": self.data,
             "digits": self.digits,
+            "skip_white_space": self.skip_white_space,
+            "worked_examples": self.worked_examples,
         }
         plain = [
             Variant(
@@ -139,12 +147,19 @@ class PhonebookEntry(GeneratedEntry):
         """Hex SHA-256 of what makes the items, the tokenizer's content included, and of the code version."""
         pool = pool_of(self.data, self.digits)
         names = None if self.data is None else [pool.name(at) for at in range(pool.names)]
-        parts = [prompts.VERSION, self.books, self.queries, self.depths, self.limit, self.seed or 0]
-        return hashlib.sha256(
-            json.dumps([*parts, self.tokenizer_digest(), names, self.digits]).encode()
-        ).hexdigest()
+        parts: list[Any] = [
+            prompts.VERSION,
+            self.books,
+            self.queries,
+            self.depths,
+            self.limit,
+            self.seed or 0,
+        ]
+        parts += [self.tokenizer_digest(), names, self.digits]
+        parts += [self.skip_white_space, self.worked_examples]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def _layout(self) -> Layout:
         depths = None if self.depths is None else tuple(self.depths)
-        return Layout(self.queries, depths, pool_of(self.data, self.digits))
+        return Layout(self.queries, depths, pool_of(self.data, self.digits), self.worked_examples)

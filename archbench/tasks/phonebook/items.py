@@ -12,7 +12,7 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter, largest_fit
 from archbench.tasks.phonebook.names import Pool, draw_entries, pool_of, too_large
-from archbench.tasks.phonebook.prompts import EXAMPLES, RENDER, Entry, Format, book_lines
+from archbench.tasks.phonebook.prompts import EXAMPLES, Entry, Format, book_lines, render
 
 ANSWER_TOKENS = 24
 """Room for the answer: a space, twelve characters and as many tokens in the worst case, and some to spare."""
@@ -32,11 +32,13 @@ class Layout:
         queries: Questions per book, their depths spread evenly over it, unless `depths` names them.
         depths: Where the asked entries stand, in percent: 0 is the first entry, 100 the last.
         pool: What the books' entries are drawn from.
+        worked: Whether `reversed` has worked examples before its question, as `standard` always has.
     """
 
     queries: int = 5
     depths: tuple[int, ...] | None = None
     pool: Pool = field(default_factory=pool_of)
+    worked: bool = True
 
     @property
     def count(self) -> int:
@@ -191,7 +193,7 @@ def _items(
         name, number = book[place]
         yield {
             "id": f"{size}/{index}-{query}",
-            "prompt": RENDER[form](lines, shown, name),
+            "prompt": render(form, lines, shown, name, worked=layout.worked),
             "name": name,
             "target": number,
             "numbers": [number for _, number in book],

@@ -20,7 +20,7 @@ from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
 Format = Literal["standard", "reversed", "copy"]
 FORMATS: tuple[Format, ...] = ("standard", "reversed", "copy")
 
-VERSION = 1
+VERSION = 2
 """Goes into every cell's key: raise it when a change here or in the YAMLs alters a prompt or a score."""
 
 EXAMPLES = 2
@@ -64,11 +64,10 @@ def standard(book: str, examples: Sequence[Entry], name: str) -> str:
     Returns:
         The prompt, ending where the number begins.
     """
-    shots = "".join(f"{_question(who)}\nAnswer: {number}\n\n" for who, number in examples)
-    return f"{book}\n\n{shots}{_question(name)}\nAnswer:"
+    return f"{book}\n\n{_worked(examples)}{_question(name)}\nAnswer:"
 
 
-def reversed_(book: str, examples: Sequence[Entry], name: str) -> str:
+def reversed_(book: str, examples: Sequence[Entry], name: str, *, worked: bool = True) -> str:
     r"""The name asked first, then the book, then the name asked again.
 
         Entries of a phonebook have the form name: number. For example:
@@ -85,13 +84,23 @@ def reversed_(book: str, examples: Sequence[Entry], name: str) -> str:
 
         This is the end of the phonebook. You were to memorise the phone number for {name}.
 
-        What is the phone number for {name}?
+        What is the phone number for {name}?    an example, as in `standard`
+        Answer: {number}
+
+        What is the phone number for {name}?    another
+        Answer: {number}
+
+        What is the phone number for {name}?    the one that is asked
         Answer:
+
+    Without the worked examples, a model that was not trained on this very form may not know that a number is
+    to follow (docs/phonebook.md).
 
     Args:
         book: The book's lines.
         examples: Entries of the book to show.
         name: The name asked.
+        worked: Whether they are also shown as questions with answers.
 
     Returns:
         The prompt, ending where the number begins.
@@ -102,7 +111,7 @@ def reversed_(book: str, examples: Sequence[Entry], name: str) -> str:
         f"Find the phone number for {name} in the phonebook below and memorise it.\n\n"
         f"Here is the phonebook:\n{book}\n\n"
         f"This is the end of the phonebook. You were to memorise the phone number for {name}.\n\n"
-        f"{_question(name)}\nAnswer:"
+        f"{_worked(examples) if worked else ''}{_question(name)}\nAnswer:"
     )
 
 
@@ -133,6 +142,10 @@ def _question(name: str) -> str:
     return f"What is the phone number for {name}?"
 
 
+def _worked(examples: Sequence[Entry]) -> str:
+    return "".join(f"{_question(name)}\nAnswer: {number}\n\n" for name, number in examples)
+
+
 def perturb(prompt: str, form: Format, how: Perturbation) -> str:
     """A prompt with one thing about it changed: the same book, examples and question.
 
@@ -152,8 +165,11 @@ def perturb(prompt: str, form: Format, how: Perturbation) -> str:
     if how == "delimiter":
         changed = _ENTRY.sub(r"\1 - \2", prompt).replace("the form name: number", "the form name - number")
         return f"{changed[:-1]} -" if form == "copy" else changed
+    # All questions but the last, which is the one asked, are worked examples.
+    worked = [at for at, part in enumerate(parts) if part.startswith("What is the phone number for ")][:-1]
+    if worked:
+        parts[worked[0]], parts[worked[1]] = parts[worked[1]], parts[worked[0]]
     if form == "standard":
-        parts[1], parts[2] = parts[2], parts[1]
         return "\n\n".join(parts)
     place = 1 if form == "copy" else 0
     lines = parts[place].split("\n")
@@ -163,5 +179,8 @@ def perturb(prompt: str, form: Format, how: Perturbation) -> str:
     return "\n\n".join(parts)
 
 
-RENDER = {"standard": standard, "reversed": reversed_, "copy": copy}
-"""What makes the prompt of each format from the book's lines, the examples and the name asked."""
+def render(form: Format, book: str, examples: Sequence[Entry], name: str, *, worked: bool = True) -> str:
+    """The prompt of a format; `worked` is as for `reversed_` and changes no other."""
+    if form == "reversed":
+        return reversed_(book, examples, name, worked=worked)
+    return standard(book, examples, name) if form == "standard" else copy(book, examples, name)

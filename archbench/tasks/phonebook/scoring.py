@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number")
+from archbench.tasks.answers import first_line, form_of
+
+SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number", "empty")
 """What `source` may say, in the order of tables."""
-
-
-def first_line(response: str) -> str:
-    """The answer: the response's first line, without spaces around it."""
-    return response.split("\n", 1)[0].strip()
 
 
 def digits_right(answer: str, target: str) -> list[bool]:
@@ -37,6 +34,22 @@ def number_in(answer: str, target: str) -> str:
     between = "[ ().-]{0,2}" if _digits(target) != target else ""
     runs = (_digits(run[0]) for run in re.finditer(rf"[0-9](?:{between}[0-9])*", answer))
     return next((run for run in runs if len(run) == len(_digits(target))), "")
+
+
+def numbers_in(answer: str, target: str) -> list[str]:
+    """Digits of all numbers in an answer that have as many as the target has, in the order they stand in."""
+    form = re.sub("[0-9]", "[0-9]", re.escape(target))
+    digits = len(_digits(target))
+    between = "[ ().-]{0,2}" if digits != len(target) else ""
+    # As the target is written; plainly; or with anything between the digits.
+    forms = form, f"[0-9]{{{digits}}}", f"[0-9](?:{between}[0-9])*"
+    found = {
+        match.start(): _digits(match[0])
+        for one in forms
+        for match in re.finditer(rf"(?<![0-9])(?:{one})(?![0-9])", answer)
+        if len(_digits(match[0])) == digits
+    }
+    return [found[at] for at in sorted(found)]
 
 
 def leading(right: Sequence[bool]) -> int:
@@ -66,9 +79,11 @@ def source(answer: str, doc: Mapping[str, Any]) -> str:
 
     Returns:
         `right`; `neighbour`, the entry just before or after the asked one; `example`, one shown as an
-        example; `book`, any other entry; `nowhere`, a number of as many digits that is not in the book; or
-        `no number`.
+        example; `book`, any other entry; `nowhere`, a number of as many digits that is not in the book;
+        `no number`; or `empty`.
     """
+    if not answer:
+        return "empty"
     place, numbers = doc["place"], [_digits(number) for number in doc["numbers"]]
     number = number_in(answer, doc["numbers"][place])
     if not number:
@@ -90,15 +105,19 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
         `exact_match`: the first line is the number and nothing else;
         `digit_accuracy`: share of the digits that are right at their position;
         `leading_digits`: share of them that are right before the first wrong one;
-        `similarity`: 1 minus the edit distance over the longer text's length.
+        `similarity`: 1 minus the edit distance over the longer text's length;
+        `in_line`: the number stands somewhere in the first line, however it is written;
+        `first_in_line`: it is the first number of as many digits there.
     """
     answer, target = first_line(results[0]), doc["target"]
-    right = digits_right(answer, target)
+    right, numbers = digits_right(answer, target), numbers_in(answer, target)
     return {
         "exact_match": float(answer == target),
         "digit_accuracy": sum(right) / len(right),
         "leading_digits": leading(right) / len(right),
         "similarity": 1 - edit_distance(answer, target) / max(len(answer), len(target)),
+        "in_line": float(_digits(target) in numbers),
+        "first_in_line": float(numbers[:1] == [_digits(target)]),
     }
 
 
@@ -109,6 +128,7 @@ def details(doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
     return {
         **{name: int(doc[name]) for name in ("book", "book_entries", "place", "depth")},
         "source": source(answer, doc),
+        "answer_form": form_of(answer, of_the_kind=bool(number_in(answer, doc["target"]))),
         "digits": "".join("1" if one else "0" for one in right),
         "leading": leading(right),
         "edits": edit_distance(answer, doc["target"]),

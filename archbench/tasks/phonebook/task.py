@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import datasets
 from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
+from archbench.tasks.answers import SKIP, answer_of
 from archbench.tasks.lengths import required_counter
 from archbench.tasks.metadata import checked, refuse_misspelt
 from archbench.tasks.perturb import Perturbation
@@ -34,6 +36,8 @@ def dataset(
     data: str | None = None,
     digits: int = DIGITS,
     pretrained: str | None = None,
+    skip_white_space: bool = True,
+    worked_examples: bool = True,
     perturb: Perturbation | None = None,
     **others: Any,
 ) -> dict[str, datasets.Dataset]:
@@ -54,6 +58,8 @@ def dataset(
         perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
             on top of `length`.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
+        skip_white_space: Whether white space before an answer is skipped (`PhonebookTask`).
+        worked_examples: Whether `reversed` has worked examples before its question.
         **others: What else lm-eval puts into the metadata.
 
     Returns:
@@ -69,10 +75,19 @@ def dataset(
             'lm-eval metadata {"entries": 50} or {"length": 2048}, on the command line as --metadata '
             "'{\"entries\": 50}'."
         )
-    settings = {"books": books, "queries": queries, "depths": depths, "limit": limit, "digits": digits}
+    settings: dict[str, Any] = {
+        "books": books,
+        "queries": queries,
+        "depths": depths,
+        "limit": limit,
+        "digits": digits,
+    }
+    settings |= {SKIP: skip_white_space, "worked_examples": worked_examples}
     size = {"entries": [entries]} if length is None else {"lengths": [length]}
     checked(PhonebookEntry, settings | size, "archbench_phonebook")
-    layout = Layout(queries, None if depths is None else tuple(depths), pool_of(data, digits))
+    layout = Layout(
+        queries, None if depths is None else tuple(depths), pool_of(data, digits), worked_examples
+    )
     if entries is not None:
         items = items_by_entries(seed, form, entries, books, layout)
     else:
@@ -90,12 +105,37 @@ def prompt(doc: Mapping[str, Any]) -> str:
 
 
 class PhonebookTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
-    """One format of the phonebook at one size."""
+    """One format of the phonebook at one size.
+
+    White space before an answer is skipped, unless the metadata say `skip_white_space: false`: a model that
+    begins with a line break would otherwise be stopped before it has said anything. Models of lm-eval know no
+    such setting; they are asked without stop strings, and the text is cut here. `archbench run` asks its
+    engine for it (`generation_kwargs`), which stops at the answer's end.
+
+    Attributes:
+        generation_kwargs: Settings of the generation for an engine that can skip white space.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
-        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+        config = {key: value for key, value in config.items() if key != "class"}
+        asked = dict(config["generation_kwargs"])
+        skip = bool((config.get("metadata") or {}).get(SKIP, True))
+        self.generation_kwargs = asked | ({SKIP: True} if skip else {})
+        if skip:
+            cut = partial(_cut, stop=tuple(asked["until"]))
+            config["generation_kwargs"] = asked | {"until": []}
+            pipeline = [{"function": "custom", "filter_fn": cut}, {"function": "take_first"}]
+            config["filter_list"] = [{"name": "none", "filter": pipeline}]
+        super().__init__(config=config)
 
     def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
         """Further columns of the item's row; archbench's runner asks for them."""
         return scoring.details(doc, response)
+
+
+def _cut(
+    responses: Iterable[Sequence[str]], docs: Sequence[Mapping[str, Any]], *, stop: Sequence[str]
+) -> list[list[str]]:
+    """The answers in the texts of each document; a filter of lm-eval."""
+    return [[answer_of(text, stop, skip_white_space=True) for text in texts] for texts in responses]

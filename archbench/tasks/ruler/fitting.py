@@ -10,7 +10,7 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter, largest_fit
 
-VERSION = 1
+VERSION = 2
 """Goes into every cell's key: raise it when a change here or in the YAMLs alters a prompt or a score."""
 
 _SHORT = 1024

@@ -11,6 +11,7 @@ from lm_eval.api.task import ConfigurableTask
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
 from archbench.tasks.metadata import checked, refuse_misspelt
+from archbench.tasks.ruler import scoring
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.tasks import Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
@@ -82,4 +83,5 @@ class RulerTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
 
     def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
         """Further columns of the item's row; archbench's runner asks for them."""
-        return {name: value for name, value in doc["details"].items() if value is not None}
+        known = {name: value for name, value in doc["details"].items() if value is not None}
+        return known | {"answer_form": scoring.answer_form(doc, response)}
