@@ -7,8 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from archbench.errors import RequestError
+
 Shared = Literal["tasks", "suites", "published"]
 
+_LONGEST_PART = 255
 _PACKAGE = Path(__file__).resolve().parent
 _IN_CHECKOUT: dict[Shared, str] = {
     "tasks": "tasks",
@@ -35,7 +38,26 @@ def catalog() -> Path:
 def home() -> Path | None:
     """The user's own folder (`ARCHBENCH_HOME`), holding `families/` and `suites/`; None where unset."""
     value = os.environ.get("ARCHBENCH_HOME")
-    return Path(value).expanduser() if value else None
+    return expanded(value) if value else None
+
+
+def expanded(name: str | Path) -> Path:
+    """A path as users write it, with their home folder in place of `~`.
+
+    Args:
+        name: The path; `~` of an unknown user is left as it is.
+
+    Raises:
+        RequestError: No file system has such a name: a part of it is too long, or holds a NUL character.
+    """
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    for part in path.parts:
+        if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART or "\0" in part:
+            shown = part if len(part) <= 40 else f"{part[:37]}..."
+            raise RequestError(
+                f"{shown!r} is no file name: it has {len(part):,} characters, or a NUL among them."
+            )
+    return path
 
 
 def looks_local(name: str) -> bool:
@@ -52,7 +74,7 @@ def nearest_folder(missing: str | Path) -> str:
     Returns:
         One sentence: the folder of nearly that name, or else what the last one on the way holds.
     """
-    asked = Path(missing).expanduser()
+    asked = expanded(missing)
     here = Path(asked.anchor) if asked.is_absolute() else Path()
     for part in asked.parts[1 if asked.is_absolute() else 0 :]:
         if not (here / part).is_dir():

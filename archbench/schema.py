@@ -13,7 +13,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -47,8 +55,29 @@ def _path_safe(name: str) -> str:
     return name
 
 
-Name = Annotated[str, AfterValidator(_path_safe)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(_path_safe)]
 """A name that is also used for files and columns."""
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"it is {str(value).lower()}; expected a whole number")
+    return value
+
+
+_Whole = BeforeValidator(_no_truth_value)
+
+# Upper ends are far beyond any real use: they stop a typing error before it hangs a plan or fills a disk.
+Tokens = Annotated[int, _Whole, Field(ge=1, le=2**22)]
+"""A length of one prompt or text, in tokens."""
+Count = Annotated[int, _Whole, Field(ge=1, le=10**6)]
+"""A number of items, books, windows or entries."""
+Shots = Annotated[int, _Whole, Field(ge=0, le=1000)]
+"""A number of examples in a prompt."""
+Seed = Annotated[int, _Whole, Field(ge=0, le=2**63 - 1)]
+"""A seed of drawn items or of first weights."""
+Large = Annotated[int, _Whole, Field(ge=1, le=2**50)]
+"""A number of bytes or of training tokens."""
 
 
 class YamlModel(BaseModel):
@@ -84,9 +113,23 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         made = model.model_validate(document.value)
     except ValidationError as error:
+        if _as_given(error, model, document):
+            return validate(model, document)
         raise RequestError(explain(error, model, document)) from None
     made._document = document
     return made
+
+
+def _as_given(error: ValidationError, model: type[BaseModel], document: Document) -> bool:
+    """Put texts of `--set` where something else was read and text is wanted; say whether there were any."""
+    given = False
+    for detail in error.errors(include_url=False):
+        path, _ = _locate(model, detail["loc"])
+        if detail["type"] == "string_type" and path in document.texts:
+            text = document.texts[path]
+            document.set(path, text, document.where(path))
+            given = True
+    return given
 
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document) -> str:
@@ -127,6 +170,8 @@ def _say(detail: ErrorDetails, path: KeyPath, annotation: Any) -> str:
         near = get_close_matches(str(given), re.findall(r"'([^']*)'", context["expected"]), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return f"'{key}' is {found(given)}; expected {context['expected']}.{hint}"
+    if kind == "string_too_long":
+        return f"'{key}' has {len(given):,} characters; expected at most {context['max_length']} characters."
     if kind == "value_error":
         return f"'{key}': {context['error']}." if key else f"{context['error']}."
     expected = _EXPECTED.get(kind) or re.sub(r"^Input should (be|have) ", "", detail["msg"])

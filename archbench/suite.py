@@ -24,22 +24,22 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     field_validator,
 )
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
+from archbench.paths import expanded
 from archbench.registry.family import FamilyChoice, Member
 from archbench.report.settings import ReportSettings
-from archbench.schema import Name, YamlModel, validate
+from archbench.schema import Large, Name, YamlModel, validate
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.stock import StockEntry
-from archbench.yamlfile import Document, Origin, parse_value, read_yaml
+from archbench.yamlcore import parse_value
+from archbench.yamlfile import Document, Origin, read_yaml
 
 # Every kind of task entry; a new kind is added here and nowhere else.
 AnyEntry = MmluEntry | PerplexityEntry | PhonebookEntry | RulerEntry | StockEntry
@@ -76,12 +76,12 @@ class EngineSettings(BaseModel):
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Annotated[str, AfterValidator(_device)] = "auto"
-    batch_tokens: PositiveInt = 8192
-    cache_bytes: NonNegativeInt = 2**29
-    max_length: PositiveInt | None = None
-    rolling_stride: PositiveInt | None = None
+    batch_tokens: Large = 8192
+    cache_bytes: Annotated[int, Field(ge=0, le=2**50)] = 2**29
+    max_length: Large | None = None
+    rolling_stride: Large | None = None
     too_long: Literal["error", "exclude"] = "error"
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 def _no_suite_key(name: str) -> str:
@@ -130,10 +130,22 @@ class Suite(YamlModel):
             return families
         return [{"name": one} if isinstance(one, str) else one for one in families]
 
+    @field_validator("families")
+    @classmethod
+    def _families_once(cls, families: list[FamilyChoice]) -> list[FamilyChoice]:
+        names = [one.name for one in families]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is listed more than once; name its members in one entry")
+        return families
+
     def find(self, name: str) -> Path | None:
         """The folder or file that a relative path in this suite means; None where there is none."""
         return _find(name, self.folder)
 
+
+_SHOWN = 300
+"""Characters of a `--set` that messages repeat."""
 
 # What may follow a name in `--set members.<name>.<field>` and `--set tasks.<name>.<field>`.
 _FIELDS: dict[str, frozenset[str]] = {
@@ -177,7 +189,7 @@ def find_suite(suite: str | Path) -> Path:
     Raises:
         RequestError: If there is none; names the nearest.
     """
-    path = Path(suite).expanduser()
+    path = expanded(suite)
     if path.is_file():
         return path
     known = suites()
@@ -190,7 +202,7 @@ def find_suite(suite: str | Path) -> Path:
 def _override(document: Document, text: str) -> None:
     """Lay one `KEY=VALUE` over a suite."""
     key, equals, value = text.partition("=")
-    origin = Origin(f"--set {text}")
+    origin = Origin(f"--set {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
@@ -209,6 +221,13 @@ def _override(document: Document, text: str) -> None:
         if is_new and len(path) > 2 and (near := get_close_matches(last, fields, n=1, cutoff=0.85)):
             raise RequestError(f"{origin}: '{last}' is not a key of '{path[0]}'. Did you mean '{near[0]}'?")
         path = (path[0], name, *keys)
+    try:
+        parsed = parse_value(value)
+    except ValueError as error:
+        raise RequestError(f"{origin}: {error}.") from None
+    if path[0] == "members" and len(path) == 2 and not isinstance(parsed, dict):
+        # The name of a folder, or a hub id, whatever it looks like.
+        parsed = value
     if path[0] == "members" and len(path) > 2:
         members = document.value.get("members")
         member = members.get(path[1]) if isinstance(members, dict) else None
@@ -216,10 +235,7 @@ def _override(document: Document, text: str) -> None:
         if isinstance(member, str):
             local = paths.looks_local(member) or _find(member, document.folder) is not None
             members[path[1]] = {"path" if local else "hub": member}
-    try:
-        document.set(path, parse_value(value), origin)
-    except ValueError as error:
-        raise RequestError(f"{origin}: the value is not valid YAML: {error}.") from None
+    document.set(path, parsed, origin, value)
 
 
 def _names(document: Document, key: str) -> list[str]:
@@ -247,23 +263,31 @@ def _name_and_keys(parts: tuple[str, ...], names: Sequence[str], fields: Set[str
 def _name_sources(document: Document) -> None:
     """Write members out in full: a bare name as `path` or `hub`, folders that exist with their whole path."""
     members = document.value.get("members")
-    for name, member in members.items() if isinstance(members, dict) else ():
-        if isinstance(member, str):
-            folder = _find(member, document.folder)
-            if folder is None and paths.looks_local(member):
-                at, hint = document.where(("members", name)), paths.nearest_folder(member)
-                raise RequestError(f"{at}: there is no model folder {member}. {hint}")
-            members[name] = {"path": str(folder)} if folder else {"hub": member}
-        elif isinstance(member, dict):
-            for key in ("path", "tokenizer"):
-                folder = _find(member[key], document.folder) if isinstance(member.get(key), str) else None
-                if folder is not None:
-                    member[key] = str(folder)
+    for name in list(members) if isinstance(members, dict) else ():
+        try:
+            _name_source(document, members, name)
+        except RequestError as error:
+            raise RequestError(f"{document.where(('members', name))}: {error}") from None
+
+
+def _name_source(document: Document, members: dict[str, Any], name: str) -> None:
+    """As `_name_sources`, of one member."""
+    member = members[name]
+    if isinstance(member, str):
+        folder = _find(member, document.folder)
+        if folder is None and paths.looks_local(member):
+            raise RequestError(f"there is no model folder {member}. {paths.nearest_folder(member)}")
+        members[name] = {"path": str(folder)} if folder else {"hub": member}
+    elif isinstance(member, dict):
+        for key in ("path", "tokenizer"):
+            folder = _find(member[key], document.folder) if isinstance(member.get(key), str) else None
+            if folder is not None:
+                member[key] = str(folder)
 
 
 def _find(name: str, folder: Path | None) -> Path | None:
     """A path relative to the current directory or else to the suite's folder, whichever exists."""
-    asked = Path(name).expanduser()
+    asked = expanded(name)
     for base in (Path.cwd(), *([folder] if folder else [])):
         if (base / asked).exists():
             return (base / asked).resolve()

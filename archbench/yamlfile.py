@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from archbench.errors import RequestError
+from archbench.yamlcore import MOST_BYTES, CoreLoader, check_bounds
 
 KeyPath = tuple[str | int, ...]
 
@@ -45,11 +46,13 @@ class Document:
         value: Plain data: mappings, lists and scalars.
         origins: Where each value was written, by its path of keys and indices; the root is `()`.
         file: The file; None for data that came from none.
+        texts: Of scalars given with `--set`, the text as it was given: what a field that wants text takes.
     """
 
     value: Any
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     file: Path | None = None
+    texts: dict[KeyPath, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path | None:
@@ -63,8 +66,14 @@ class Document:
                 return self.origins[path[:end]]
         return Origin("(input)")
 
-    def set(self, path: KeyPath, value: Any, origin: Origin) -> None:
+    def set(self, path: KeyPath, value: Any, origin: Origin, text: str | None = None) -> None:
         """Put `value` at `path`, making the mappings on the way, and remember where it came from.
+
+        Args:
+            path: Where to put it.
+            value: What to put there.
+            origin: Where it came from.
+            text: The text that the value was read from.
 
         Raises:
             RequestError: If something on the way is there and is not a mapping.
@@ -82,6 +91,9 @@ class Document:
                 )
         for known in [p for p in self.origins if p[: len(path)] == path]:
             del self.origins[known]
+            self.texts.pop(known, None)
+        if text is not None:
+            self.texts[path] = text
         node[path[-1]] = value
         self.origins[path] = origin
 
@@ -113,6 +125,10 @@ def read_yaml(path: Path) -> Document:
         RequestError: If the file cannot be read, is not YAML, holds a key twice or is not a mapping.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise RequestError(
+                f"{path}: the file has more than {MOST_BYTES:,} bytes, so it holds no settings."
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise RequestError(f"{path}: not a text file in UTF-8.") from None
@@ -124,7 +140,8 @@ def read_yaml(path: Path) -> Document:
 def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
     """Parse the text of a YAML file whose top level is a mapping; see `read_yaml` for what it raises."""
     try:
-        loader = yaml.SafeLoader(text)
+        check_bounds(text)
+        loader = CoreLoader(text)
         node = loader.get_single_node()
         document = Document(value={}, origins={(): Origin(source, 1)}, file=file)
         if node is None:
@@ -143,18 +160,6 @@ def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
     if not isinstance(document.value, dict):
         raise RequestError(f"{source}: expected keys and values, found {found(document.value)}.")
     return document
-
-
-def parse_value(text: str) -> Any:
-    """Value of a `--set KEY=VALUE`, read as YAML.
-
-    Raises:
-        ValueError: If it is not YAML; the message says why.
-    """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
 
 
 def _record(

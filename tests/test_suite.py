@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,12 @@ def test_relative_folders_are_those_of_the_current_directory_then_of_the_file(he
         ("seed=3", ("seed",), 3),
         ("quiz.shots=[0, 5]", ("tasks", "quiz", "shots"), [0, 5]),
         ("tasks.quiz.shots=[1]", ("tasks", "quiz", "shots"), [1]),
-        ("quiz.limit=", ("tasks", "quiz", "limit"), None),
+        ("quiz.limit=null", ("tasks", "quiz", "limit"), None),
         ("engine.max_length=128", ("engine", "max_length"), 128),
         ("quiz.data=a=b", ("tasks", "quiz", "data"), "a=b"),
-        ("description=x: y", None, None),
+        ("description=x: y", ("description",), "x: y"),
+        ("description=[x]", ("description",), "[x]"),
+        ("description.x=y", None, None),
         ("families=[]", ("families",), []),
     ],
 )
@@ -100,7 +103,7 @@ def test_overrides(here: Path, override: str, path: tuple[str, ...] | None, valu
     (here / "model").mkdir()
     file = write(here, GOOD)
     if path is None:
-        with pytest.raises(RequestError, match="expected text"):
+        with pytest.raises(RequestError, match="has no keys to set"):
             load_suite(file, [override])
         return
     found: object = load_suite(file, [override]).model_dump()
@@ -287,3 +290,29 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
         "perplexity",
         "lm_eval",
     }
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("book.books=1000000000", "less than or equal to 1000000"),
+        ("book.books=true", "it is true; expected a whole number"),
+        ("book.entries=[1000000000]", "less than or equal to 1000000"),
+        ("engine.threads=1000000000000000000000000000000", "less than or equal to 1024"),
+        ("engine.batch_tokens=1:30", "expected a whole number"),
+        ("engine.cache_bytes=1e30", "expected"),
+        ("seed=9999999999", "less than 4294967296"),
+        ("name=" + "x" * 100_000, "at most 100 characters"),
+        ("quiz.data=" + "x" * 100_000, "no file name"),
+        ("families=[{name: microworld}, microworld]", "'microworld' is listed more than once"),
+        ("families=[{name: microworld, members: [mamba, mamba]}]", "'mamba' is listed more than once"),
+    ],
+)
+def test_nonsense_is_refused(here: Path, override: str, reason: str) -> None:
+    suite = {
+        "name": "one",
+        "members": {"m": {"hub": "a/b"}},
+        "tasks": {"book": {"kind": "phonebook", "entries": [4]}, "quiz": {"kind": "mmlu", "data": "d"}},
+    }
+    with pytest.raises(RequestError, match=re.escape(reason)):
+        load_suite(suite, [override]).tasks["quiz"].check()

@@ -56,9 +56,13 @@ def test_override_replaces_what_was_below_it() -> None:
         ("\ta: b\n", 1, "not valid YAML"),
         ("a: &x\n  - *x\n", 1, "part of"),
         ("1: 2\n", 1, 'write "1"'),
-        ("ok: 1\nno: 2\n", 2, 'write "no"'),
+        ("ok: 1\n10: 2\n", 2, 'write "10"'),
         ("? [a, b]\n: 2\n", 1, "the key of several parts"),
-        ("a: !!python/object/apply:os.system [id]\n", 1, "could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.system [id]\n",
+            1,
+            "os.system is not supported",
+        ),
     ],
 )
 def test_wrong_yaml_names_the_line(text: str, line: int, told: str) -> None:
@@ -69,7 +73,7 @@ def test_wrong_yaml_names_the_line(text: str, line: int, told: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "just text", "a: \x00", "a: 2024-99-99"])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "just text", "a: \x00"])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match=r"^s\.yaml"):
         parse_yaml(text, source="s.yaml")
@@ -107,3 +111,54 @@ def test_values_are_those_of_safe_load(value: dict[str, Any]) -> None:
 
 def test_dotted_paths_read_as_users_write_them() -> None:
     assert dotted(("tasks", "mmlu", "shots", 1)) == "tasks.mmlu.shots[1]"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 010", 10),
+        ("a: 1:30", "1:30"),
+        ("a: yes", "yes"),
+        ("a: on", "on"),
+        ("a: 0o17", 15),
+        ("a: 0x1f", 31),
+        ("a: 1_000", 1000),
+        ("a: 1_", "1_"),
+        ("a: .5", 0.5),
+        ("a: 1e3", 1000.0),
+        ("a: 2026-11-27", "2026-11-27"),
+        ("a: True", True),
+        ("a: ~", None),
+        ("a: 'true'", "true"),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    found = parse_yaml(text, source="x.yaml").value["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+def laughs(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (laughs(9), "100,000 values"),
+        ("a: " + "[" * 3000 + "]" * 3000, "40 levels deep"),
+        ("a: " + "{b: " * 3000 + "1" + "}" * 3000, "40 levels deep"),
+        ("a: " + "9" * 5000, "5000 digits"),
+        ("a: " + "x" * 2**21, "characters"),
+        ("a: !!binary aGk=", "not supported"),
+        ("a: !!set {b, c}", "not supported"),
+    ],
+)
+def test_what_would_cost_too_much_is_refused_at_once(text: str, reason: str) -> None:
+    with pytest.raises(RequestError, match=reason):
+        parse_yaml(text, source="x.yaml")
+
+
+def test_a_few_aliases_are_fine() -> None:
+    assert parse_yaml(laughs(3), source="x.yaml").value["a1"] == [["x"] * 9] * 9

@@ -7,7 +7,6 @@ weights that a checkpoint lacks random values and goes on; here that is an error
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.jsonfile import read_json
 from archbench.models.causality import why_not_causal
 from archbench.models.original import is_original
+from archbench.paths import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +134,7 @@ def _check_kind(what: str, source: object) -> None:
 
 def _locate(source: str | Path, revision: str | None) -> tuple[str, Path | None]:
     """Tell a local folder from a hub id: (what transformers is given, the folder or None)."""
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if folder.is_dir():
         if revision is not None:
             raise RequestError(
@@ -166,7 +167,7 @@ def _check_model_folder(folder: Path) -> None:
             "there with model.save_pretrained(folder)."
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except ValueError as error:
         raise RequestError(f"{path} is not valid JSON: {error}.") from error
     if isinstance(config, dict):

@@ -8,7 +8,6 @@ that whatever comes later never opens a pickle.
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, RunError, did_you_mean
+from archbench.jsonfile import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ _NO_MATTER = {
 def is_original(folder: Path) -> bool:
     """Whether a folder holds a checkpoint in mamba_ssm's layout."""
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / _CONFIG)
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
@@ -142,7 +142,7 @@ def load_original(folder: Path) -> PreTrainedModel:
     path = folder / _CONFIG
     if not is_original(folder):
         raise RequestError(f"{path} is no configuration of mamba_ssm: it needs d_model and n_layer.")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     architecture = original_architecture(config, str(path))
     weights = folder / _WEIGHTS
     try:

@@ -7,9 +7,9 @@ Every field of every member carries evidence: `verified` (archbench computed it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FieldName = Literal[
     "architecture",
@@ -77,8 +77,8 @@ class SizeTarget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     quantity: Literal["parameters", "non_embedding", "active", "flops"] = "parameters"
-    target: PositiveFloat | None = None
-    tolerance: float = Field(default=0.02, ge=0)
+    target: Annotated[float, Field(gt=0, le=1e18)] | None = None
+    tolerance: float = Field(default=0.02, ge=0, le=100)
 
 
 class Contract(BaseModel):

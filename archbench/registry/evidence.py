@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from archbench.errors import RequestError
+from archbench.jsonfile import read_json
 from archbench.registry.contract import Evidence, FieldName
 from archbench.registry.weights import Header
 
@@ -127,7 +128,7 @@ def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The training record of a folder; None where there is none."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("recipe"), str) else None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from archbench.errors import did_you_mean
 from archbench.registry.contract import Claim, Contract, FieldName
-from archbench.schema import Name, YamlModel
+from archbench.schema import Large, Name, Seed, Tokens, YamlModel
 
 
 class Member(BaseModel):
@@ -40,7 +40,7 @@ class Member(BaseModel):
     revision: str | None = None
     tokenizer: str | None = None
     init: Literal["trained", "random"] = "trained"
-    seed: int = 0
+    seed: Seed = 0
     backend: str | None = None
     arguments: dict[str, str | int | float | bool] = Field(default_factory=dict)
     declared: dict[FieldName, Claim] = Field(default_factory=dict)
@@ -91,18 +91,19 @@ class Data(BaseModel):
 
 
 class Budget(BaseModel):
-    """What was spent on training each member; further keys (batch size, hardware, ...) are free.
+    """What was spent on training each member.
 
     Attributes:
         tokens: Training tokens.
         sequence_length: Training context, in tokens.
+        notes: What else a reader should know: batch size, hardware, hours.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, int | float | str | bool] = Field(init=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tokens: int | None = None
-    sequence_length: int | None = None
+    tokens: Large | None = None
+    sequence_length: Tokens | None = None
+    notes: str | None = None
 
 
 class Family(YamlModel):
@@ -175,3 +176,11 @@ class FamilyChoice(BaseModel):
 
     name: str
     members: list[str] | None = Field(default=None, min_length=1)
+
+    @field_validator("members")
+    @classmethod
+    def _members_once(cls, members: list[str] | None) -> list[str] | None:
+        for name in members or ():
+            if (members or []).count(name) > 1:
+                raise ValueError(f"{name!r} is listed more than once")
+        return members

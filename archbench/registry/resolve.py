@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.build import build_config
-from archbench.paths import looks_local, nearest_folder
+from archbench.paths import expanded, looks_local, nearest_folder
 from archbench.registry.family import Family, FamilyChoice, Member
 from archbench.registry.sources import check_model_folder, has_tokenizer
 
@@ -74,6 +74,11 @@ def resolve_members(
 def _resolve(family: Family | None, name: str, member: Member, at: str, is_shared: bool) -> ResolvedMember:
     base = family.folder if family else Path()
     source = member.hub
+    if family is None and member.architecture is not None and member.init != "random":
+        raise RequestError(
+            f"{at}: 'architecture' is what a family's member is audited against, or what a member with "
+            f"init: random is built from. The member '{name}' brings a configuration of its own: take it out."
+        )
     if member.architecture is not None:
         written = family.where("members", name, "architecture") if family else at
         try:
@@ -81,7 +86,7 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
         except RequestError as error:
             raise RequestError(f"{written}: {error}") from None
     if member.path is not None:
-        folder = (base / Path(member.path).expanduser()).resolve()
+        folder = (base / expanded(member.path)).resolve()
         train = ""
         if family and family.recipe:
             train = f"Train it first: archbench train {family.name} --out DIR, and then add --families DIR."
@@ -103,7 +108,7 @@ def _tokenizer(
     """Where the tokenizer is: the member's, else the family's, else the one beside the weights."""
     said = member.tokenizer or (family.tokenizer if family else None)
     if said is not None:
-        folder = base / Path(said).expanduser()
+        folder = base / expanded(said)
         if folder.is_dir():
             if not has_tokenizer(folder):
                 raise RequestError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.jsonfile import read_json
 from archbench.models.causality import why_not_causal
 from archbench.models.original import is_original
 from archbench.paths import nearest_folder
@@ -47,7 +47,7 @@ def check_model_folder(folder: Path, at: str, *, how: str = "") -> None:
         )
         raise RequestError(f"{at}: the model folder {folder} has no weights{instead}.{how and ' ' + how}")
     try:
-        fields = json.loads(config.read_text(encoding="utf-8"))
+        fields = read_json(config)
         model_type, why = fields.get("model_type"), why_not_causal(fields)
     except (ValueError, AttributeError) as error:
         raise RequestError(f"{at}: {config} is not a model configuration in JSON ({error}).") from None

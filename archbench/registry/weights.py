@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError
+from archbench.jsonfile import parse_json
 from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
@@ -65,7 +66,7 @@ def read_header(folder: Path) -> Header | None:
                 size = int.from_bytes(stream.read(8), "little")
                 if not 0 < size < _LARGEST_HEADER:
                     return None
-                header = json.loads(stream.read(size))
+                header = parse_json(stream.read(size))
         except (OSError, ValueError):
             return None
         metadata |= header.pop("__metadata__", {})

@@ -12,6 +12,7 @@ from lm_eval.api.model import LM
 
 from archbench.errors import RequestError
 from archbench.models.load import load_tokenizer
+from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
 from archbench.registry.evidence import spelling
@@ -108,11 +109,11 @@ def files_at_hand(family: Family, name: str) -> Files:
     """What of a family's member is here without downloading: its folder, or the hub's local cache."""
     member = family.members[name]
     said = member.tokenizer or family.tokenizer
-    folder = family.folder / Path(said).expanduser() if said else None
+    folder = family.folder / expanded(said) if said else None
     tokenizer = folder if folder is not None and folder.is_dir() and has_tokenizer(folder) else None
     weights: Path | None = None
     if member.path is not None:
-        weights = family.folder / Path(member.path).expanduser()
+        weights = family.folder / expanded(member.path)
         weights = weights if (weights / "config.json").is_file() else None
     elif member.hub is not None:
         named = str(tokenizer) if tokenizer else said

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from archbench.schema import Count
 
 ENTRY = "ENTRY"
 """What an entry calls itself in the messages of `check`: the suite knows its name, the entry does not."""
@@ -53,7 +55,7 @@ class TaskEntry(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-    limit: int | None = Field(default=None, ge=1)
+    limit: Count | None = None
 
     @abstractmethod
     def check(self) -> None:

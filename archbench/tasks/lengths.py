@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from archbench.errors import RequestError
+from archbench.schema import Seed
 from archbench.tasks.entry import TaskEntry
 
 TOKENIZER_FILES = (
@@ -39,7 +40,7 @@ class GeneratedEntry(TaskEntry):
     LOCAL: ClassVar[tuple[str, ...]] = ()
     """Fields that name a local file or folder, which may be relative to the suite's file."""
 
-    seed: int | None = None
+    seed: Seed | None = None
     tokenizer: str | None = Field(default=None, min_length=1)
 
     @property

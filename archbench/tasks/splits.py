@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.paths import nearest_folder
+from archbench.paths import expanded, nearest_folder
 from archbench.tasks.rows import Row, read_rows
 
 SUFFIXES = (".parquet", ".jsonl", ".json")
@@ -31,7 +31,7 @@ def split_rows(where: str, folder: str, name: str | None, split: str) -> list[Ro
         RequestError: There is no such folder, more than one file could be the split, or a file is empty or
             cannot be read.
     """
-    base = Path(folder).expanduser()
+    base = expanded(folder)
     if not base.is_dir():
         raise RequestError(
             f"{where}: there is no folder '{folder}'. A folder is expected that holds the splits as parquet, "
@@ -52,14 +52,14 @@ def split_rows(where: str, folder: str, name: str | None, split: str) -> list[Ro
 
 def holdings(folder: str, name: str | None) -> str:
     """What lies in a folder, for messages."""
-    base = Path(folder).expanduser()
+    base = expanded(folder)
     base = base / name if name is not None and (base / name).is_dir() else base
     return ", ".join(sorted(path.name for path in base.iterdir())[:8]) or "nothing"
 
 
 def folder_digest(folder: str) -> str:
     """Hex SHA-256 of the names and content of all data files below a folder."""
-    base = Path(folder).expanduser()
+    base = expanded(folder)
     found = hashlib.sha256()
     for path in sorted(path for path in base.rglob("*") if path.suffix in SUFFIXES and path.is_file()):
         with path.open("rb") as stream:

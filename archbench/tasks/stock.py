@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.schema import Shots
 from archbench.tasks.answers import SKIP
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.local import (
@@ -25,8 +26,6 @@ from archbench.tasks.local import (
 )
 from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation, perturbed
 from archbench.tasks.splits import folder_digest
-
-_Shots = Annotated[int, Field(ge=0)]
 
 
 class StockEntry(TaskEntry):
@@ -50,7 +49,7 @@ class StockEntry(TaskEntry):
 
     kind: Literal["lm_eval"] = "lm_eval"
     tasks: list[str] = Field(min_length=1)
-    num_fewshot: _Shots | Annotated[list[_Shots], Field(min_length=1)] | None = None
+    num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
     data: str | dict[str, str] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)

@@ -11,8 +11,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -20,6 +18,7 @@ from pydantic import (
 
 from archbench.errors import RequestError
 from archbench.registry.evidence import recipe_digest
+from archbench.schema import Count, Large, Seed, Tokens
 
 _LATER = ("reset_at_borders", "precision", "sweep", "seeds", "optimizer", "muon_learning_rate")
 """Settings that recipes did not have at first. Left at their defaults they are no part of a recipe as written
@@ -47,15 +46,20 @@ class Corpus(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     generator: Literal["microworld"] = "microworld"
-    world_seed: int = 0
+    world_seed: Seed = 0
     people: int = Field(default=96, ge=24, le=1200)
-    stream_seed: int = 0
+    stream_seed: Seed = 0
     short_first: float = Field(default=0, ge=0, lt=1)
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         return written if self.short_first else {k: v for k, v in written.items() if k != "short_first"}
+
+
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+"""A learning rate, or a norm; finite."""
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Sweep(BaseModel):
@@ -67,7 +71,7 @@ class Sweep(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: Annotated[tuple[PositiveFloat, ...], AfterValidator(_distinct)] = Field(min_length=1)
+    learning_rate: Annotated[tuple[Rate, ...], AfterValidator(_distinct)] = Field(min_length=1)
 
 
 class Recipe(BaseModel):
@@ -101,24 +105,24 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Corpus = Corpus()
-    vocab_size: int = Field(default=1024, ge=300)
-    tokens: PositiveInt
-    sequence_length: PositiveInt = 256
-    batch_sequences: PositiveInt = 8
+    vocab_size: Annotated[int, Field(ge=300, le=2**20)] = 1024
+    tokens: Large
+    sequence_length: Tokens = 256
+    batch_sequences: Count = 8
     optimizer: Literal["adamw", "muon"] = "adamw"
-    learning_rate: PositiveFloat = 3e-3
-    muon_learning_rate: PositiveFloat = 0.02
+    learning_rate: Rate = 3e-3
+    muon_learning_rate: Rate = 0.02
     final_learning_rate: float = Field(default=0.1, ge=0, le=1)
     warmup: float = Field(default=0.02, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.1, ge=0)
-    clip: PositiveFloat = 1.0
-    seed: int = 0
-    validation_windows: PositiveInt = 128
+    betas: tuple[_Decay, _Decay] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.1, ge=0, le=1e6)
+    clip: Rate = 1.0
+    seed: Seed = 0
+    validation_windows: Count = 128
     reset_at_borders: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     sweep: Sweep | None = None
-    seeds: Annotated[tuple[int, ...], AfterValidator(_distinct)] | None = Field(default=None, min_length=1)
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct)] | None = Field(default=None, min_length=1)
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from archbench.jsonfile import read_json
 from archbench.report.curves import Curve, Points, loss_curves
 from archbench.report.style import rendered
 from archbench.training.recipe import Recipe
@@ -126,7 +126,7 @@ def _runs(member: TrainResult) -> list[TrainResult]:
     found = []
     for run in member.runs:
         folder = Path(member.folder) / run.folder
-        record = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        record = read_json(folder / CARD)
         found.append(TrainResult.model_validate(record | {"folder": str(folder)}))
     return found
 

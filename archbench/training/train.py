@@ -7,7 +7,6 @@ whatever the member, the device or the sitting.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shutil
 import time
@@ -24,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
+from archbench.jsonfile import read_json
 from archbench.models.build import build_model
 from archbench.training.devices import Devices
 from archbench.training.objective import Loss, objective
@@ -112,7 +112,7 @@ def trained(folder: Path) -> TrainResult | None:
     card = folder / CARD
     if not card.is_file() or not (folder / "model.safetensors").is_file():
         return None
-    record = json.loads(card.read_text(encoding="utf-8"))
+    record = read_json(card)
     result = TrainResult.model_validate(record | {"folder": str(folder)})
     return result if result.outcome == "finished" else None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.paths import expanded
+from archbench.schema import Shots
 from archbench.tasks.doubles import asked_twice, shown_too
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.mmlu import prompts
@@ -55,7 +56,7 @@ class MmluEntry(TaskEntry):
     kind: Literal["mmlu"] = "mmlu"
     data: str = Field(min_length=1)
     formats: list[prompts.Format] = Field(default=["standard", "choice_text", "cloze"], min_length=1)
-    shots: list[Annotated[int, Field(ge=0)]] = Field(default=[0, 5], min_length=1)
+    shots: list[Shots] = Field(default=[0, 5], min_length=1)
     subjects: list[str] | None = Field(default=None, min_length=1)
     description: bool | str = True
     question_prefix: str = ""
@@ -94,7 +95,7 @@ class MmluEntry(TaskEntry):
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""
         # Workers may run elsewhere on this machine: a folder is passed on by its full path.
-        folder = Path(self.data).expanduser()
+        folder = expanded(self.data)
         metadata = {
             "data": str(folder.resolve()) if folder.is_dir() else self.data,
             "subjects": self.subjects,

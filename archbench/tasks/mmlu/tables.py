@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.paths import looks_local, nearest_folder
+from archbench.paths import expanded, looks_local, nearest_folder
 from archbench.tasks.rows import Located, counted, read_rows
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -42,7 +42,7 @@ def read_splits(data: str) -> dict[str, Table]:
         RequestError: There is no such folder or data set, no or more than one file for a split, or a file
             that is empty or cannot be read.
     """
-    folder = Path(data).expanduser()
+    folder = expanded(data)
     if folder.is_dir():
         return _read_folder(folder)
     if folder.exists():

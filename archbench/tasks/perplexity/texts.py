@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.paths import expanded
 from archbench.tasks.lengths import TokenCounter, token_counter
 from archbench.tasks.textfile import read_text
 
@@ -61,7 +62,7 @@ def files_of(data: str) -> list[tuple[str, Path]]:
     Raises:
         RequestError: There is no such file or folder, or no `.txt` in it.
     """
-    path = Path(data).expanduser()
+    path = expanded(data)
     if path.is_file():
         return [(path.name, path)]
     if not path.is_dir():

@@ -7,8 +7,9 @@ import json
 import logging
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from archbench.schema import Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
@@ -48,10 +49,10 @@ class PhonebookEntry(GeneratedEntry):
 
     kind: Literal["phonebook"] = "phonebook"
     formats: list[prompts.Format] = Field(default=["standard", "reversed"], min_length=1)
-    entries: list[PositiveInt] | None = Field(default=None, min_length=1)
-    lengths: list[PositiveInt] | None = Field(default=None, min_length=1)
-    books: PositiveInt = 20
-    queries: PositiveInt = 5
+    entries: list[Count] | None = Field(default=None, min_length=1)
+    lengths: list[Tokens] | None = Field(default=None, min_length=1)
+    books: Count = 20
+    queries: Count = 5
     depths: list[Annotated[int, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
     data: str | None = None
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.paths import expanded
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.rows import parse_json
@@ -76,7 +77,7 @@ def read_corpus(kind: str, file: str | None) -> Corpus:
             f"RULER's {task} needs a file of {_NAMES[kind]}, which archbench does not bring: name it with "
             f"--set {ENTRY}.{kind}=FILE, or leave {task} out of `tasks`."
         )
-    path = Path(file).expanduser()
+    path = expanded(file)
     try:
         content = path.read_bytes()
     except OSError as error:

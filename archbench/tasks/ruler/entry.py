@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError
+from archbench.schema import Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.corpus import FILES
@@ -42,8 +43,8 @@ class RulerEntry(GeneratedEntry):
 
     kind: Literal["ruler"] = "ruler"
     tasks: list[Task] = Field(default=list(get_args(Task)), min_length=1)
-    lengths: list[PositiveInt] = Field(default=[4096, 8192, 16384, 32768, 65536, 131072], min_length=1)
-    samples: PositiveInt = 500
+    lengths: list[Tokens] = Field(default=[4096, 8192, 16384, 32768, 65536, 131072], min_length=1)
+    samples: Count = 500
     essays: str | None = Field(default=None, min_length=1)
     squad: str | None = Field(default=None, min_length=1)
     hotpotqa: str | None = Field(default=None, min_length=1)

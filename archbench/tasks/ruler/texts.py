@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.paths import expanded
 from archbench.tasks.textfile import read_text
 
 NOISE = (
@@ -54,7 +55,7 @@ def essays_digest(essays: str | Path) -> str:
 
 
 def _texts(essays: str | Path) -> Sequence[str]:
-    folder = Path(essays).expanduser()
+    folder = expanded(essays)
     files = sorted(folder.glob("*.txt"), key=lambda path: path.name)
     if files:
         return [_read(path) for path in files]
