@@ -210,7 +210,7 @@ def check_imports(entry: Any, task: str) -> None:
         task: What the suite calls it, for messages.
 
     Raises:
-        RequestError: A package is missing.
+        RequestError: A package is missing, or the code fails otherwise.
     """
     from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -225,6 +225,12 @@ def check_imports(entry: Any, task: str) -> None:
         raise RequestError(
             f"lm-eval's task '{task}' needs a package that is not installed: {told}. {install}; or take the "
             "task out of the suite."
+        ) from error
+    except Exception as error:  # the task's own code: many types, one remedy
+        told = " ".join(str(error).split())[:200].rstrip(". ")
+        raise RequestError(
+            f"The code of lm-eval's task '{task}' cannot be loaded ({type(error).__name__}: {told}). Take "
+            "the task out of the suite, or give it what it asks for."
         ) from error
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.answers import SKIP
+from archbench.tasks.askable import check_askable, generation_settings, metric_names
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.local import (
     asked_split,
@@ -90,19 +91,22 @@ class StockEntry(TaskEntry):
         """Make sure that lm-eval knows the tasks, and that their data are there or can be had.
 
         Raises:
-            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; a task
-                needs a package that is not installed; local data are not as the task reads them; a data set
-                is neither in the local cache nor to be had from the hub; a task's prompts cannot be
-                changed as `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
+            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none, or the
+                metric is no score of single items; a task cannot be asked with shots, or not at all; it needs
+                a package that is not installed; local data are not as the task reads them; a data set is
+                neither in the local cache nor to be had from the hub; a task's prompts cannot be changed as
+                `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
         """
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
         asked: set[str] = set()
         for task in self.tasks:
             _known(task)
+        for task in self.tasks:
             for leaf in leaves(_index(), task):
                 entry = _index()[leaf]
                 found = declared(entry)
+                check_askable(found, leaf, self.metric or _first_metric(task), max(numbers))
                 check_imports(entry, task)
                 if self.skip_white_space and not _generates(entry):
                     raise RequestError(
@@ -118,6 +122,11 @@ class StockEntry(TaskEntry):
                     check_hub(repository, task, [split for split in splits if split])
         for task in self.tasks if self.perturb else ():
             self._check_perturbed(task)
+
+    def generation_settings(self) -> dict[str, dict[str, Any]]:
+        """Generation settings by single task, as their YAMLs have them; of tasks that lm-eval knows."""
+        names = [leaf for task in self.tasks for leaf in leaves(_index(), task)]
+        return {name: found for name in names if (found := generation_settings(declared(_index()[name])))}
 
     def _check_perturbed(self, task: str) -> None:
         """Build a task and make sure that its prompts can be changed as asked.
@@ -218,24 +227,15 @@ def _generates(entry: Any) -> bool:
 
 def _first_metric(name: str) -> str:
     """The metric that a task, or the first task of a group or tag, declares first."""
-    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
-
     entry = _known(name)
-    declared: list[dict[str, Any]] = []
     if entry.kind.name in ("GROUP", "TAG"):
         first = entry.cfg["task"] if entry.cfg else min(entry.tags)
         while not isinstance(first, str):  # groups may be written out inside a group
             first = first[0] if isinstance(first, list) else first.get("task") or first.get("group") or ""
         if first in _index():
             return _first_metric(first)
-    elif entry.kind.name == "PY_TASK":
-        declared = entry.cfg.get("metric_list") or []
-    else:
-        default = DEFAULT_METRIC_REGISTRY[entry.cfg.get("output_type", "generate_until")]
-        declared = entry.cfg.get("metric_list") or [{"metric": metric} for metric in default]
-    if not declared:
-        raise RequestError(
-            f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
-        )
-    metric = str(declared[0]["metric"])
-    return metric.rpartition(".")[2] if "/" in metric else metric  # !function <folder>/utils.name
+    elif entry.kind.name != "PY_TASK" or entry.cfg.get("metric_list"):
+        return metric_names(entry.cfg)[0]
+    raise RequestError(
+        f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
+    )
