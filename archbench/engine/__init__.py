@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archbench.engine.limits import TooLongError
     from archbench.engine.lm import ArchbenchLM
     from archbench.engine.load import load_lm
+    from archbench.engine.settings import read_settings
     from archbench.engine.store import RequestStore
     from archbench.engine.usage import Usage
 
@@ -27,6 +28,7 @@ __all__ = [
     "check_backend",
     "load_backend",
     "load_lm",
+    "read_settings",
     "unshared_backend",
 ]
 
@@ -40,6 +42,7 @@ _HOMES = {
     "check_backend": "backend",
     "load_backend": "backend",
     "load_lm": "load",
+    "read_settings": "settings",
     "unshared_backend": "backend",
 }
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
+from lm_eval.models.utils import handle_stop_sequences
 
 from archbench.engine.batching import Budget
 from archbench.engine.branches import generate_on_trie
@@ -18,23 +18,12 @@ from archbench.engine.forward import Scorer
 from archbench.engine.gate import exactness
 from archbench.engine.generation import Generated, Generator, Job
 from archbench.engine.scoring import Settings, forward_tokens, sharing_costs
+from archbench.engine.settings import read_settings
 from archbench.engine.store import Answers
 from archbench.engine.text import Codec
 from archbench.engine.trie import Trie
 from archbench.engine.usage import Count, Report
-from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.answers import SKIP, answer_of
-
-_SETTINGS = (
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-)
-_ENDS = ("until", "max_gen_toks", SKIP)
 
 
 def answer_prompts(
@@ -73,15 +62,17 @@ def answer_prompts(
         The texts; None where a request is not answered.
 
     Raises:
-        RequestError: A generation setting is unknown.
+        RequestError: A generation setting is unknown or has a value that it cannot have.
         RunError: Memory ran out.
     """
+    end = codec.decode([codec.eos_token_id], skip_special_tokens=False)
     jobs: dict[Job, list[int]] = {}
     repeats: Counter[str] = Counter()
     refused = 0
     for index, (prompt, asked) in enumerate(requests):
-        skip, asked = _skips_white_space(index, asked)
-        max_new, stop, options = _read_settings(index, asked, codec, default_new_tokens)
+        max_new, stop, options = read_settings(f"Request {index}", asked, default_new_tokens)
+        stop = handle_stop_sequences(stop, eos=end)
+        skip = bool(asked.get(SKIP))
         ids = codec.encode_prompt(prompt)
         if not admit(f"Request {index} (prompt and max_gen_toks {max_new})", ids, len(ids) + max_new):
             refused += 1
@@ -196,47 +187,6 @@ def _groups(jobs: list[Job], *, batched: bool) -> list[list[Job]]:
         alone = job.seed is not None or not batched
         groups.setdefault((len(job.prompt), *job[1:], job.prompt if alone else None), []).append(job)
     return list(groups.values())
-
-
-def _skips_white_space(index: int, settings: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether a request's answer begins after white space, and its other settings."""
-    rest = dict(settings)
-    skip = rest.pop(SKIP, False)
-    if not isinstance(skip, bool):
-        raise RequestError(f"Request {index}: {SKIP} is {skip!r}; expected true or false.")
-    return skip, rest
-
-
-def _read_settings(
-    index: int, settings: dict[str, Any], codec: Codec, default_new_tokens: int
-) -> tuple[int, list[str], dict[str, Any]]:
-    """A request's new-token limit, stop strings (end of text included) and sampling settings."""
-    options = dict(normalize_gen_kwargs(settings, default_new_tokens))
-    max_new = int(options.pop("max_gen_toks"))
-    end = codec.decode([codec.eos_token_id], skip_special_tokens=False)
-    stop = handle_stop_sequences(options.pop("until", None), eos=end)
-    if options.get("num_beams") == 1:
-        del options["num_beams"]
-    for name in options:
-        if name not in _SETTINGS:
-            raise RequestError(
-                f"Request {index}: the generation setting '{name}' is not supported. "
-                f"{did_you_mean(name, (*_SETTINGS, *_ENDS), label='Supported settings')}"
-            )
-    if max_new < 1:
-        raise RequestError(f"Request {index}: max_gen_toks is {max_new}; it must be at least 1.")
-    if not options["do_sample"]:
-        return max_new, stop, {"do_sample": False} | _penalties(options)
-    if float(options.get("temperature", 1.0)) <= 0.0:
-        raise RequestError(
-            f"Request {index}: do_sample with temperature 0 contradicts itself; set do_sample: false."
-        )
-    return max_new, stop, options
-
-
-def _penalties(options: dict[str, Any]) -> dict[str, Any]:
-    """Settings that count in greedy generation too."""
-    return {name: options[name] for name in ("repetition_penalty", "no_repeat_ngram_size") if name in options}
 
 
 def _seed_from(identity: str) -> int:

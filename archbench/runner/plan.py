@@ -19,6 +19,7 @@ from archbench.runner.identity import digest, identity, localize, tokenizer_iden
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
+from archbench.tasks.stock import StockEntry
 
 _Generated = TypeVar("_Generated", bound=GeneratedEntry)
 
@@ -140,6 +141,8 @@ def make_plan(
     notes = {}
     for name, entry in entries.items():
         if not isinstance(entry, GeneratedEntry):
+            if isinstance(entry, StockEntry) and any(one.member.backend is None for one in resolved):
+                _check_generations(name, entry)
             _check(name, entry)
             if found := [_named(note, name) for note in entry.notes()]:
                 notes[name] = found
@@ -175,6 +178,20 @@ def _check(name: str, entry: AnyEntry) -> None:
         entry.check()
     except RequestError as error:
         raise RequestError(_named(str(error), name)) from error
+
+
+def _check_generations(name: str, entry: StockEntry) -> None:
+    """Make sure that archbench's engine can generate as an entry's tasks ask."""
+    for task, settings in entry.generation_settings().items():
+        from archbench.engine import read_settings
+
+        try:
+            read_settings(f"tasks.{name}: lm-eval's task '{task}'", settings, 1)
+        except RequestError as error:
+            raise RequestError(
+                f"{error} The task's YAML sets it: take '{task}' out of the entry, or run it with a backend "
+                "of lm-eval's."
+            ) from error
 
 
 def _named(text: str, name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.tasks.relations import contradiction
 from archbench.tasks.rows import Row
 
 Shape = tuple[str, Callable[[Any], bool]]
@@ -84,16 +85,17 @@ def columns_of(task: str) -> Mapping[str, Shape]:
     return _MMLU if re.fullmatch(r"mmlu_(?!.*(pro|cot|flan|cont|gen)).*", task) else COLUMNS.get(task, {})
 
 
-def check_rows(where: str, rows: Sequence[Row], columns: Mapping[str, Shape]) -> None:
+def check_rows(where: str, rows: Sequence[Row], columns: Mapping[str, Shape], task: str) -> None:
     """Make sure that every row has what a task reads.
 
     Args:
         where: The split, for messages.
         rows: Its rows.
         columns: What each column should hold.
+        task: The lm-eval task that reads them.
 
     Raises:
-        RequestError: A row lacks a column or holds something else in it.
+        RequestError: A row lacks a column, holds something else in it, or contradicts itself.
     """
     for number, row in enumerate(rows, start=1):
         for column, (what, fits) in columns.items():
@@ -109,3 +111,5 @@ def check_rows(where: str, rows: Sequence[Row], columns: Mapping[str, Shape]) ->
                     f"{where}, row {number}, column '{column}': {what} is expected, but it is "
                     f"{type(row[column]).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}."
                 )
+        if columns and (why := contradiction(task, row)) is not None:
+            raise RequestError(f"{where}, row {number}: {why}.")

@@ -38,7 +38,7 @@ def load_tasks(variant: Variant, seed: int) -> dict[str, Any]:
     seed_all(seed)
     metadata = json.dumps(variant.metadata, sort_keys=True)
     manager = stock.task_manager() if variant.stock else _own_tasks(metadata)
-    with adapted(manager.task_index, variant.tasks, variant.data):
+    with adapted(manager.task_index, variant.tasks, variant.data, variant.metadata.get("answer_base")):
         loaded: dict[str, Any] = manager.load(list(variant.tasks))
     for name, task in loaded["tasks"].items():
         _set_shots(name, task, variant.num_fewshot, seed)

@@ -13,17 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from archbench.errors import RequestError, did_you_mean
 from archbench.schema import Shots
 from archbench.tasks.answers import SKIP
+from archbench.tasks.askable import check_askable, generation_settings, metric_names
+from archbench.tasks.declared import asked_split, declared, hub_data, leaves, shots_split
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
-from archbench.tasks.local import (
-    asked_split,
-    check_folder,
-    check_hub,
-    check_imports,
-    declared,
-    hub_data,
-    leaves,
-    shots_split,
-)
+from archbench.tasks.folders import check_folder
+from archbench.tasks.local import check_hub, check_imports
 from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation, perturbed
 from archbench.tasks.splits import folder_digest
 
@@ -39,6 +33,8 @@ class StockEntry(TaskEntry):
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
+        answer_base: Of local data: what answers that are numbers of options are counted from, 0 or 1; as in
+            the data set itself where absent, which `notes` says if the data leave it open.
         perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.
@@ -52,6 +48,7 @@ class StockEntry(TaskEntry):
     num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
     data: str | dict[str, str] | None = None
+    answer_base: Literal[0, 1] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
     skip_white_space: bool = False
 
@@ -72,6 +69,8 @@ class StockEntry(TaskEntry):
                 f"one folder of data is for one task, but the entry has {len(self.tasks)}; name the folder "
                 f"of each: data: {{{self.tasks[0]}: FOLDER}}"
             )
+        if self.answer_base is not None and self.data is None:
+            raise ValueError("answer_base is for local files: name their folder with data, or take it out")
         for task in self.data if isinstance(self.data, dict) else ():
             if task not in self.tasks:
                 raise ValueError(
@@ -89,19 +88,22 @@ class StockEntry(TaskEntry):
         """Make sure that lm-eval knows the tasks, and that their data are there or can be had.
 
         Raises:
-            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none; a task
-                needs a package that is not installed; local data are not as the task reads them; a data set
-                is neither in the local cache nor to be had from the hub; a task's prompts cannot be
-                changed as `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
+            RequestError: A name is not lm-eval's; a task declares no metric and the entry names none, or the
+                metric is no score of single items; a task cannot be asked with shots, or not at all; it needs
+                a package that is not installed; local data are not as the task reads them; a data set is
+                neither in the local cache nor to be had from the hub; a task's prompts cannot be changed as
+                `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
         """
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
         asked: set[str] = set()
         for task in self.tasks:
             _known(task)
+        for task in self.tasks:
             for leaf in leaves(_index(), task):
                 entry = _index()[leaf]
                 found = declared(entry)
+                check_askable(found, leaf, self.metric or _first_metric(task), max(numbers))
                 check_imports(entry, task)
                 if self.skip_white_space and not _generates(entry):
                     raise RequestError(
@@ -110,13 +112,32 @@ class StockEntry(TaskEntry):
                         "entry, or put the tasks that generate into one of their own."
                     )
                 if task in self.folders:
-                    check_folder(entry, self.folders[task], max(numbers), f"data of '{task}'")
+                    self._check_folder(task, entry)
                 elif (repository := hub_data(found)) and repository not in asked:
                     asked.add(repository)
                     splits = [asked_split(found), shots_split(found) if max(numbers) else None]
                     check_hub(repository, task, [split for split in splits if split])
         for task in self.tasks if self.perturb else ():
             self._check_perturbed(task)
+
+    def notes(self) -> list[str]:
+        """What stands out about local data."""
+        found = [
+            note
+            for task in self.folders
+            for leaf in leaves(_index(), task)
+            for note in self._check_folder(task, _index()[leaf])
+        ]
+        return list(dict.fromkeys(found))
+
+    def _check_folder(self, task: str, entry: Any) -> list[str]:
+        numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
+        return check_folder(entry, self.folders[task], max(numbers), f"data of '{task}'", self.answer_base)
+
+    def generation_settings(self) -> dict[str, dict[str, Any]]:
+        """Generation settings by single task, as their YAMLs have them; of tasks that lm-eval knows."""
+        names = [leaf for task in self.tasks for leaf in leaves(_index(), task)]
+        return {name: found for name in names if (found := generation_settings(declared(_index()[name])))}
 
     def _check_perturbed(self, task: str) -> None:
         """Build a task and make sure that its prompts can be changed as asked.
@@ -158,13 +179,16 @@ class StockEntry(TaskEntry):
 
     def _plain(self, tasks: list[str]) -> list[Variant]:
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot]
+        metadata: dict[str, Any] = {SKIP: True} if self.skip_white_space else {}
+        if self.answer_base is not None:
+            metadata["answer_base"] = self.answer_base
         return [
             Variant(
                 name=path_safe(task) + ("" if number is None else f"-{number}shot"),
                 labels={"name": task} if number is None else {"name": task, "shots": number},
                 tasks=[task],
                 num_fewshot=number,
-                metadata={SKIP: True} if self.skip_white_space else {},
+                metadata=metadata,
                 metric=self.metric or _first_metric(task),
                 chance=None,
                 stock=True,
@@ -182,6 +206,7 @@ class StockEntry(TaskEntry):
         parts: list[Any] = [self.kind, self.limit, importlib.metadata.version("lm_eval")]
         parts += [{task: folder_digest(folder) for task, folder in self.folders.items()}] * bool(self.folders)
         parts += [SKIP] * self.skip_white_space
+        parts += [{"answer_base": self.answer_base}] * (self.answer_base is not None)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -217,24 +242,15 @@ def _generates(entry: Any) -> bool:
 
 def _first_metric(name: str) -> str:
     """The metric that a task, or the first task of a group or tag, declares first."""
-    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
-
     entry = _known(name)
-    declared: list[dict[str, Any]] = []
     if entry.kind.name in ("GROUP", "TAG"):
         first = entry.cfg["task"] if entry.cfg else min(entry.tags)
         while not isinstance(first, str):  # groups may be written out inside a group
             first = first[0] if isinstance(first, list) else first.get("task") or first.get("group") or ""
         if first in _index():
             return _first_metric(first)
-    elif entry.kind.name == "PY_TASK":
-        declared = entry.cfg.get("metric_list") or []
-    else:
-        default = DEFAULT_METRIC_REGISTRY[entry.cfg.get("output_type", "generate_until")]
-        declared = entry.cfg.get("metric_list") or [{"metric": metric} for metric in default]
-    if not declared:
-        raise RequestError(
-            f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
-        )
-    metric = str(declared[0]["metric"])
-    return metric.rpartition(".")[2] if "/" in metric else metric  # !function <folder>/utils.name
+    elif entry.kind.name != "PY_TASK" or entry.cfg.get("metric_list"):
+        return metric_names(entry.cfg)[0]
+    raise RequestError(
+        f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
+    )

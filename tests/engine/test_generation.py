@@ -176,6 +176,13 @@ def test_too_long_is_an_error_before_anything_is_generated(tokenizer: PreTrained
         ({"num_beams": 4}, "'num_beams' is not supported"),
         ({"do_sample": True, "temperature": 0.0}, "contradicts itself"),
         ({"max_gen_toks": 0}, "at least 1"),
+        ({"max_gen_toks": "ten"}, "'max_gen_toks' is 'ten'; a whole number"),
+        ({"until": [None]}, r"'until' is \[None\]; a text or a list of texts"),
+        ({"until": 7}, "'until' is 7"),
+        ({"until": ["\n", ""]}, "none of them empty"),
+        ({"do_sample": "yes"}, "'do_sample' is 'yes'; true or false"),
+        ({"temperature": None}, "'temperature' is None; a number"),
+        ({"temperature": float("nan")}, "'temperature' is nan; a number"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(
@@ -183,3 +190,9 @@ def test_settings_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         load_lm(make_model("llama"), tokenizer).generate_until(prompts(("12", settings)))
+
+
+def test_no_stop_string_may_be_said_in_three_ways(tokenizer: PreTrainedTokenizerBase) -> None:
+    ways: list[dict[str, object]] = [{"until": None}, {"until": []}, {}]
+    requests = prompts(*(("12 and", {"max_gen_toks": 6, **way}) for way in ways))
+    assert len(set(load_lm(make_model("llama"), tokenizer).generate_until(requests))) == 1

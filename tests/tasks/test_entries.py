@@ -197,6 +197,11 @@ def test_stock_digest_follows_the_limit() -> None:
 
 @pytest.mark.slow
 def test_lm_evals_own_names_are_found() -> None:
-    entry = StockEntry(tasks=["mmlu", "arc_easy", "gsm8k", "wikitext"])
-    entry.check()
-    assert [v.metric for v in entry.variants()] == ["acc", "acc", "exact_match", "word_perplexity"]
+    entry = StockEntry(tasks=["mmlu", "arc_easy", "gsm8k", "lambada_openai"])
+    assert [v.metric for v in entry.variants()] == ["acc", "acc", "exact_match", "perplexity"]
+    refused = {"wikitext": "nothing that it measures is one", "lambada_openai": r"--set ENTRY\.metric=acc"}
+    for task, what in refused.items():
+        with pytest.raises(RequestError, match=rf"'{task}': .* {what}.* `kind: perplexity`"):
+            StockEntry(tasks=[task]).check()
+    with pytest.raises(RequestError, match="runs programs"):
+        StockEntry(tasks=["humaneval"]).check()

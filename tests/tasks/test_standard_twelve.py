@@ -251,7 +251,7 @@ def test_a_missing_column_is_named_with_its_file(task: str, tmp_path: Path) -> N
         row["renamed"] = row.pop(last)
     folder = save(tmp_path / "data", TWELVE[task]._replace(splits={asked: rows}))
     with pytest.raises(RequestError, match=f"data of '{task}', split {asked}, row .*no column '{last}'"):
-        StockEntry(tasks=[task], data=str(folder), metric="acc").check()
+        StockEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).check()
 
 
 def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:

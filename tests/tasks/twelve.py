@@ -111,7 +111,7 @@ def _squadv2(split: str) -> list[dict[str, Any]]:
             "id": f"{split}{n}",
             "title": "Rain",
             "context": "It is in the north.",
-            "question": f"Where {n}?",
+            "question": f"Where {n}?" if split == "train" else f"Where {n}, then?",
             "answers": a,
         }
         for n, a in enumerate(answers)
