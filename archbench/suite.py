@@ -68,6 +68,8 @@ class EngineSettings(BaseModel):
             as fit where absent.
         too_long: What becomes of items longer than a member takes: `error` (its cell fails) or `exclude`
             (they are left out for every member, and the report counts them). Prompts are never cut.
+        definitions: `exact`, or `lm_eval` for lm-eval's own log-likelihoods where a token spans the border of
+            context and continuation, or special tokens come before a text of a rolling log-likelihood.
         threads: CPU threads that a run computes with; torch's own choice where absent. Changes speed, not
             results: for very small models one is as fast as many, and faster where others use the cores too.
     """
@@ -81,6 +83,7 @@ class EngineSettings(BaseModel):
     max_length: PositiveInt | None = None
     rolling_stride: PositiveInt | None = None
     too_long: Literal["error", "exclude"] = "error"
+    definitions: Literal["exact", "lm_eval"] = "exact"
     threads: PositiveInt | None = None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from archbench.engine.lm import ArchbenchLM
     from archbench.engine.load import load_lm
     from archbench.engine.store import RequestStore
+    from archbench.engine.text import spanning
     from archbench.engine.usage import Usage
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_backend",
     "load_backend",
     "load_lm",
+    "spanning",
     "unshared_backend",
 ]
 
@@ -40,6 +42,7 @@ _HOMES = {
     "check_backend": "backend",
     "load_backend": "backend",
     "load_lm": "load",
+    "spanning": "text",
     "unshared_backend": "backend",
 }
 

@@ -20,6 +20,7 @@ from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.answers import SKIP, answer_of
+from archbench.tokens import find_surroundings, texts_of_vocabulary
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -42,7 +43,10 @@ class BackendLM(LM):  # type: ignore[misc]
         lm: The class's object.
         backend: Its name in lm-eval.
         name: How messages call the model.
+        definitions: What its log-likelihoods are of (docs/engine.md): always lm-eval's.
     """
+
+    definitions = "lm_eval"
 
     def __init__(self, lm: LM, *, backend: str, name: str, too_long: str, progress: bool | Report) -> None:
         """Watch an object; see `load_backend`."""
@@ -120,6 +124,7 @@ class BackendLM(LM):  # type: ignore[misc]
                 return True
             context, continuation = arguments
             lengths = self._pair_lengths(context, continuation)
+            self._meter.count(pairs=1)
             self._admission.remember(arguments, lengths)
             self._meter.count(tokens_requested=sum(lengths) - 1)
             return self._admission.admit(f"Request {index}", (0,), sum(lengths) - 1)
@@ -204,10 +209,39 @@ class BackendLM(LM):  # type: ignore[misc]
                 "not report this token. Check its weights and settings, or use a wider dtype."
             )
 
+    def check_tokenizer(self) -> None:
+        """Make sure that the class puts no special tokens behind texts, as far as can be seen here.
+
+        Raises:
+            RequestError: It does, or what it puts around texts is not regular.
+        """
+        from transformers import PreTrainedTokenizerBase
+
+        if not self._counts_tokens or not isinstance(self.lm.tokenizer, PreTrainedTokenizerBase):
+            return
+        tokenizer = self.lm.tokenizer
+        found = find_surroundings(
+            self.lm.tok_encode,
+            lambda text: list(self.lm.tok_encode(text, add_special_tokens=False)),
+            name=f"The tokenizer of {self.name}",
+            more=lambda: texts_of_vocabulary(tokenizer),
+        )
+        if found.after:
+            shown = ", ".join(map(str, tokenizer.convert_ids_to_tokens(found.after)))
+            raise RequestError(
+                f"The tokenizer of {self.name} puts special tokens ({shown}) behind every text, and lm-eval's"
+                f" model class '{self.backend}' scores options and generates after them, so that all options "
+                "get the same log-likelihood. Leave `backend` out (archbench's engine leaves them out), or "
+                "correct post_processor in tokenizer.json."
+            )
+
     def _pair_lengths(self, context: str, continuation: str) -> tuple[int, int]:
         if not context:
             return 1, len(self.lm.tok_encode(continuation, add_special_tokens=False))
         first, second = self.lm._encode_pair(context, continuation)
+        # As in `_encode_pair`, the spaces at the end of a context go with the continuation.
+        spans = list(self.lm.tok_encode(context + continuation)) != [*first, *second]
+        self._meter.count(pairs_spanned=int(spans))
         return len(first), len(second)
 
 
@@ -295,7 +329,9 @@ def load_backend(
             f"lm-eval's model class '{backend}' could not be made for {name} "
             f"({type(error).__name__}: {told}). {advice}"
         ) from error
-    return BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
+    found = BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
+    found.check_tokenizer()
+    return found
 
 
 def _arguments(
