@@ -160,5 +160,8 @@ def _constant_end(bare: Sequence[Sequence[int]]) -> int | None:
 def texts_of_vocabulary(tokenizer: Any) -> Iterable[str]:
     """Texts of single tokens from all over a tokenizer's vocabulary, which are sure to have different ids."""
     size = len(tokenizer)
+    # Added tokens are taken out of a text before it is normalized.
+    added = tokenizer.added_tokens_decoder
     for token in range(0, size, max(1, size // _FROM_VOCABULARY)):
-        yield str(tokenizer.decode([token]))
+        if token not in added:
+            yield str(tokenizer.decode([token]))

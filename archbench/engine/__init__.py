@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from archbench.engine.backend import BackendLM, check_backend, load_backend, unshared_backend
     from archbench.engine.identity import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
-    from archbench.engine.lm import ArchbenchLM
+    from archbench.engine.lm import NEVER_ENDS, ArchbenchLM
     from archbench.engine.load import load_lm
     from archbench.engine.store import RequestStore
     from archbench.engine.text import spanning
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINE_VERSION",
+    "NEVER_ENDS",
     "ArchbenchLM",
     "BackendLM",
     "RequestStore",
@@ -34,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "ENGINE_VERSION": "identity",
+    "NEVER_ENDS": "lm",
     "ArchbenchLM": "lm",
     "BackendLM": "backend",
     "RequestStore": "store",

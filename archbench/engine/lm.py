@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,14 @@ from archbench.errors import RequestError
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+NEVER_ENDS = (
+    "the end-of-text token is beyond the model's embedding, so that the model cannot write it: texts end "
+    "only at stop strings or after max_gen_toks. The tokenizer may belong to another model."
+)
+"""What to say of generations where `ArchbenchLM.never_ends`."""
 
 CACHE_BYTES = 2**29
 """Memory that states of shared prefixes may take where nobody says otherwise."""
@@ -275,6 +284,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             RequestError: A generation setting is unknown.
             RunError: Memory ran out.
         """
+        if self.never_ends:
+            log.warning("%s: %s", self.name, NEVER_ENDS)
         with self._at_work(requests), reporting(self._progress, "Generating") as report:
             texts = answer_prompts(
                 [tuple(request.args)[:2] for request in requests],

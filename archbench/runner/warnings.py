@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archbench.engine import Usage, spanning
+from archbench.engine import NEVER_ENDS, Usage, spanning
 from archbench.runner.items import Row
 
 
@@ -27,10 +27,7 @@ def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:
     if used.pairs_spanned:
         yield spanning(int(used.pairs_spanned), int(used.pairs), getattr(lm, "definitions", "") == "exact")
     if getattr(lm, "never_ends", False) and any("loglikelihoods" not in row for row in rows):
-        yield (
-            "the end-of-text token is beyond the model's embedding, so that the model cannot write it: texts "
-            "end only at stop strings or after max_gen_toks. The tokenizer may belong to another model."
-        )
+        yield NEVER_ENDS
 
 
 def all_tied(rows: Sequence[Row]) -> int:
