@@ -15,12 +15,12 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
+from archbench.engine.endings import check_endings
 from archbench.engine.finite import NotFiniteError
 from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
 from archbench.errors import RequestError, did_you_mean
 from archbench.tasks.answers import SKIP, answer_of
-from archbench.tokens import find_surroundings, texts_of_vocabulary
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -43,6 +43,7 @@ class BackendLM(LM):  # type: ignore[misc]
         lm: The class's object.
         backend: Its name in lm-eval.
         name: How messages call the model.
+        counts_tokens: Whether the class has a tokenizer in this process.
         definitions: What its log-likelihoods are of (docs/engine.md): always lm-eval's.
     """
 
@@ -56,11 +57,11 @@ class BackendLM(LM):  # type: ignore[misc]
         self.name = name
         # What is unknown limits nothing: the class has no length, or no tokenizer to count with.
         limit = getattr(lm, "max_length", None)
-        self._counts_tokens = hasattr(lm, "_encode_pair") and getattr(lm, "tokenizer", None) is not None
+        self.counts_tokens = hasattr(lm, "_encode_pair") and getattr(lm, "tokenizer", None) is not None
         reserve = 0 if isinstance(lm, HFLM) else _RESERVE
         self._admission = Admission(
             name=name,
-            limit=int(limit) - reserve if isinstance(limit, int) and self._counts_tokens else None,
+            limit=int(limit) - reserve if isinstance(limit, int) and self.counts_tokens else None,
             vocab=None,
             tokenizer="",
             rule=too_long,
@@ -102,7 +103,7 @@ class BackendLM(LM):  # type: ignore[misc]
 
     def tok_encode(self, string: str) -> list[int] | None:
         """Token ids of a text; None where the class has no tokenizer here."""
-        return list(self.lm.tok_encode(string)) if self._counts_tokens else None
+        return list(self.lm.tok_encode(string)) if self.counts_tokens else None
 
     def token_counts(self, context: str, continuation: str) -> tuple[int, int] | None:
         """How many tokens the context and the continuation of a scored pair have; None where not known."""
@@ -120,7 +121,7 @@ class BackendLM(LM):  # type: ignore[misc]
         """
 
         def admit(index: int, arguments: tuple[str, str]) -> bool:
-            if not self._counts_tokens:
+            if not self.counts_tokens:
                 return True
             context, continuation = arguments
             lengths = self._pair_lengths(context, continuation)
@@ -207,32 +208,6 @@ class BackendLM(LM):  # type: ignore[misc]
                 f"The log-likelihood of request {index} under {self.name} (lm-eval's model class "
                 f"'{self.backend}') is {value}: the model diverged, its dtype overflows, or the class does "
                 "not report this token. Check its weights and settings, or use a wider dtype."
-            )
-
-    def check_tokenizer(self) -> None:
-        """Make sure that the class puts no special tokens behind texts, as far as can be seen here.
-
-        Raises:
-            RequestError: It does, or what it puts around texts is not regular.
-        """
-        from transformers import PreTrainedTokenizerBase
-
-        if not self._counts_tokens or not isinstance(self.lm.tokenizer, PreTrainedTokenizerBase):
-            return
-        tokenizer = self.lm.tokenizer
-        found = find_surroundings(
-            self.lm.tok_encode,
-            lambda text: list(self.lm.tok_encode(text, add_special_tokens=False)),
-            name=f"The tokenizer of {self.name}",
-            more=lambda: texts_of_vocabulary(tokenizer),
-        )
-        if found.after:
-            shown = ", ".join(map(str, tokenizer.convert_ids_to_tokens(found.after)))
-            raise RequestError(
-                f"The tokenizer of {self.name} puts special tokens ({shown}) behind every text, and lm-eval's"
-                f" model class '{self.backend}' scores options and generates after them, so that all options "
-                "get the same log-likelihood. Leave `backend` out (archbench's engine leaves them out), or "
-                "correct post_processor in tokenizer.json."
             )
 
     def _pair_lengths(self, context: str, continuation: str) -> tuple[int, int]:
@@ -330,7 +305,8 @@ def load_backend(
             f"({type(error).__name__}: {told}). {advice}"
         ) from error
     found = BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
-    found.check_tokenizer()
+    if found.counts_tokens:
+        check_endings(lm, backend=backend, name=name)
     return found
 
 

@@ -75,6 +75,11 @@ class TokenCounter:
         """Tokens of a whole prompt."""
         return self._encoder.lengths([text])[0]
 
+    def tokens_after(self, context: str, text: str) -> int | None:
+        """Tokens of a text, if they are the same after a context as alone; None where they are not."""
+        before, alone, whole = self._encoder.plain([context, text, context + text])
+        return len(alone) if whole == [*before, *alone] else None
+
     def pieces(self, texts: Sequence[str]) -> list[int]:
         """Tokens of parts of a prompt, each encoded alone and without special tokens.
 

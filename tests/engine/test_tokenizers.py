@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from archbench.engine import load_lm
 from archbench.engine.text import Codec
@@ -254,3 +254,16 @@ def test_codec_counter_and_forward_pass_agree(setting: Setting, context: str, op
         own = own[1:]
     (value,) = lm.loglikelihood_rolling(rolling(context))
     assert value == pytest.approx(log_likelihood([plain.prefix, *own], 1), abs=2e-4)
+
+
+def test_a_text_of_other_tokens_after_a_context_is_seen_though_their_number_is_the_same() -> None:
+    made = Tokenizer(
+        models.BPE(vocab={c: i for i, c in enumerate(["<s>", "a", "b", "c", "ab", "bc"])}, merges=[])
+    )
+    made = Tokenizer.from_str(made.to_str().replace('"merges":[]', '"merges":[["a","b"],["b","c"]]'))
+    count = TokenCounter(PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<s>"))
+    # a + bc alone, ab + c together: two tokens each.
+    assert count("abc") - count("a") == count.pieces(["bc"])[0]
+    assert count.tokens_after("a", "bc") is None
+    assert count.tokens_after("b", "bc") == 1
+    assert count.tokens_after("", "bc") == 1
