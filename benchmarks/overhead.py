@@ -92,21 +92,11 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
 
         return mock.patch.object(owner, name, work)
 
-    primed = Codec.primed
-
-    @contextlib.contextmanager
-    def primed_by(codec: Codec, texts: Any) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            with clock.of("tokenising"):
-                stack.enter_context(primed(codec, texts))
-            yield
-
     with (
         timed(type(model), "forward", "model"),
         timed(Scorer, "score", "states"),
         timed(Scorer, "logits", "states"),
-        mock.patch.object(Codec, "primed", primed_by),
-        timed(Codec, "encode_pair", "tokenising"),
+        timed(Codec, "encode_pairs", "tokenising"),
         timed(identity, "model_fingerprint", "checks"),
         timed(scoring, "exactness", "checks"),
         timed(Trie, "__init__", "trie, forks"),

@@ -25,7 +25,7 @@ FLOORS = {
     "models": 1,
     "data": 1,
 }
-GROUND = {"errors", "paths", "yamlcore", "yamlfile", "schema", "draw", "jsonfile"}
+GROUND = {"errors", "paths", "yamlcore", "yamlfile", "schema", "draw", "jsonfile", "tokens"}
 
 
 def room(module: str) -> str:

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from archbench.engine.backend import BackendLM, check_backend, load_backend, unshared_backend
     from archbench.engine.identity import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
-    from archbench.engine.lm import ArchbenchLM
+    from archbench.engine.lm import NEVER_ENDS, ArchbenchLM
     from archbench.engine.load import load_lm
     from archbench.engine.settings import read_settings
     from archbench.engine.store import RequestStore
+    from archbench.engine.text import spanning
     from archbench.engine.usage import Usage
 
 __all__ = [
     "ENGINE_VERSION",
+    "NEVER_ENDS",
     "ArchbenchLM",
     "BackendLM",
     "RequestStore",
@@ -29,11 +31,13 @@ __all__ = [
     "load_backend",
     "load_lm",
     "read_settings",
+    "spanning",
     "unshared_backend",
 ]
 
 _HOMES = {
     "ENGINE_VERSION": "identity",
+    "NEVER_ENDS": "lm",
     "ArchbenchLM": "lm",
     "BackendLM": "backend",
     "RequestStore": "store",
@@ -43,6 +47,7 @@ _HOMES = {
     "load_backend": "backend",
     "load_lm": "load",
     "read_settings": "settings",
+    "spanning": "text",
     "unshared_backend": "backend",
 }
 

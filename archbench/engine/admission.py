@@ -18,7 +18,16 @@ class Admission:
         limit: Longest input in tokens; None where there is none.
     """
 
-    def __init__(self, *, name: str, limit: int | None, vocab: int | None, tokenizer: str, rule: str) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        limit: int | None,
+        vocab: int | None,
+        tokenizer: str,
+        rule: str,
+        stand_in: int | None = None,
+    ) -> None:
         """For one model.
 
         Args:
@@ -27,6 +36,7 @@ class Admission:
             vocab: Number of tokens that it has embeddings for; None where that is not known.
             tokenizer: The tokenizer's name, for messages.
             rule: What becomes of a longer input: "error" or "exclude".
+            stand_in: The token that is put in place of an empty context, for messages.
 
         Raises:
             RequestError: There is no such rule.
@@ -37,6 +47,7 @@ class Admission:
         self._name = name
         self._vocab = vocab
         self._tokenizer = tokenizer
+        self._stand_in = stand_in
         self._excludes = rule == "exclude"
         self._lengths: dict[bytes, tuple[int, int]] = {}
         self._excluded: set[bytes] = set()
@@ -44,6 +55,10 @@ class Admission:
     def fits(self, length: int) -> bool:
         """Whether an input of so many tokens fits into the model's context."""
         return self.limit is None or length <= self.limit
+
+    def knows(self, token: int) -> bool:
+        """Whether the model has an embedding for a token, as far as that is known."""
+        return self._vocab is None or token < self._vocab
 
     def admit(self, what: str, tokens: Sequence[int], length: int) -> bool:
         """Whether an input is put to the model: not if it is too long and such are excluded.
@@ -61,10 +76,14 @@ class Admission:
             if self._excludes:
                 return False
             raise too_long(what, length, self.limit, self._name)
-        if self._vocab is not None and max(tokens) >= self._vocab:
+        if not self.knows(unknown := max(tokens)):
+            which = f"token {unknown}"
+            if unknown == self._stand_in:
+                which += " (which the tokenizer begins texts with, and which stands in for an empty context)"
             raise RunError(
-                f"{what} holds token {max(tokens)}, but {self._name} has embeddings for {self._vocab}. The "
-                f"tokenizer ({self._tokenizer or 'unnamed'}) belongs to another model."
+                f"{what} holds {which}, but {self._name} has embeddings for {self._vocab} tokens only. The "
+                f"tokenizer ({self._tokenizer or 'unnamed'}) belongs to another model, or the model's "
+                "embedding was not resized when tokens were added to it."
             )
         return True
 

@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.engine.admission import Admission
+from archbench.engine.endings import check_endings
 from archbench.engine.finite import NotFiniteError
 from archbench.engine.gate import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
@@ -42,7 +43,11 @@ class BackendLM(LM):  # type: ignore[misc]
         lm: The class's object.
         backend: Its name in lm-eval.
         name: How messages call the model.
+        counts_tokens: Whether the class has a tokenizer in this process.
+        definitions: What its log-likelihoods are of (docs/engine.md): always lm-eval's.
     """
+
+    definitions = "lm_eval"
 
     def __init__(self, lm: LM, *, backend: str, name: str, too_long: str, progress: bool | Report) -> None:
         """Watch an object; see `load_backend`."""
@@ -52,11 +57,11 @@ class BackendLM(LM):  # type: ignore[misc]
         self.name = name
         # What is unknown limits nothing: the class has no length, or no tokenizer to count with.
         limit = getattr(lm, "max_length", None)
-        self._counts_tokens = hasattr(lm, "_encode_pair") and getattr(lm, "tokenizer", None) is not None
+        self.counts_tokens = hasattr(lm, "_encode_pair") and getattr(lm, "tokenizer", None) is not None
         reserve = 0 if isinstance(lm, HFLM) else _RESERVE
         self._admission = Admission(
             name=name,
-            limit=int(limit) - reserve if isinstance(limit, int) and self._counts_tokens else None,
+            limit=int(limit) - reserve if isinstance(limit, int) and self.counts_tokens else None,
             vocab=None,
             tokenizer="",
             rule=too_long,
@@ -98,7 +103,7 @@ class BackendLM(LM):  # type: ignore[misc]
 
     def tok_encode(self, string: str) -> list[int] | None:
         """Token ids of a text; None where the class has no tokenizer here."""
-        return list(self.lm.tok_encode(string)) if self._counts_tokens else None
+        return list(self.lm.tok_encode(string)) if self.counts_tokens else None
 
     def token_counts(self, context: str, continuation: str) -> tuple[int, int] | None:
         """How many tokens the context and the continuation of a scored pair have; None where not known."""
@@ -116,10 +121,11 @@ class BackendLM(LM):  # type: ignore[misc]
         """
 
         def admit(index: int, arguments: tuple[str, str]) -> bool:
-            if not self._counts_tokens:
+            if not self.counts_tokens:
                 return True
             context, continuation = arguments
             lengths = self._pair_lengths(context, continuation)
+            self._meter.count(pairs=1)
             self._admission.remember(arguments, lengths)
             self._meter.count(tokens_requested=sum(lengths) - 1)
             return self._admission.admit(f"Request {index}", (0,), sum(lengths) - 1)
@@ -208,6 +214,9 @@ class BackendLM(LM):  # type: ignore[misc]
         if not context:
             return 1, len(self.lm.tok_encode(continuation, add_special_tokens=False))
         first, second = self.lm._encode_pair(context, continuation)
+        # As in `_encode_pair`, the spaces at the end of a context go with the continuation.
+        spans = list(self.lm.tok_encode(context + continuation)) != [*first, *second]
+        self._meter.count(pairs_spanned=int(spans))
         return len(first), len(second)
 
 
@@ -295,7 +304,10 @@ def load_backend(
             f"lm-eval's model class '{backend}' could not be made for {name} "
             f"({type(error).__name__}: {told}). {advice}"
         ) from error
-    return BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
+    found = BackendLM(lm, backend=backend, name=name, too_long=too_long, progress=progress)
+    if found.counts_tokens:
+        check_endings(lm, backend=backend, name=name)
+    return found
 
 
 def _arguments(

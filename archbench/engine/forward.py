@@ -20,6 +20,9 @@ from archbench.errors import RunError
 if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
 
+PADDING = 0
+"""What rows are filled up with: an id that every model has. It never reaches anything."""
+
 # Rows of logits that are turned to float32 at once: at a vocabulary of 128k, 0.25 GiB.
 _CHUNK = 512
 
@@ -84,12 +87,11 @@ class Scorer:
         passes: Forward passes so far.
     """
 
-    def __init__(self, model: PreTrainedModel, *, pad_token_id: int) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         """Wrap a model.
 
         Args:
             model: A causal language model in eval mode.
-            pad_token_id: Any valid token id; what it is does not matter.
 
         Raises:
             RunError: The model has no output head to hook.
@@ -109,7 +111,6 @@ class Scorer:
         self.depends_on_width = any(kind in _WIDTH_DEPENDENT_ROPE for kind in kinds)
         self.model = model
         self._head = head
-        self._pad = pad_token_id
         # Some models (bamba) take the positions after a cached prefix wrongly unless they are told.
         self.takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
 
@@ -184,7 +185,7 @@ class Scorer:
             RunError: The model's forward pass does not go through its output head as expected.
         """
         width = max(map(len, rows))
-        input_ids = torch.full((len(rows), width), self._pad, dtype=torch.long)
+        input_ids = torch.full((len(rows), width), PADDING, dtype=torch.long)
         for i, row in enumerate(rows):
             input_ids[i, : len(row)] = torch.from_numpy(row)
         stepwise = stepwise and past is not None

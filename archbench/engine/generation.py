@@ -17,6 +17,7 @@ from transformers import (
 
 from archbench.engine.caches import exact_cache, exact_states
 from archbench.engine.finite import check_logits
+from archbench.engine.forward import PADDING
 from archbench.engine.stopping import StopStrings
 from archbench.engine.text import Codec
 
@@ -73,8 +74,6 @@ class Generator:
         own = model.generation_config.eos_token_id if model.generation_config else None
         own = own if isinstance(own, list) else [] if own is None else [own]
         self.eos = sorted({codec.eos_token_id, *own})
-        pad = codec.tokenizer.pad_token_id
-        self._pad = codec.eos_token_id if pad is None else int(pad)
 
     def generate(
         self,
@@ -114,7 +113,8 @@ class Generator:
         config = GenerationConfig(
             max_new_tokens=max_new,
             eos_token_id=self.eos,
-            pad_token_id=self._pad,
+            # Fed to rows that have ended; the tokenizer's own may be beyond the model's embedding.
+            pad_token_id=PADDING,
             use_cache=use_cache,
             **{**settings, **options},
         )

@@ -12,7 +12,7 @@ from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprin
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 5
+ENGINE_VERSION = 6
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 

@@ -15,7 +15,7 @@ from archbench.engine.forward import Scorer
 from archbench.engine.limits import UNLIMITED
 from archbench.engine.scoring import IdPair, Settings, score_pairs
 from archbench.engine.store import Answers
-from archbench.engine.text import Codec
+from archbench.engine.text import Codec, spanning
 from archbench.engine.usage import Meter, Report
 from archbench.errors import RequestError
 
@@ -73,24 +73,14 @@ class Likelihoods:
 
     def of_pairs(self, pairs: Sequence[tuple[str, str]], report: Report) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation after its context, and whether it is the greedy one."""
-        texts = (
-            text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
-        )
-        with self._codec.primed(text for text in texts if text):
-            encoded: list[Encoded] = []
-            spanned = 0
-            for index, pair in enumerate(pairs):
-                context, continuation, spans = self._codec.encode_pair(*pair, name=f"Request {index}")
-                encoded.append((pair, context, continuation))
-                spanned += spans
+        ids = self._codec.encode_pairs(pairs)
+        spanned = sum(one.spans for one in ids)
+        self._meter.count(pairs=len(pairs), pairs_spanned=spanned)
         if spanned:
-            log.warning(
-                "%s: in %d of %d requests a token spans the border of context and continuation; its part "
-                "of the continuation is not scored, as in lm-eval. Begin continuations with a space.",
-                self._settings.name,
-                spanned,
-                len(pairs),
-            )
+            log.warning("%s: %s", self._settings.name, spanning(spanned, len(pairs), self._codec.exact))
+        encoded: list[Encoded] = [
+            (pair, one.context, one.continuation) for pair, one in zip(pairs, ids, strict=True)
+        ]
         return self.of_ids(encoded, report)
 
     def of_ids(self, requests: Sequence[Encoded], report: Report) -> list[tuple[float, bool]]:
@@ -116,7 +106,7 @@ class Likelihoods:
         owner: list[int] = []
         with self._codec.primed(text for text in texts if text):
             for index, text in enumerate(texts):
-                tokens = self._codec.encode(text)
+                tokens = self._codec.encode_text(text)
                 self._admission.remember(("", text), (1, len(tokens)))
                 cut = self._windows(tokens)
                 windows += cut

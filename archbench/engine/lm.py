@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,14 @@ from archbench.errors import RequestError
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+NEVER_ENDS = (
+    "the end-of-text token is beyond the model's embedding, so that the model cannot write it: texts end "
+    "only at stop strings or after max_gen_toks. The tokenizer may belong to another model."
+)
+"""What to say of generations where `ArchbenchLM.never_ends`."""
 
 CACHE_BYTES = 2**29
 """Memory that states of shared prefixes may take where nobody says otherwise."""
@@ -55,6 +64,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         max_length: int | None = None,
         rolling_stride: int | None = None,
         too_long: str = "error",
+        definitions: str = "exact",
         seed: int = 0,
         progress: bool | Report = False,
         store: RequestStore | None = None,
@@ -73,15 +83,16 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._revision = revision
         self._device = model.device
         self._limit = max_length if max_length is not None else context_limit(model.config)
+        self._codec = Codec(tokenizer, definitions)
         self._admission = Admission(
             name=self.name,
             limit=self._limit,
             vocab=int(model.get_input_embeddings().weight.shape[0]),
             tokenizer=str(tokenizer.name_or_path),
             rule=too_long,
+            stand_in=self._codec.prefix_token_id,
         )
-        self._codec = Codec(tokenizer)
-        self._scorer = Scorer(model, pad_token_id=self._codec.eos_token_id)
+        self._scorer = Scorer(model)
         self._generator = Generator(model, self._codec)
         self._budget = Budget(batch_tokens)
         self._seed = seed
@@ -187,6 +198,16 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         """The token budget in force, after any halving."""
         return self._budget.tokens
 
+    @property
+    def definitions(self) -> str:
+        """What log-likelihoods are of: "exact" or "lm_eval" (docs/engine.md)."""
+        return "exact" if self._codec.exact else "lm_eval"
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether the model has an embedding for none of the tokens that would end a generation."""
+        return not any(map(self._admission.knows, self._generator.eos))
+
     def token_counts(self, context: str, continuation: str) -> tuple[int, int] | None:
         """How many tokens the context and the continuation of a scored pair have.
 
@@ -263,6 +284,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             RequestError: A generation setting is unknown.
             RunError: Memory ran out.
         """
+        if self.never_ends:
+            log.warning("%s: %s", self.name, NEVER_ENDS)
         with self._at_work(requests), reporting(self._progress, "Generating") as report:
             texts = answer_prompts(
                 [tuple(request.args)[:2] for request in requests],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from archbench.errors import RequestError, RunError
+from archbench.tokens import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 # A tokenizer's own record of a text is many times as large as the ids.
 _TOGETHER = 256
 
-
-_IDS_ALONE = {"return_attention_mask": False, "return_token_type_ids": False}
+DEFINITIONS = ("exact", "lm_eval")
+"""What a log-likelihood may be of; see `Codec`."""
 
 
 def compact(ids: Iterable[int]) -> array[int]:
@@ -25,19 +26,90 @@ def compact(ids: Iterable[int]) -> array[int]:
     return array("I", ids)
 
 
+def spanning(spanned: int, pairs: int, exact: bool) -> str:
+    """What to say where tokens span the border of context and continuation.
+
+    Args:
+        spanned: In how many requests one does.
+        pairs: Of how many.
+        exact: Whether scores are by the definitions "exact"; else by "lm_eval".
+    """
+    how = (
+        "they are scored from the last token that the context and the whole text have in common, so a piece "
+        "of the context is scored with them (docs/engine.md)"
+        if exact
+        else "what is scored there are not the tokens of the text, as in lm-eval; engine.definitions: exact "
+        "scores the text's own"
+    )
+    return (
+        f"in {spanned:,} of {pairs:,} scored continuations a token spans the border to the context: {how}. "
+        "Begin continuations with a space (target_delimiter in the task) to avoid it."
+    )
+
+
+class IdsOfPair(NamedTuple):
+    """A context and its continuation.
+
+    Attributes:
+        context: Ids of what is given: never empty.
+        continuation: Ids of what is scored.
+        spans: Whether a token of the whole text spans the border of the two.
+    """
+
+    context: array[int]
+    continuation: array[int]
+    spans: bool
+
+
+class _Cut(NamedTuple):
+    """A pair before it is settled where its score begins: the context alone, and what follows in the whole.
+
+    Attributes:
+        context: Ids of the context alone; may be empty.
+        common: How many of them the whole text begins with.
+        rest: The whole text's ids after those.
+    """
+
+    context: array[int]
+    common: int
+    rest: array[int]
+
+
 class Codec:
     """A tokenizer under the rules of lm-eval's `HFLM`, so that both see the same tokens.
 
-    Special tokens are added as the tokenizer does by default, except to text that already begins
-    with the prefix token's text. An empty context is replaced by the prefix token.
+    Special tokens are added before a text as the tokenizer does by default, except to text that already
+    begins with the prefix token's text; what it would add behind a text is left out. An empty context is
+    replaced by the prefix token.
+
+    The two definitions of a log-likelihood differ in two places. Where a token spans the border of context
+    and continuation, `exact` scores the whole text's own tokens from the last one that it has in common with
+    the context; options after one context all from the same token, so that they can be compared. `lm_eval`
+    puts what is left of the whole text after as many tokens behind the context's tokens, which then spell
+    another text. In a text scored by itself, `exact` counts each of its own tokens once, after the prefix
+    token; `lm_eval` also counts special tokens that the tokenizer puts before it.
+
+    Attributes:
+        tokenizer: The transformers tokenizer.
+        eos_token_id: Id of the end-of-text token.
+        prefix_token_id: Id of the begin-of-text token or else the end-of-text token.
+        exact: Whether the definitions are "exact".
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, definitions: str = "exact") -> None:
         """Wrap a tokenizer.
 
+        Args:
+            tokenizer: The tokenizer.
+            definitions: "exact" or "lm_eval".
+
         Raises:
-            RequestError: It has no end-of-text token.
+            RequestError: It has no end-of-text token, it adds special tokens in no regular way, or there are
+                no such definitions.
         """
+        if definitions not in DEFINITIONS:
+            expected = " or ".join(map(repr, DEFINITIONS))
+            raise RequestError(f"definitions is {definitions!r}; expected {expected}.")
         if tokenizer.eos_token_id is None:
             raise RequestError(
                 f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__} has no eos_token, which "
@@ -45,76 +117,94 @@ class Codec:
             )
         self.tokenizer = tokenizer
         self.eos_token_id = int(tokenizer.eos_token_id)
-        bos = tokenizer.bos_token_id
-        self.prefix_token_id = self.eos_token_id if bos is None else int(bos)
-        self._prefix_text = cast("str", tokenizer.decode(self.prefix_token_id))
+        self._encoder = Encoder(tokenizer)
+        self.prefix_token_id = cast("int", self._encoder.prefix_token_id)
+        self.exact = definitions == "exact"
         self._known: dict[str, array[int]] = {}
 
     @contextlib.contextmanager
     def primed(self, texts: Iterable[str]) -> Iterator[None]:
         """Encode many texts in parallel, and answer for them from memory inside the block."""
-        plain: list[str] = []
-        prefixed: list[str] = []
-        for text in dict.fromkeys(texts):
-            (prefixed if text.startswith(self._prefix_text) else plain).append(text)
+        distinct = list(dict.fromkeys(texts))
         try:
-            for group, options in ((plain, {}), (prefixed, {"add_special_tokens": False})):
-                for first in range(0, len(group), _TOGETHER):
-                    some = group[first : first + _TOGETHER]
-                    found = self.tokenizer(some, **options, **_IDS_ALONE)["input_ids"]
-                    self._known.update(zip(some, map(compact, found), strict=True))
+            for first in range(0, len(distinct), _TOGETHER):
+                some = distinct[first : first + _TOGETHER]
+                self._known.update(zip(some, map(compact, self._encoder.encode(some)), strict=True))
             yield
         finally:
             self._known.clear()
 
     def encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
         """Token ids of a text; `add_special_tokens=None` applies the rule of the class."""
-        if add_special_tokens is None and text in self._known:
-            return self._known[text].tolist()
-        if add_special_tokens is None and text.startswith(self._prefix_text):
-            add_special_tokens = False
-        options = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
-        return cast("list[int]", self.tokenizer.encode(text, **options))
+        if add_special_tokens is None:
+            known = self._known.get(text)
+            return self._encoder.encode([text])[0] if known is None else known.tolist()
+        (ids,) = self._encoder.plain([text])
+        return [*self._encoder.surroundings.before, *ids] if add_special_tokens else ids
 
     def encode_compact(self, text: str) -> array[int]:
         """As `encode` by the rule of the class, in an array."""
         known = self._known.get(text)
         return compact(self.encode(text)) if known is None else known
 
-    def encode_pair(
-        self, context: str, continuation: str, *, name: str
-    ) -> tuple[array[int], array[int], bool]:
-        """Ids of a context and of its continuation, as lm-eval has them, and whether a token spans both.
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[IdsOfPair]:
+        """Ids of contexts and their continuations.
 
         Args:
-            context: What comes before; the prefix token stands in for an empty one.
-            continuation: What is scored after it.
-            name: How a message calls the pair.
+            pairs: What comes before, and what is scored after it; the prefix token stands in for an empty
+                context.
 
         Raises:
-            RunError: The continuation has no token of its own.
+            RunError: A continuation has no token of its own.
         """
-        spans = False
-        if context:
-            # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
-            # is left.
-            context_ids = self.encode_compact(context.rstrip())
-            whole = self.encode_compact(context + continuation)
-            continuation_ids = whole[len(context_ids) :]
-            spans = whole[: len(context_ids)] != context_ids
-            context_ids = context_ids or compact([self.prefix_token_id])
-        else:
-            context_ids = compact([self.prefix_token_id])
-            continuation_ids = compact(self.encode(continuation, add_special_tokens=False))
-            if continuation_ids[:1] == context_ids:
-                continuation_ids = continuation_ids[1:]
-        if not continuation_ids:
-            raise RunError(
-                f"{name}: the continuation {continuation!r} has no token of its own after the "
-                f"context ending in {context[-20:]!r}: it is empty, or the tokenizer merges it into the "
-                "context's last token. Begin continuations with a space (target_delimiter in the task)."
-            )
-        return context_ids, continuation_ids, spans
+        texts = (
+            text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
+        )
+        with self.primed(text for text in texts if text):
+            cuts = [self._cut(context, continuation) for context, continuation in pairs]
+        # Options after one context are compared, so all are scored from where one first parts from it.
+        earliest: dict[str, int] = {}
+        for (context, _), cut in zip(pairs, cuts, strict=True):
+            earliest[context] = min(cut.common, earliest.get(context, cut.common))
+        settled = []
+        for index, (pair, cut) in enumerate(zip(pairs, cuts, strict=True)):
+            found = self._settle(cut, earliest[pair[0]])
+            if not found.continuation or (self.exact and not cut.rest):
+                raise _nothing_to_score(f"Request {index}", *pair, merges=not self.exact)
+            settled.append(found)
+        return settled
+
+    def _cut(self, context: str, continuation: str) -> _Cut:
+        if not context:
+            (ids,) = map(compact, self._encoder.plain([continuation]))
+            stand_in = compact([self.prefix_token_id])
+            return _Cut(stand_in, 1, ids[1:] if ids[:1] == stand_in else ids)
+        # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
+        # is left.
+        before, whole = self.encode_compact(context.rstrip()), self.encode_compact(context + continuation)
+        common = len(before)
+        if whole[:common] != before:
+            common = next(at for at in range(common) if whole[at : at + 1] != before[at : at + 1])
+        return _Cut(before, common, whole[common:])
+
+    def _settle(self, cut: _Cut, start: int) -> IdsOfPair:
+        """A pair whose score begins at a token of the context, or as lm-eval has it."""
+        spans = cut.common < len(cut.context)
+        stand_in = compact([self.prefix_token_id])
+        if not self.exact:
+            return IdsOfPair(cut.context or stand_in, cut.rest[len(cut.context) - cut.common :], spans)
+        # The same array for all options, as a rule.
+        given = cut.context if start == len(cut.context) else cut.context[:start]
+        return IdsOfPair(given or stand_in, cut.context[start : cut.common] + cut.rest, spans)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of a text that is scored by itself, all of which are predicted."""
+        ids = self.encode(text)
+        if not self.exact:
+            return ids
+        if not self._encoder.begins_itself(text):
+            return ids[len(self._encoder.surroundings.before) :]
+        return ids[1:] if ids[:1] == [self.prefix_token_id] else ids
 
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a text to generate after: never empty."""
@@ -151,3 +241,14 @@ class Codec:
                 f"The chat template of {whose} could not be applied: {error}. Run without "
                 "apply_chat_template, or without a system message if that is refused."
             ) from error
+
+
+def _nothing_to_score(name: str, context: str, continuation: str, *, merges: bool) -> RunError:
+    """The error for a continuation without a token of its own."""
+    why = "it is empty, or the tokenizer drops it"
+    if merges:
+        why = "it is empty, or merged into the context's last token (definitions: exact would score that one)"
+    return RunError(
+        f"{name}: the continuation {continuation!r} has no token of its own after the context ending in "
+        f"{context[-20:]!r}: {why}. Begin continuations with a space (target_delimiter in the task)."
+    )

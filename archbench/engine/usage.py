@@ -22,6 +22,8 @@ class Usage(NamedTuple):
         requests: Requests answered.
         requests_known: Those (windows of long texts each by itself) whose answer was in a store; their tokens
             are in none of the other counts.
+        pairs: Contexts and continuations among the requests.
+        pairs_spanned: Those of them where a token spans the border of context and continuation.
         tokens_requested: Tokens that answering every request on its own would have forwarded.
         tokens_distinct: Tokens left when every prefix that requests share is counted once.
         tokens_forwarded: Tokens that were forwarded.
@@ -34,6 +36,8 @@ class Usage(NamedTuple):
 
     requests: int = 0
     requests_known: int = 0
+    pairs: int = 0
+    pairs_spanned: int = 0
     tokens_requested: int = 0
     tokens_distinct: int = 0
     tokens_forwarded: int = 0

@@ -187,6 +187,15 @@ class Findings:
         """The level of the tests."""
         return round(1 - self.settings.confidence, 12)
 
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What makes scores doubtful, by what was observed: one line for every warning and its cells."""
+        cells: dict[str, list[str]] = {}
+        for header in self.results.headers:
+            for warning in header.warnings:
+                cells.setdefault(warning, []).append(str(header.id))
+        return [f"WARNING: {'; '.join(names)}: {warning}" for warning, names in cells.items()]
+
     def gaps(self, conditions: Sequence[Condition]) -> list[str]:
         """One line for every cell that failed, was never run, or has items too long or without a score."""
         headers = {header.id: header for header in self.results.headers}

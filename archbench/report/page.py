@@ -157,7 +157,7 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
 def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Sequence[str]]) -> str:
     results = findings.results
     blocks = [f"# {markdown(str(results.manifest.get('name', results.folder.name)))}"]
-    blocks += [f"**{markdown(one)}**" for one in sharing_warnings(results)]
+    blocks += [f"**{markdown(one)}**" for one in [*findings.warnings, *sharing_warnings(results)]]
     blocks.append("\n".join(f"- {markdown(one)}" for one in sentences(findings)))
     blocks.append(f"**{markdown(findings.stamp)}**")
     blocks += [markdown(one) for one in sharing_lines(results)]

@@ -31,7 +31,8 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
     findings = Findings(results, settings or ReportSettings())
     shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
     key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
-    told = [*sharing_warnings(results), *sentences(findings), findings.stamp, *sharing_lines(results)]
+    alarms = [*findings.warnings, *sharing_warnings(results)]
+    told = [*alarms, *sentences(findings), findings.stamp, *sharing_lines(results)]
     words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
     return Group(shown, key, Text(), Text(words))
 

@@ -87,6 +87,7 @@ class CellHeader(BaseModel):
             and their time are not counted.
         sharing: How prefixes were shared between requests, as the engine's gate allowed: `chunk`, `steps` or
             `none`.
+        warnings: What makes the scores doubtful, a sentence each.
         started: When the cell was begun, with its time zone.
         finished: When it was done, with its time zone.
         lm_eval: The task's metrics as lm-eval aggregated them.
@@ -118,6 +119,7 @@ class CellHeader(BaseModel):
     passes: int | None = None
     requests_known: int | None = None
     sharing: str | None = None
+    warnings: tuple[str, ...] = ()
     started: AwareDatetime
     finished: AwareDatetime
     lm_eval: dict[str, Any] = {}

@@ -26,6 +26,7 @@ from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
 from archbench.runner.sharing import announce_sharing, check_backends_share
+from archbench.runner.warnings import warnings_of
 from archbench.suite import EngineSettings, Suite
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,7 @@ def _run_member(
                 requests_known=int(used.requests_known),
                 sharing=None if member.resolved.member.backend else lm.sharing.level,
                 **_work(used, member),
+                warnings=tuple(warnings_of(found.rows, used, lm)),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
                 seconds=used.seconds,
                 lm_eval=found.aggregates,

@@ -90,6 +90,8 @@ class Display:
             f"[{self._number}/{self._total}] {header.id}: {shown}{items}, "
             f"{header.seconds:.1f} s{speed}{known}"
         )
+        for warning in header.warnings:
+            self.say(f"WARNING: {header.id}: {warning}")
 
 
 def _speed(requested: int, forwarded: int, seconds: float) -> str:

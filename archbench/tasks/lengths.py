@@ -14,6 +14,7 @@ from pydantic import Field
 from archbench.errors import RequestError
 from archbench.schema import Seed
 from archbench.tasks.entry import TaskEntry
+from archbench.tokens import Encoder
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -61,29 +62,31 @@ class GeneratedEntry(TaskEntry):
 
 
 class TokenCounter:
-    """Counts tokens as the engine feeds them to a model, special tokens of the tokenizer included."""
+    """Counts tokens as the engine feeds them to a model: special tokens before a text, none behind it."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Wrap a transformers tokenizer."""
-        # Offsets and masks are most of an encoding's cost, and nobody asks for them here.
-        self._fast = tokenizer.backend_tokenizer if getattr(tokenizer, "is_fast", False) else None
-        self._tokenizer = tokenizer
+        """Wrap a transformers tokenizer.
+
+        Raises:
+            RequestError: It adds special tokens in no regular way.
+        """
+        self._encoder = Encoder(tokenizer)
 
     def __call__(self, text: str) -> int:
         """Tokens of a whole prompt."""
-        if self._fast is not None:
-            return len(self._fast.encode_batch_fast([text])[0])
-        return len(self._tokenizer(text, verbose=False)["input_ids"])
+        return self._encoder.lengths([text])[0]
+
+    def tokens_after(self, context: str, text: str) -> int | None:
+        """Tokens of a text, if they are the same after a context as alone; None where they are not."""
+        before, alone, whole = self._encoder.plain([context, text, context + text])
+        return len(alone) if whole == [*before, *alone] else None
 
     def pieces(self, texts: Sequence[str]) -> list[int]:
         """Tokens of parts of a prompt, each encoded alone and without special tokens.
 
         Their sum is an estimate of the whole's length, good to a few tokens where parts end at line breaks.
         """
-        if self._fast is not None:
-            return [len(one) for one in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
-        ids = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return [len(one) for one in ids]
+        return self._encoder.lengths(texts, plain=True)
 
 
 @lru_cache(maxsize=4)
@@ -100,6 +103,8 @@ def token_counter(source: str) -> TokenCounter:
 
     try:
         return TokenCounter(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    except RequestError:
+        raise
     except Exception as error:
         told = " ".join(str(error).split())[:200]
         raise RequestError(

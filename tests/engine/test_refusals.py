@@ -89,7 +89,7 @@ def test_a_token_across_the_border_is_told(
     assert len(lm.loglikelihood(scored((text[: ends[3]], text[ends[3] :]), (text, " cat")))) == 2
     assert not caplog.records
     lm.loglikelihood(scored((text[:inside], text[inside:]), (text, " cat")))
-    assert "in 1 of 2 requests a token spans the border" in caplog.text
+    assert "in 1 of 2 scored continuations a token spans the border" in caplog.text
 
 
 def test_a_model_in_training_mode_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -116,7 +116,7 @@ def test_a_continuation_without_tokens_is_an_error(tokenizer: PreTrainedTokenize
 def test_a_foreign_tokenizer_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
     foreign = copy.deepcopy(tokenizer)
     foreign.add_tokens(["Brackwater"] + [f"<x{i}>" for i in range(VOCAB)])
-    with pytest.raises(RunError, match=f"has embeddings for {VOCAB}"):
+    with pytest.raises(RunError, match=f"has embeddings for {VOCAB} tokens"):
         load_lm(make_model("llama"), foreign).loglikelihood(scored(("in <x319>", " lives Ada")))
 
 

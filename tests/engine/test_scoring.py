@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from archbench.engine import load_lm, scoring
+from archbench.engine import Usage, load_lm, scoring
 from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
 
 LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]
@@ -82,7 +82,14 @@ def test_letters_and_identical_requests_cost_one_forward(tokenizer: PreTrainedTo
     lm = load_lm(make_model("llama"), tokenizer)
     scores = lm.loglikelihood(scored(*LETTERS, *LETTERS))
     length = len(tokenizer.encode(LETTERS[0][0]))
-    assert lm.usage._replace(seconds=0.0) == (8, 0, 8 * length, length, length, 0, 1, 0, 0.0)
+    assert lm.usage._replace(seconds=0.0, passes=0) == Usage(
+        requests=8,
+        pairs=8,
+        tokens_requested=8 * length,
+        tokens_distinct=length,
+        tokens_forwarded=length,
+        batches=1,
+    )
     assert scores[:4] == scores[4:]
     assert lm.usage.since(lm.usage)._replace() == (0,) * len(lm.usage)
 

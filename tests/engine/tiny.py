@@ -167,8 +167,8 @@ UNSHARED: dict[str, tuple[str, dict[str, object]]] = {
 
 
 @functools.cache
-def make_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerBase:
-    """A byte-level BPE of at most VOCAB tokens with an end-of-text token.
+def make_tokenizer(*, bos: bool = False, vocab: int = VOCAB) -> PreTrainedTokenizerBase:
+    """A byte-level BPE of at most so many tokens with an end-of-text token.
 
     With `bos`, it has a begin-of-text token too and puts it before every text, as Llama's does.
     """
@@ -178,7 +178,7 @@ def make_tokenizer(*, bos: bool = False) -> PreTrainedTokenizerBase:
     bpe.train_from_iterator(
         SENTENCES,
         trainers.BpeTrainer(
-            vocab_size=VOCAB,
+            vocab_size=vocab,
             special_tokens=["<|endoftext|>", "<s>"] if bos else ["<|endoftext|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,

@@ -176,13 +176,12 @@ def _item(
     text: Text, name: str, passage: str, start: int, word: int, end: int, count: TokenCounter
 ) -> dict[str, Any]:
     context, target = text.words(start, word), text.words(word, end)
-    alone = count.pieces([target])[0]
-    tokens = count(context + target) - count(context) if context else alone
-    if tokens != alone:
+    tokens = count.tokens_after(context, target)
+    if tokens is None:
         raise RequestError(
-            f"Perplexity, {name}: with this tokenizer the text {target[:30]!r}... has {alone} tokens alone "
-            f"and {tokens} after its context, so the same tokens cannot be scored after other contexts. "
-            "Texts are cut at spaces, which this tokenizer does not keep apart."
+            f"Perplexity, {name}: with this tokenizer the text {target[:30]!r}... has other tokens after its "
+            f"context, which ends in {context[-20:]!r}, than alone, so the same tokens cannot be scored "
+            "after other contexts. Texts are cut at spaces, which this tokenizer does not keep apart."
         )
     return {
         "id": name,

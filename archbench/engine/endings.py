@@ -1,0 +1,39 @@
+"""No special tokens behind texts on lm-eval's own model classes, which would score and generate after them."""
+
+from __future__ import annotations
+
+from lm_eval.api.model import LM
+from transformers import PreTrainedTokenizerBase
+
+from archbench.errors import RequestError
+from archbench.tokens import find_surroundings, texts_of_vocabulary
+
+
+def check_endings(lm: LM, *, backend: str, name: str) -> None:
+    """Make sure that a class puts no special tokens behind texts, if its tokenizer is of transformers.
+
+    Args:
+        lm: The class's object, which has a tokenizer.
+        backend: Its name in lm-eval.
+        name: How messages call the model.
+
+    Raises:
+        RequestError: It does, or what it puts around texts is not regular.
+    """
+    tokenizer = lm.tokenizer
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return
+    found = find_surroundings(
+        lm.tok_encode,
+        lambda text: list(lm.tok_encode(text, add_special_tokens=False)),
+        name=f"The tokenizer of {name}",
+        more=lambda: texts_of_vocabulary(tokenizer),
+    )
+    if found.after:
+        shown = ", ".join(map(str, tokenizer.convert_ids_to_tokens(list(found.after))))
+        raise RequestError(
+            f"The tokenizer of {name} puts special tokens ({shown}) behind every text, and lm-eval's model "
+            f"class '{backend}' scores options and generates after them, so that all options get the same "
+            "log-likelihood. Leave `backend` out (archbench's engine leaves those tokens out), or correct "
+            "post_processor in tokenizer.json."
+        )
