@@ -25,7 +25,7 @@ FLOORS = {
     "models": 1,
     "data": 1,
 }
-GROUND = {"errors", "paths", "yamlfile", "schema", "draw"}
+GROUND = {"errors", "paths", "yamlfile", "schema", "draw", "checkpoint", "hub"}
 
 
 def room(module: str) -> str:

@@ -11,19 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.tasks.entry import TaskEntry
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-)
-"""Patterns of the files of a folder that make up its tokenizer."""
 
 
 class GeneratedEntry(TaskEntry):
@@ -53,8 +43,8 @@ class GeneratedEntry(TaskEntry):
             return None
         folder = Path(self.tokenizer)
         found = hashlib.sha256()
-        files = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
-        for file in sorted(files):
+        files = tokenizer_files(folder)
+        for file in files:
             found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         return found.hexdigest() if files else self.tokenizer
 
