@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -143,34 +143,9 @@ def weight_files(folder: Path) -> list[Path]:
     return found
 
 
-def remarks(folder: Path, fields: Mapping[str, Any] | None = None) -> list[str]:
-    """What a reader of a model's scores should know about its folder, a clause each.
-
-    Args:
-        folder: The folder of a model or a tokenizer.
-        fields: Its config.json; read where None.
-    """
-    found = []
-    settings = read_fields(folder / CONFIG) if fields is None else fields
-    model_code = _code(settings.get("auto_map"), ("AutoModelForCausalLM", "AutoModel", "AutoConfig"))
-    if model_code is not None:
-        found.append(
-            f"{CONFIG} names code of its own (auto_map: {model_code}), which is never run; the class that "
-            f"transformers has for model_type '{settings.get('model_type')}' was used"
-        )
-    tokenizer_code = _code(read_fields(folder / TOKENIZER_CONFIG).get("auto_map"), ("AutoTokenizer",))
-    if tokenizer_code is not None:
-        found.append(
-            f"{TOKENIZER_CONFIG} names code of its own (auto_map: {tokenizer_code}), which is never run; the "
-            "class that transformers has was used"
-        )
-    if (folder / WEIGHTS).is_file() or (folder / INDEX).is_file():
-        copies = sorted(file.name for file in _others(folder, {WEIGHTS}) if _COPIES.fullmatch(file.name))
-        if copies:
-            found.append(
-                f"{', '.join(_few(copies))} was not read: the weights are those of {WEIGHTS} or its index"
-            )
-    return found
+def unread_copies(folder: Path) -> list[str]:
+    """Names of a folder's copies of the weights for other readers, which are not read, sorted."""
+    return sorted(file.name for file in _others(folder, ()) if _COPIES.fullmatch(file.name))
 
 
 def read_fields(file: Path) -> dict[str, Any]:
@@ -335,17 +310,6 @@ def _instead_of_weights(folder: Path) -> str:
     if inside:
         return f". Models lie in its folders {', '.join(_few(inside))}: name one of them."
     return f" (expected {WEIGHTS}, as model.save_pretrained(folder) writes it)."
-
-
-def _code(auto_map: Any, classes: tuple[str, ...]) -> str | None:
-    """The code that an `auto_map` names for the first of some classes."""
-    if isinstance(auto_map, Mapping):
-        named = next((auto_map[one] for one in classes if auto_map.get(one)), None)
-    else:
-        named = auto_map if "AutoTokenizer" in classes else None
-    if isinstance(named, list):
-        named = next((one for one in named if one), None)
-    return str(named) if named else None
 
 
 def _few(names: Iterable[str]) -> list[str]:

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from archbench.checkpoint import has_tokenizer, remarks, tokenizer_files
+from archbench.checkpoint import has_tokenizer, tokenizer_files
 from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
 from archbench.models.causality import why_not_causal
 from archbench.models.complete import check_complete, check_tied
 from archbench.models.folder import check_model_folder, check_quantized
+from archbench.models.remarks import model_remarks, tokenizer_remarks
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +68,8 @@ def load_model(
     _check_kind("model", source)
     location, folder = _locate("model", source, revision)
     check_model_folder(folder)
-    for remark in remarks(folder):
-        log.warning("%s: %s.", location, remark)
+    for remark in model_remarks(folder):
+        log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -121,6 +122,8 @@ def load_tokenizer(
         )
     # Refuses one whose files lie elsewhere.
     tokenizer_files(folder)
+    for remark in tokenizer_remarks(folder):
+        log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
