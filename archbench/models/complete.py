@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import is_buffer, read_headers
+from archbench.checkpoint import CONFIG, is_buffer, read_fields, read_headers
 from archbench.errors import RequestError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_OTHER_SENSES = re.compile(r"(model\.)?(vision|visual|multi_modal|mm_|image|audio|vqmodel)")
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,12 @@ def _check_unused(name: str, folder: Path, unexpected: list[str]) -> None:
     """Refuse weights that the architecture does not use; buffers that it computes itself are only noted."""
     shapes = read_headers(folder).shapes
     used = [one for one in unexpected if not is_buffer(one, shapes.get(one, ()))]
+    if "text_config" in read_fields(folder / CONFIG):
+        # A model of several senses, read as the language model that it contains.
+        senses = [one for one in used if _OTHER_SENSES.match(one)]
+        used = [one for one in used if one not in senses]
+        if senses:
+            log.warning("%s: weights for images or sound were not read: %s", name, _some(senses))
     if used:
         raise RequestError(
             f"{name} holds {len(used)} weights that the architecture in its config.json does not use: "
@@ -79,7 +88,8 @@ def _check_unused(name: str, folder: Path, unexpected: list[str]) -> None:
             "config.json that belongs to these weights, or save the model again without what is not part of "
             "it."
         )
-    log.info("%s holds buffers that its architecture computes itself: %s", name, _some(unexpected))
+    if buffers := [one for one in unexpected if is_buffer(one, shapes.get(one, ()))]:
+        log.info("%s holds buffers that its architecture computes itself: %s", name, _some(buffers))
 
 
 def _some(names: list[str]) -> str:
