@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.headers import Header, read_header
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -58,28 +57,7 @@ MODEL_FILES = (CONFIG, GENERATION, INDEX, "*.safetensors", ADAPTER)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)
 # Copies of the weights for other readers: Mistral's own layout, and transformers' variants (model.fp16.…).
 _COPIES = re.compile(r"consolidated[\w.-]*\.safetensors|model\.[\w-]+\.safetensors")
-# Stored by old checkpoints; models compute them from their configuration.
-_BUFFERS = (".inv_freq", ".masked_bias", ".position_ids", ".cos_cached", ".sin_cached")
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt"})
-_LARGEST_HEADER = 100_000_000
-
-
-@dataclass(frozen=True)
-class Header:
-    """What safetensors files say without being loaded.
-
-    Attributes:
-        shapes: Shape of every tensor, by name.
-        metadata: Free text, merged.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    metadata: dict[str, str]
-
-    @property
-    def numbers(self) -> int:
-        """Numbers in all tensors."""
-        return sum(prod(shape) for shape in self.shapes.values())
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -157,25 +135,6 @@ def read_fields(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_header(file: Path) -> Header:
-    """What the header of a safetensors file says.
-
-    Raises:
-        RequestError: It is no safetensors file.
-    """
-    try:
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            header: Any = json.loads(stream.read(size)) if 0 < size < _LARGEST_HEADER else None
-        metadata = header.pop("__metadata__", {})
-        shapes = {name: tuple(map(int, one["shape"])) for name, one in header.items()}
-        return Header(shapes, {str(key): str(value) for key, value in metadata.items()})
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        raise RequestError(
-            f"{file} cannot be read as a safetensors file: it is damaged or something else."
-        ) from None
-
-
 def read_headers(folder: Path) -> Header:
     """What the headers of all files say that the weights of a folder are read from.
 
@@ -188,19 +147,6 @@ def read_headers(folder: Path) -> Header:
             header = read_header(file)
             whole = Header(whole.shapes | header.shapes, whole.metadata | header.metadata)
     return whole
-
-
-def is_buffer(name: str, shape: Sequence[int]) -> bool:
-    """Whether a tensor of a checkpoint is one that models compute: rotary frequencies, causal masks.
-
-    Args:
-        name: Its name.
-        shape: Its shape; empty where it is not known.
-    """
-    if name.endswith((".attention.bias", ".attn.bias")):
-        # A mask is [1, 1, length, length]; with one dimension it would be a layer's bias.
-        return len(shape) == 4
-    return name.endswith(_BUFFERS)
 
 
 def is_plain(name: str) -> bool:

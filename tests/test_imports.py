@@ -25,7 +25,7 @@ FLOORS = {
     "models": 1,
     "data": 1,
 }
-GROUND = {"errors", "paths", "yamlfile", "schema", "draw", "checkpoint", "hub"}
+GROUND = {"errors", "paths", "yamlfile", "schema", "draw", "checkpoint", "headers", "hub"}
 
 
 def room(module: str) -> str:

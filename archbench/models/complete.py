@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import CONFIG, is_buffer, read_fields, read_headers
+from archbench.checkpoint import CONFIG, read_fields, read_headers
 from archbench.errors import RequestError
+from archbench.headers import is_buffer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

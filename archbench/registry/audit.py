@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import Header
+from archbench.headers import Header
 from archbench.registry.comparison import compared
 from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (

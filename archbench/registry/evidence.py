@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from archbench.checkpoint import Header, tokenizer_files
+from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
+from archbench.headers import Header
 from archbench.registry.contract import Evidence, FieldName
 
 RECORD = "training.json"

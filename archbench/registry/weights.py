@@ -10,8 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import Header, is_buffer, read_headers
+from archbench.checkpoint import read_headers
 from archbench.errors import RequestError
+from archbench.headers import Header, is_buffer
 from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
