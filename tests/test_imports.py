@@ -25,7 +25,10 @@ FLOORS = {
     "models": 1,
     "data": 1,
 }
-GROUND = {"errors", "paths", "yamlcore", "yamlfile", "schema", "draw", "jsonfile", "tokens"}
+GROUND = {
+    *("checkpoint", "draw", "errors", "headers", "hub", "jsonfile", "paths", "schema", "tokens"),
+    *("yamlcore", "yamlfile"),
+}
 
 
 def room(module: str) -> str:

@@ -41,8 +41,8 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Turn a checkpoint of Mamba's authors into a transformers model with safetensors weights."""
+    from archbench.checkpoint import has_tokenizer
     from archbench.models.original import convert_original
-    from archbench.registry.sources import has_tokenizer
 
     if tokenizer is None and has_tokenizer(folder):
         tokenizer = str(folder)

@@ -162,7 +162,8 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
     typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
-    for name, notes in plan.notes.items():
+    remarks = {one.resolved.name: list(one.remarks) for one in plan.members if one.remarks}
+    for name, notes in [*plan.notes.items(), *remarks.items()]:
         typer.echo(f"\nAbout {name}:")
         for text in notes:
             typer.echo(f"  - {text}")

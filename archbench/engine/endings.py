@@ -1,4 +1,4 @@
-"""No special tokens behind texts on lm-eval's own model classes, which would score and generate after them."""
+"""No special tokens behind texts on lm-eval's own model classes, which would score after them."""
 
 from __future__ import annotations
 

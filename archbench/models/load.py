@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from archbench.checkpoint import has_tokenizer, tokenizer_files
 from archbench.errors import RequestError, did_you_mean
-from archbench.jsonfile import read_json
+from archbench.hub import snapshot
 from archbench.models.causality import why_not_causal
-from archbench.models.original import is_original
+from archbench.models.complete import check_complete, check_tied
+from archbench.models.folder import check_model_folder, check_quantized
+from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
 
 if TYPE_CHECKING:
@@ -50,8 +53,9 @@ def load_model(
         The model in eval mode on its device.
 
     Raises:
-        RequestError: The source does not exist, is of an unknown architecture, or lacks weights that the
-            architecture needs; or a dtype, device or revision is asked for that cannot be given.
+        RequestError: The source does not exist, is of an unknown architecture, or its weights are not exactly
+            those that the architecture needs; its folder can be read in two ways or asks for what is not
+            applied; or a dtype, device or revision is asked for that cannot be given.
     """
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -63,14 +67,14 @@ def load_model(
         _check_causal("The model given", source.config.to_dict())
         return source.eval()
     _check_kind("model", source)
-    location, folder = _locate(source, revision)
-    if folder is not None:
-        _check_model_folder(folder)
+    location, folder = _locate("model", source, revision)
+    check_model_folder(folder)
+    for remark in model_remarks(folder):
+        log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
-                location,
-                revision=revision,
+                str(folder),
                 dtype=wanted_dtype or "auto",
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -79,9 +83,13 @@ def load_model(
                 output_loading_info=True,
             )
         except Exception as error:
-            raise _load_failure("model", location, folder, error) from error
-    _check_complete(location, info)
+            raise _load_failure("model", location, error) from error
+    check_complete(location, folder, info)
+    check_tied(location, model)
+    check_quantized(model.config.to_dict(), getattr(model, "hf_quantizer", None), location)
     _check_causal(location, model.config.to_dict())
+    # The name by which it was asked for, not that of a folder in the hub's cache.
+    model.name_or_path = model.config.name_or_path = location
     if wanted_device is None:
         wanted_device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return cast("PreTrainedModel", model.to(wanted_device).eval())
@@ -107,20 +115,22 @@ def load_tokenizer(
     if isinstance(source, PreTrainedTokenizerBase):
         return source
     _check_kind("tokenizer", source)
-    location, folder = _locate(source, revision)
-    if folder is not None and not any(
-        (folder / name).is_file()
-        for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-    ):
+    location, folder = _locate("tokenizer", source, revision)
+    if not has_tokenizer(folder):
         raise RequestError(
             f"The folder {folder} holds no tokenizer: tokenizer.json was expected. Save one there with "
             "tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
         )
+    # Refuses one whose files lie elsewhere.
+    tokenizer_files(folder)
+    for remark in tokenizer_remarks(folder):
+        log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         except Exception as error:
-            raise _load_failure("tokenizer", location, folder, error) from error
+            raise _load_failure("tokenizer", location, error) from error
+    tokenizer.name_or_path = location
     return cast("PreTrainedTokenizerBase", tokenizer)
 
 
@@ -132,8 +142,8 @@ def _check_kind(what: str, source: object) -> None:
         )
 
 
-def _locate(source: str | Path, revision: str | None) -> tuple[str, Path | None]:
-    """Tell a local folder from a hub id: (what transformers is given, the folder or None)."""
+def _locate(what: str, source: str | Path, revision: str | None) -> tuple[str, Path]:
+    """Tell a local folder from a hub id: (the name of either, a local folder that holds the files)."""
     folder = expanded(source)
     if folder.is_dir():
         if revision is not None:
@@ -143,51 +153,19 @@ def _locate(source: str | Path, revision: str | None) -> tuple[str, Path | None]
             )
         return str(folder), folder
     if isinstance(source, str) and _HUB_ID.fullmatch(source) and not source.startswith("."):
-        return source, None
+        try:
+            return source, snapshot(source, revision=revision, weights=what == "model")
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise RequestError(
+                f"The {what} '{source}', which is no folder here and was taken for a hub id, could not be "
+                f"had from the hub ({type(error).__name__}): {reason}"
+            ) from error
     if folder.exists():
         raise RequestError(f"{folder} is a file; the folder that holds config.json was expected.")
     siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
     hint = did_you_mean(folder.name, siblings, label="Folders beside it")
     raise RequestError(f"The folder {folder} does not exist. {hint}")
-
-
-def _check_model_folder(folder: Path) -> None:
-    """Refuse a folder without config, with an unknown architecture or without safetensors weights."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    path = folder / "config.json"
-    if is_original(folder):
-        raise RequestError(
-            f"{folder} is a checkpoint in mamba_ssm's own layout. Convert it first: archbench convert "
-            f"{folder} --out DIR, and name DIR."
-        )
-    if not path.is_file():
-        raise RequestError(
-            f"The folder {folder} holds no config.json, so it is no transformers checkpoint. Save the model "
-            "there with model.save_pretrained(folder)."
-        )
-    try:
-        config = read_json(path)
-    except ValueError as error:
-        raise RequestError(f"{path} is not valid JSON: {error}.") from error
-    if isinstance(config, dict):
-        _check_causal(str(path), config)
-    model_type = config.get("model_type") if isinstance(config, dict) else None
-    known = {c.model_type for c in MODEL_FOR_CAUSAL_LM_MAPPING}
-    if model_type not in known:
-        raise RequestError(
-            f"{path}: model_type '{model_type}' is no causal language model that this transformers knows. "
-            f"{did_you_mean(str(model_type), known, label='Known model types')}"
-        )
-    if not any(folder.glob("*.safetensors")):
-        unsafe = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt"})
-        hint = (
-            f"{', '.join(unsafe)} would have to be unpickled, which can run code: load it where you trust it "
-            "and save it again with model.save_pretrained(folder)."
-            if unsafe
-            else "Save the weights there with model.save_pretrained(folder)."
-        )
-        raise RequestError(f"The folder {folder} holds no safetensors weights. {hint}")
 
 
 def _check_causal(name: str, config: dict[str, Any]) -> None:
@@ -196,45 +174,9 @@ def _check_causal(name: str, config: dict[str, Any]) -> None:
         raise RequestError(f"{name}: {why}. A causal language model was expected.")
 
 
-def _check_complete(location: str, info: dict[str, Any]) -> None:
-    """Refuse a model that transformers would have completed with random values."""
-    mismatched = sorted(info["mismatched_keys"])
-    if mismatched:
-        name, found, expected = mismatched[0]
-        raise RequestError(
-            f"{len(mismatched)} weights in {location} do not fit its config.json; the first is {name}, of "
-            f"shape {tuple(found)} where {tuple(expected)} was expected. They come from different models."
-        )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise RequestError(
-            f"{len(missing)} weights that the architecture needs are not in {location}: {_some(missing)}. "
-            "They would have been filled with random values. Use a complete checkpoint of this architecture."
-        )
-    if info.get("error_msgs"):
-        raise RequestError(f"The weights in {location} could not be read: {' '.join(info['error_msgs'])}")
-    unexpected = sorted(info["unexpected_keys"])
-    if unexpected:
-        log.warning(
-            "%s holds %d weights that its architecture does not use: %s",
-            location,
-            len(unexpected),
-            _some(unexpected),
-        )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _load_failure(what: str, location: str, folder: Path | None, error: Exception) -> RequestError:
+def _load_failure(what: str, location: str, error: Exception) -> RequestError:
     reason = " ".join(str(error).split())[:300]
-    where = (
-        f"the folder {folder}"
-        if folder is not None
-        else f"'{location}', which is no folder here and was taken for a hub id"
-    )
-    return RequestError(f"The {what} in {where} could not be loaded ({type(error).__name__}): {reason}")
+    return RequestError(f"The {what} in {location} could not be loaded ({type(error).__name__}): {reason}")
 
 
 def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:

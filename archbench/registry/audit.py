@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from archbench.headers import Header
 from archbench.registry.comparison import compared
 from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (
@@ -20,7 +21,6 @@ from archbench.registry.family import Family, Member
 from archbench.registry.verdict import Audit, MemberAudit
 from archbench.registry.weights import (
     Files,
-    Header,
     architecture_evidence,
     figures,
     member_config,

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
+from archbench.headers import Header
 from archbench.jsonfile import read_json
 from archbench.registry.contract import Evidence, FieldName
-from archbench.registry.weights import Header
 
 RECORD = "training.json"
 
@@ -38,17 +39,6 @@ _OF_FIELD: dict[str, FieldName] = {
     "seeds": "seed",
 }
 """Which field of the contract a setting of the recipe belongs to; those not named are `other`."""
-
-_SPELLING_FILES = (
-    "tokenizer*",
-    "vocab*",
-    "merges*",
-    "added_tokens*",
-    "special_tokens*",
-    "*.model",
-    "*.tiktoken",
-)
-"""Where tokenizers keep what decides how they encode."""
 
 _OF_THE_ORDER = ("stream_seed", "short_first")
 
@@ -103,7 +93,7 @@ def spelling(folder: Path) -> Spelling:
         tokenizer = load_tokenizer(folder)
     except RequestError:
         files = hashlib.sha256()
-        for path in sorted({one for part in _SPELLING_FILES for one in folder.glob(part)}):
+        for path in tokenizer_files(folder):
             files.update(path.name.encode() + b"\0" + path.read_bytes())
         return Spelling(files.hexdigest(), files.hexdigest())
     backend = getattr(tokenizer, "backend_tokenizer", None)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.build import build_config
 from archbench.paths import expanded, looks_local, nearest_folder
 from archbench.registry.family import Family, FamilyChoice, Member
-from archbench.registry.sources import check_model_folder, has_tokenizer
+from archbench.registry.sources import check_model_folder
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.checkpoint import read_headers
 from archbench.errors import RequestError
-from archbench.jsonfile import parse_json
+from archbench.headers import Header, is_buffer
 from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from archbench.models.sizes import Sizes
-
-_LARGEST_HEADER = 100_000_000
-_BUFFERS = ("inv_freq", "masked_bias", ".attention.bias", ".attn.bias")
 
 
 @dataclass(frozen=True)
@@ -38,40 +36,13 @@ class Files:
     tokenizer: Path | None = None
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the safetensors files of a folder say without being loaded.
-
-    Attributes:
-        shapes: Shape of every tensor, by name.
-        metadata: Free text of the files' headers, merged.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    metadata: dict[str, str]
-
-    @property
-    def numbers(self) -> int:
-        """Numbers in all tensors."""
-        return sum(prod(shape) for shape in self.shapes.values())
-
-
 def read_header(folder: Path) -> Header | None:
     """Headers of a folder's safetensors files; None where there are none or they cannot be read."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    metadata: dict[str, str] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with file.open("rb") as stream:
-                size = int.from_bytes(stream.read(8), "little")
-                if not 0 < size < _LARGEST_HEADER:
-                    return None
-                header = parse_json(stream.read(size))
-        except (OSError, ValueError):
-            return None
-        metadata |= header.pop("__metadata__", {})
-        shapes |= {name: tuple(one["shape"]) for name, one in header.items()}
-    return Header(shapes, metadata) if shapes else None
+    try:
+        header = read_headers(folder)
+    except RequestError:
+        return None
+    return header if header.shapes else None
 
 
 def member_config(
@@ -210,7 +181,7 @@ def _difference(
     apart: where names do not match, the shapes must; where those do not, the numbers in all.
     """
     # Buffers such as rotary frequencies are stored by some checkpoints and are no parameters.
-    found = {name: shape for name, shape in found.items() if not name.endswith(_BUFFERS)}
+    found = {name: shape for name, shape in found.items() if not is_buffer(name, shape)}
     known = {one for _, names in wanted.values() for one in names}
     if not found.keys() - known:
         for name, (shape, names) in wanted.items():

@@ -181,6 +181,8 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
     about = results.manifest.get("notes", {})
     notes += [f"Data of {name}: {note}" for name, found in about.items() for note in found]
+    members = results.manifest.get("members", [])
+    notes += [f"{one['name']}: {text}" for one in members for text in one.get("remarks", [])]
     # What the other tables note is said of the whole run already.
     beside = [table for sheet in sheets if sheet.name == "published" for table in sheet.tables]
     notes += [note for table in beside for note in table.notes]

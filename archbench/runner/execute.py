@@ -117,6 +117,9 @@ def run_plan(
         for name, found in plan.notes.items():
             for text in found:
                 display.say(f"Note on {name}: {text}")
+        for one in plan.members:
+            for text in one.remarks:
+                display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         try:

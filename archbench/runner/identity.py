@@ -9,12 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from archbench.checkpoint import CONFIG, has_tokenizer, model_files, tokenizer_files
 from archbench.errors import RequestError
+from archbench.hub import snapshot
 from archbench.registry import ResolvedMember
-from archbench.registry.sources import check_model_folder, has_tokenizer
-from archbench.tasks.lengths import TOKENIZER_FILES
-
-_WEIGHTS = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json")
+from archbench.registry.sources import check_model_folder
 
 
 def digest(value: Any) -> str:
@@ -94,26 +93,35 @@ def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | Non
     elif tokenizer is None:
         return None
     elif weights is not None:
-        model = _files(weights, _WEIGHTS)
+        model = _digests(weights, model_files(weights))
     else:
         model = [said.architecture, said.seed, version("torch")]
-    parts = [model, _files(tokenizer, TOKENIZER_FILES) if tokenizer is not None else None]
+    parts = [model, _tokenizer(tokenizer, weights) if tokenizer is not None else None]
     # Settings of a backend may all change an answer; without one, the digest is what it always was.
     return digest([*parts, said.backend, said.arguments] if said.backend is not None else parts)
 
 
 def tokenizer_identity(folder: Path) -> str:
     """Digest of a tokenizer's files, byte by byte."""
-    return digest(_files(folder, TOKENIZER_FILES))
+    return digest(_tokenizer(folder, None))
 
 
-def _files(folder: Path, patterns: tuple[str, ...]) -> list[list[str]]:
+def _tokenizer(folder: Path, weights: Path | None) -> list[list[str]]:
+    """Name and digest of each file that decides how a tokenizer encodes."""
+    files = tokenizer_files(folder)
+    # The class of a tokenizer may come from a model's configuration next to it.
+    config = folder / CONFIG
+    if config.is_file() and (weights is None or folder.resolve() != weights.resolve()):
+        files = sorted([*files, config])
+    return _digests(folder, files)
+
+
+def _digests(folder: Path, files: list[Path]) -> list[list[str]]:
     """Name and digest of each file."""
-    names = sorted({file.name for pattern in patterns for file in folder.glob(pattern)})
-    stats = [(folder / name).stat() for name in names]
+    stats = [file.stat() for file in files]
     return [
-        [name, _file(folder / name, stat.st_size, stat.st_mtime_ns)]
-        for name, stat in zip(names, stats, strict=True)
+        [file.relative_to(folder).as_posix(), _file(file, stat.st_size, stat.st_mtime_ns)]
+        for file, stat in zip(files, stats, strict=True)
     ]
 
 
@@ -126,27 +134,18 @@ def _file(path: Path, size: int, mtime: int) -> str:
 
 def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path | None:
     """Local folder of a hub repository at one commit."""
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository = member.source if weights else member.tokenizer
-    wanted = [*TOKENIZER_FILES, *(_WEIGHTS if weights else ())]
+    revision = member.member.revision if weights else None
     try:
-        folder = snapshot_download(
-            str(repository),
-            revision=member.member.revision if weights else None,
-            allow_patterns=wanted,
-            # Some repositories hold a second copy of the weights in their authors' own layout.
-            ignore_patterns=["consolidated*", "*/*"],
-            local_files_only=not download,
-        )
+        return snapshot(str(repository), revision=revision, weights=weights, download=download)
     except LocalEntryNotFoundError as error:
         if not download:
             return None
         raise _not_given(member, repository, error) from None
     except Exception as error:
         raise _not_given(member, repository, error) from None
-    return Path(folder)
 
 
 def _not_given(member: ResolvedMember, repository: str | None, error: Exception) -> RequestError:

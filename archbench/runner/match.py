@@ -10,13 +10,13 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
+from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError
 from archbench.models.load import load_tokenizer
 from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
 from archbench.registry.evidence import spelling
-from archbench.registry.sources import has_tokenizer
 from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.identity import localize
 from archbench.runner.plan import Plan

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
@@ -36,12 +37,14 @@ class PlannedMember:
         weights: Folder of its weights; None for a `random` member.
         tokenizer: Folder of its tokenizer; None where a backend brings its own.
         identity: Digest of both; None where a hub model has not been fetched (only when showing a plan).
+        remarks: What a reader of its scores should know about its files, a sentence each.
     """
 
     resolved: ResolvedMember
     weights: Path | None
     tokenizer: Path | None
     identity: str | None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def make_plan(
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
-        members.append(PlannedMember(one, weights, tokenizer, identity(one, weights, tokenizer)))
+        members.append(_planned(one, weights, tokenizer))
     digests, variants = {}, {}
     for name, entry in entries.items():
         if isinstance(entry, GeneratedEntry):
@@ -170,6 +173,16 @@ def make_plan(
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
+
+
+def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> PlannedMember:
+    """A member with what its files say."""
+    found: list[str] = []
+    # Other backends have their own ways to read a folder.
+    if member.member.backend is None:
+        found += model_remarks(weights) if weights is not None else []
+        found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
+    return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
 
 
 def _check(name: str, entry: AnyEntry) -> None:

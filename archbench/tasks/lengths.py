@@ -11,21 +11,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
+from archbench.hub import snapshot
 from archbench.schema import Seed
 from archbench.tasks.entry import TaskEntry
 from archbench.tokens import Encoder
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-)
-"""Patterns of the files of a folder that make up its tokenizer."""
 
 
 class GeneratedEntry(TaskEntry):
@@ -50,13 +41,24 @@ class GeneratedEntry(TaskEntry):
         """Whether the items depend on a tokenizer."""
 
     def tokenizer_digest(self) -> str | None:
-        """Digest of the tokenizer's files, for `digest`; None where none is used or it is not at hand."""
+        """Digest of the tokenizer's files, for `digest`; its hub id where they have not been fetched.
+
+        None where none is used.
+
+        Raises:
+            RequestError: It names files outside of its folder.
+        """
         if not self.counts_tokens or self.tokenizer is None:
             return None
         folder = Path(self.tokenizer)
+        if not folder.is_dir():
+            try:
+                folder = snapshot(self.tokenizer, weights=False, download=False)
+            except (OSError, ValueError):
+                return self.tokenizer
         found = hashlib.sha256()
-        files = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
-        for file in sorted(files):
+        files = tokenizer_files(folder)
+        for file in files:
             found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         return found.hexdigest() if files else self.tokenizer
 
@@ -101,8 +103,13 @@ def token_counter(source: str) -> TokenCounter:
     """
     from transformers import AutoTokenizer
 
+    folder = Path(source)
     try:
-        return TokenCounter(AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+        if not folder.is_dir():
+            folder = snapshot(source, weights=False)
+        # Refuses one whose files lie elsewhere.
+        tokenizer_files(folder)
+        return TokenCounter(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
     except RequestError:
         raise
     except Exception as error:

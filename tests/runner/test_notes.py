@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -45,3 +46,23 @@ def test_notes_on_data_are_shown_kept_and_reported(here: Path, shelf: Path) -> N
     results = load_results(here / "one")
     assert results.headers[0].key != first
     assert list(results.items("q")["target"]) == ["1", "1"]
+
+
+def test_what_a_model_folder_says_that_is_not_followed_is_shown_kept_and_reported(
+    here: Path, shelf: Path
+) -> None:
+    shutil.copytree(shelf / "llama", here / "model")
+    config = here / "model" / "config.json"
+    own = {"auto_map": {"AutoModelForCausalLM": "modeling_mine.Mine"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | own))
+    (here / "suite.yaml").write_text(
+        "name: noted\nmembers: {mine: ./model}\n"
+        f"tasks: {{q: {{kind: mmlu, data: {shelf / 'mmlu'}, formats: [standard], shots: [0]}}}}\n"
+    )
+    remark = "config.json names code of its own (auto_map: modeling_mine.Mine), which is never run"
+    assert f"About mine:\n  - {remark}" in archbench("run", "suite.yaml", "--dry-run")
+    assert remark in " ".join(archbench("run", "suite.yaml", "--out", "out").split())
+    assert remark in load_results(here / "out").manifest["members"][0]["remarks"][0]
+    archbench("report", "out")
+    page = (here / "out" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "mine: config.json names code of its own" in page

@@ -1,0 +1,48 @@
+"""What a folder says that is not followed, and that does no harm: stated next to the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archbench.checkpoint import CONFIG, INDEX, TOKENIZER_CONFIG, WEIGHTS, read_fields, unread_copies
+
+
+def model_remarks(folder: Path) -> list[str]:
+    """What a reader of a model's scores should know about its folder, a sentence each."""
+    found = []
+    fields = read_fields(folder / CONFIG)
+    if code := _code(fields.get("auto_map"), "AutoModelForCausalLM", "AutoModel", "AutoConfig"):
+        found.append(
+            f"{CONFIG} names code of its own (auto_map: {code}), which is never run; the class that "
+            f"transformers has for model_type '{fields.get('model_type')}' was used."
+        )
+    if copies := unread_copies(folder):
+        read = INDEX if (folder / INDEX).is_file() else WEIGHTS
+        verb = "was" if len(copies) == 1 else "were"
+        found.append(f"{', '.join(copies)} {verb} not read: the weights are those of {read}.")
+    return found
+
+
+def tokenizer_remarks(folder: Path) -> list[str]:
+    """What a reader of scores should know about the tokenizer's folder, a sentence each."""
+    auto_map = read_fields(folder / TOKENIZER_CONFIG).get("auto_map")
+    # An old form is a list, of the slow and the fast class.
+    named = auto_map if isinstance(auto_map, Mapping) else {"AutoTokenizer": auto_map}
+    if code := _code(named, "AutoTokenizer"):
+        return [
+            f"{TOKENIZER_CONFIG} names code of its own (auto_map: {code}), which is never run; a class that "
+            "transformers has was used."
+        ]
+    return []
+
+
+def _code(auto_map: Any, *classes: str) -> str | None:
+    """The code that an `auto_map` names for the first of some classes."""
+    if not isinstance(auto_map, Mapping):
+        return None
+    named = next((auto_map[one] for one in classes if auto_map.get(one)), None)
+    if isinstance(named, list):
+        named = next((one for one in reversed(named) if one), None)
+    return str(named) if named else None
