@@ -144,7 +144,8 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
             path.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(
-            f"The report cannot be written to {out}: {error.strerror or error}. Name another folder."
+            f"The report cannot be written to {out}: {error.strerror or error}. Name another folder "
+            "with --out DIR (from Python: out)."
         ) from error
     written = sorted(files)
     return ReportFiles(
