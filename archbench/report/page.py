@@ -179,7 +179,7 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
         else:
             blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
-    notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
+    notes = [*findings.lacking, *margins_note(findings)]
     about = results.manifest.get("notes", {})
     notes += [f"Data of {name}: {note}" for name, found in about.items() for note in found]
     # What the other tables note is said of the whole run already.

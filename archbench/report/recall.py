@@ -55,6 +55,7 @@ def counted_items(findings: Findings, kind: str) -> pd.DataFrame:
     """Items of all entries of a kind, but for those left out; empty where there is no such entry."""
     tasks = dict.fromkeys(one.task for one in findings.conditions if one.kind == kind)
     frames = [items[~items["left_out"]] for items in map(findings.results.items, tasks)]
+    frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

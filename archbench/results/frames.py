@@ -132,6 +132,13 @@ class RunResults:
         html: str = shown.to_html(float_format="{:.1f}".format, na_rep="—", escape=True)
         return html
 
+    def answered(self, member: str, condition: Condition) -> int:
+        """How many of a member's items have a score in a condition's metric, those left out aside."""
+        rows = self._rows.get((member, condition.task, condition.variant))
+        return (
+            0 if rows is None or condition.metric not in rows else int(rows[condition.metric].notna().sum())
+        )
+
     # -- frames --------------------------------------------------------------------------------------------
 
     @cached_property

@@ -21,6 +21,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
+class ManifestSharing(_Part):
+    """How a member shares prefixes: `chunk`, `steps` or `none`, and why no better."""
+
+    level: str
+    reason: str = ""
+
+
 class ManifestMember(_Part):
     """A member, as far as results and reports need to know it.
 
@@ -28,11 +35,13 @@ class ManifestMember(_Part):
         name: Its name.
         family: Name of the family it belongs to, if any.
         training_length: Tokens of the contexts it was trained on.
+        sharing: How it shares prefixes; None where it was never loaded.
     """
 
     name: str = Field(min_length=1)
     family: str | None = None
     training_length: int | None = Field(default=None, ge=0)
+    sharing: ManifestSharing | None = None
 
 
 class ManifestCondition(_Part):
@@ -78,6 +87,7 @@ class Manifest(_Part):
         members: In the suite's order.
         conditions: In the suite's order.
         cells: Cells that belong to the run; others in the folder are not looked at.
+        notes: By name of the entry, what is to be known of its data.
         versions: Versions of archbench and of what it computes with.
         hardware: The machine.
         suite: The suite as resolved.
@@ -93,6 +103,7 @@ class Manifest(_Part):
     members: list[ManifestMember] = []
     conditions: list[ManifestCondition] = []
     cells: list[ManifestCell] = []
+    notes: dict[str, list[str]] = {}
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     suite: dict[str, Any] = {}

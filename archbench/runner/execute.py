@@ -105,9 +105,9 @@ def run_plan(
     started = datetime.now(UTC).isoformat()
     loaded = _known_from_before(store, plan)
 
-    def note(finished: str | None) -> None:
-        content = manifest(plan, match, loaded, store.headers(), command=command, started=started)
-        store.write_manifest(content | {"finished": finished})
+    def content(finished: str | None) -> dict[str, Any]:
+        known = manifest(plan, match, loaded, store.headers(), command=command, started=started)
+        return known | {"finished": finished}
 
     with (
         _threads(plan.suite.engine.threads),
@@ -120,10 +120,9 @@ def run_plan(
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
         if not missing:
-            content = manifest(plan, match, loaded, command=command, started=started)
-            _renew(store, content | {"finished": datetime.now(UTC).isoformat()})
+            _renew(store, content(datetime.now(UTC).isoformat()))
             return load_results(out)
-        note(None)
+        store.write_manifest(content(None))
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
                 _run_member(
@@ -131,11 +130,11 @@ def run_plan(
                 )
                 # Two members need not fit into memory together.
                 _free_memory()
-                note(None)
+                store.write_manifest(content(None))
         except KeyboardInterrupt:
             display.say(f"Stopped. Finished cells are kept in {out}; the same command goes on from there.")
             raise
-        note(datetime.now(UTC).isoformat())
+        store.write_manifest(content(datetime.now(UTC).isoformat()))
     return load_results(out)
 
 
