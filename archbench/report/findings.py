@@ -49,6 +49,7 @@ class Findings:
         """
         self.results, self.settings = results, settings
         self._grouped: dict[str, pd.DataFrame] = {}
+        self._items: dict[str, pd.DataFrame] = {}
         if not (self.scores["n"] > 0).any():
             raise RunError(_nothing(results))
 
@@ -100,6 +101,13 @@ class Findings:
                 else self.scores.head(0).assign(**{column: ""})
             )
         return self._grouped[column]
+
+    def items(self, task: str) -> pd.DataFrame:
+        """`RunResults.items` of a task, but for those left out; read once, so not to be changed."""
+        if task not in self._items:
+            items = self.results.items(task)
+            self._items[task] = items[~items["left_out"]]
+        return self._items[task]
 
     def scores_of(self, metric: str) -> pd.DataFrame:
         """`RunResults.scores` of a metric; empty where no cell has it (yet)."""
@@ -237,10 +245,8 @@ class Findings:
 def _nothing(results: RunResults) -> str:
     """Say why there is nothing to report on."""
     failed = [header for header in results.headers if header.status == "failed"]
-    complete = [
-        header for header in results.headers if header.id not in results.set_aside and not header.error
-    ]
-    again = "Give the run command again."
+    usable = [header for header in results.headers if header.id not in results.set_aside]
+    complete = [header for header in usable if header.status == "complete"]
     if not failed and complete and all(header.excluded for header in complete):
         return (
             f"{results.folder} has nothing to report on: every item is too long for a member and "
@@ -252,7 +258,10 @@ def _nothing(results: RunResults) -> str:
     aside = f", {len(results.set_aside)} set aside" if results.set_aside else ""
     why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
     why = why or (f" {results.warnings[0]}" if results.warnings else "")
-    return f"{results.folder} has no complete cell to report on ({len(failed)} failed{aside}). {again}{why}"
+    return (
+        f"{results.folder} has no complete cell to report on ({len(failed)} failed{aside}). "
+        f"Give the run command again.{why}"
+    )
 
 
 def _gap(header: CellHeader | None, answered: int, left_out: int) -> str | None:

@@ -116,9 +116,7 @@ def table(findings: Findings) -> Sheet | None:
         f"windows of that length.{beyond_caption(findings)}"
     )
     if any(findings.results.left_out[one.task, one.variant] for one in conditions):
-        caption += (
-            " Windows that are left out (notes) are so from their own row only, not from other contexts."
-        )
+        caption += " Windows that are left out (notes) are left out of their own row, not of other contexts'."
     rules = frozenset(range(0, len(rows), len(findings.members)))
     columns = [*_columns("condition"), Column("compression")]
     sheet = Table("Perplexity", caption, columns, rows, findings.stamp, rules)

@@ -70,7 +70,9 @@ def scores(findings: Findings) -> Sheet | None:
         return None
     # Runs of an earlier archbench have fewer, those that are not finished perhaps none.
     frames = {name: findings.scores_of(name) for name in _METRICS}
-    frames = {name: here for name, frame in frames.items() if len(here := frame[frame["kind"] == "phonebook"])}
+    frames = {
+        name: here for name, frame in frames.items() if len(here := frame[frame["kind"] == "phonebook"])
+    }
     if not frames:
         return None
     metrics, data = list(frames), pd.concat(frames.values(), ignore_index=True)

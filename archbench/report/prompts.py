@@ -85,7 +85,10 @@ def spread(findings: Findings) -> Sheet | None:
         f"{len(data)} comparisons of this table). A spread of the size of an interval is nothing yet."
     )
     if (data["n"] < data["plain_n"]).any():
-        caption += " Where items have no score under a changed prompt (notes), its score and its test are over the others."
+        caption += (
+            " Where items have no score under a changed prompt (notes), its score and its test are over the "
+            "others."
+        )
     heads = ["plain", "lowest", "highest", "spread", "beyond chance"]
     columns = [Column("condition", words=True), Column("member", words=True), *map(Column, heads)]
     table = Table("Prompts", caption, columns, rows, findings.stamp, frozenset(rules))
@@ -152,14 +155,13 @@ def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> p
     """Every changed prompt against the plain one, by member, on the items that both have scores for."""
     records: list[dict[str, Any]] = []
     for task in dict.fromkeys(plain.task for plain in groups):
-        items = findings.results.items(task)
-        items = items[~items["left_out"]]
+        items = findings.items(task)
         for plain, changed in groups.items():
             for member in findings.members if plain.task == task else ():
                 mine = items[items["member"] == member].set_index("item")
                 own = findings.score(member, plain)
-                for one in changed if own is not None else ():
-                    if one.metric not in mine:
+                for one in changed:
+                    if own is None or one.metric not in mine:
                         continue
                     pair = pd.concat(
                         [mine.loc[mine["variant"] == v.variant, v.metric] for v in (one, plain)], axis=1

@@ -73,10 +73,10 @@ def averages(findings: Findings) -> Sheet | None:
         columns = [Column("member", words=True), *(Column(f"{one:,}", "tokens") for one in lengths)]
         columns += [Column(name, "over lengths") for name in ("average", "increasing", "decreasing")]
         columns += [Column("effective length")] if whole else []
+        left = ", or those of them that items are left of" if uneven else ""
         caption = (
             f"RULER, in percent with {findings.level} intervals: the average over {len(kinds)} of its "
-            f"{len(TASKS)} tasks at each length{', or those of them that items are left of' if uneven else ''}. "
-            "Increasing, decreasing: average over the lengths with "
+            f"{len(TASKS)} tasks at each length{left}. Increasing, decreasing: average over the lengths with "
             "weights 1, 2, 3, ... from the shortest, or from the longest. "
         )
         if len(kinds) > 1:

@@ -110,7 +110,9 @@ def _by_category(findings: Findings) -> list[str]:
         told = [
             f"{category}: "
             + ", ".join(
-                f"{row['member']} {points(row['score'])}" for row in rows if row["category"] == category
+                f"{row['member']} {points(row['score'])}"
+                for row in rows
+                if row["category"] == category and row["n"]
             )
             for category in categories
         ]
