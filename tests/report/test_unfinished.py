@@ -124,7 +124,7 @@ def drawn(examples: int) -> Any:
     return settings(max_examples=examples, phases=phases, suppress_health_check=list(HealthCheck))
 
 
-@drawn(4)
+@drawn(3)
 @given(WHOLE, SOME, st.booleans())
 def test_whatever_is_lacking_is_said_and_the_rest_reported(
     pool: Path, whole: dict[Cell, str], some: dict[Cell, str], rebuilt: bool
@@ -133,7 +133,7 @@ def test_whatever_is_lacking_is_said_and_the_rest_reported(
 
 
 @pytest.mark.slow
-@drawn(80)
+@drawn(40)
 @given(WHOLE, SOME, st.booleans())
 def test_whatever_else_is_lacking_is_said_and_the_rest_reported(
     pool: Path, whole: dict[Cell, str], some: dict[Cell, str], rebuilt: bool
