@@ -138,7 +138,8 @@ def report(
     if as_json:
         lists = {"tables": files.tables, "figures": files.figures}
         paths = {name: [str(path) for path in some] for name, some in lists.items()}
-        print_json({"run": str(run_folder), "page": str(files.page), **paths})
+        about = {"run": str(run_folder), "page": str(files.page), "warnings": results.warnings}
+        print_json(about | paths)
     else:
         typer.echo(
             f"{files.page}: {len(files.tables)} files of tables, {len(files.figures)} of figures beside it"
@@ -216,9 +217,10 @@ def _print_results(results: RunResults, as_json: bool) -> None:
     if as_json:
         cells: list[dict[str, Any]] = [header.model_dump(mode="json") for header in results.headers]
         scores = results.scores().to_json(orient="records")
-        print_json({"run": str(results.folder), "scores": _parsed(scores), "cells": cells})
+        about = {"run": str(results.folder), "warnings": results.warnings}
+        print_json(about | {"scores": _parsed(scores), "cells": cells})
         return
-    if not any(header.status == "complete" for header in results.headers):
+    if results.scores().empty:
         return  # what failed, and why, is told after this
     from archbench.report.screen import summary
 
@@ -230,9 +232,12 @@ def _print_results(results: RunResults, as_json: bool) -> None:
 
 def _settings(results: RunResults) -> ReportSettings:
     """The suite's own settings of the report."""
-    from archbench.report.settings import ReportSettings
+    from archbench.report.settings import noted_settings
 
-    return ReportSettings.model_validate(results.manifest.get("suite", {}).get("report", {}))
+    settings, warnings = noted_settings(results.manifest, results.members)
+    for warning in warnings:
+        note(f"WARNING: {warning}")
+    return settings
 
 
 def _failures(failed: list[CellHeader]) -> str:

@@ -69,7 +69,8 @@ def table(findings: Findings) -> Sheet | None:
         if first:
             rules.add(len(rows))
         metrics = [one.condition.metric, *_LINES]
-        scores = {name: float(scores_of(mine[name]).mean()) for name in metrics if name in mine}
+        known = {name: scores_of(mine[name]) for name in metrics if name in mine}
+        scores = {name: float(values.mean()) for name, values in known.items() if len(values)}
         label = _name(findings, one) if first else ""
         shown = [points(scores[name]) if name in scores else MISSING for name in metrics]
         rows.append([label, one.member, f"{len(mine):,}", *shown, *map(points, one.shares.values())])
@@ -93,15 +94,11 @@ def table(findings: Findings) -> Sheet | None:
 
 
 def _parts(findings: Findings) -> Iterator[_Part]:
-    known: dict[str, pd.DataFrame] = {}
     for condition in findings.results.conditions:
         # Neither generates, and their items are many.
         if condition.kind in ("mmlu", "perplexity"):
             continue
-        if condition.task not in known:
-            items = findings.results.items(condition.task)
-            known[condition.task] = items[~items["left_out"]] if len(items) else items
-        items = known[condition.task]
+        items = findings.items(condition.task)
         # Runs of an earlier archbench do not have it.
         if "answer_form" not in items:
             continue

@@ -31,11 +31,23 @@ def items_in(findings: Findings, condition: Condition) -> int:
 
 
 def items_caption(findings: Findings, conditions: Sequence[Condition]) -> str:
-    """How many items stand behind every column."""
-    counts = sorted({items_in(findings, one) for one in conditions})
+    """How many items stand behind every column, and whether some members have fewer."""
+    answered = [one for one in conditions if findings.scored(one)]
+    counts = sorted({items_in(findings, one) for one in answered})
+    if not counts:
+        return "No item has a score."
     if len(counts) == 1:
-        return f"n = {counts[0]:,} items in every column."
-    return f"n = {counts[0]:,} to {counts[-1]:,} items per column (last row)."
+        columns = "every column" if len(answered) == len(conditions) else "every column with a score"
+        text = f"n = {counts[0]:,} items in {columns}."
+    else:
+        text = f"n = {counts[0]:,} to {counts[-1]:,} items per column (last row)."
+    fewer = any(
+        row["n"] < items_in(findings, one)
+        for one in answered
+        for member in findings.members
+        if (row := findings.score(member, one))
+    )
+    return f"{text} Some members have a score for fewer of them (notes)." if fewer else text
 
 
 def metric_caption(conditions: Sequence[Condition]) -> str:
@@ -54,8 +66,10 @@ def leaders_caption(findings: Findings) -> str:
     """What bold and dagger mean, with a space behind it; nothing where there is one member."""
     # An accuracy table shows no losses, and their tests are a family of their own.
     tests = findings.of_graded(findings.leader_tests)
-    if tests.empty:
+    if not any(len(findings.scored(one)) > 1 for one in findings.graded):
         return ""
+    if tests.empty:
+        return f"Bold: the highest of its column. {DAGGER}: too few items in common to tell it from it. "
     few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
         f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "
@@ -78,15 +92,14 @@ def _comparisons(count: int) -> str:
 
 
 def interval_methods(scores: pd.DataFrame) -> str:
-    """Whose intervals they are."""
+    """Whose intervals they are, in brackets with a space before; nothing where there is no score."""
     names = {
         "wilson": "Wilson's",
         "t": "Student's t where scores are not just 0 or 1",
         "ratio": "Student's t for a ratio, over windows",
     }
-    return ", ".join(
-        names[method] for method in names if method in set(scores.loc[scores["n"] > 0, "method"])
-    )
+    used = [names[method] for method in names if method in set(scores.loc[scores["n"] > 0, "method"])]
+    return f" ({', '.join(used)})" if used else ""
 
 
 def margins_note(findings: Findings) -> list[str]:

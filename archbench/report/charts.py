@@ -24,7 +24,7 @@ _MOST_COLUMNS = 3
 
 def mmlu_formats(findings: Findings) -> Figure | None:
     """Score by question format and shots, one dot with its interval per member, guessing as a dashed line."""
-    conditions = [one for one in findings.conditions if one.kind == "mmlu"]
+    conditions = [one for one in findings.answered if one.kind == "mmlu"]
     if not conditions:
         return None
     members = findings.members

@@ -49,19 +49,9 @@ class Findings:
         """
         self.results, self.settings = results, settings
         self._grouped: dict[str, pd.DataFrame] = {}
-        if self.scores.empty:
-            failed = [header for header in results.headers if header.status == "failed"]
-            if not failed and any(header.excluded for header in results.headers):
-                raise RunError(
-                    f"{results.folder} has nothing to report on: every item is too long for a member and "
-                    "was left out (engine.too_long: exclude). Ask for shorter prompts, or raise "
-                    "engine.max_length where it is below what the members take."
-                )
-            why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
-            raise RunError(
-                f"{results.folder} has no complete cell to report on ({len(failed)} failed). "
-                f"Give the run command again.{why}"
-            )
+        self._items: dict[str, pd.DataFrame] = {}
+        if not (self.scores["n"] > 0).any():
+            raise RunError(_nothing(results))
 
     @property
     def members(self) -> list[str]:
@@ -70,8 +60,17 @@ class Findings:
 
     @property
     def conditions(self) -> list[Condition]:
-        """The conditions, in the suite's order; those under changed prompts are `perturbed`."""
-        return [one for one in self.results.conditions if "prompt" not in dict(one.labels)]
+        """The conditions, in the suite's order; those under changed prompts are `perturbed`.
+
+        Where nothing is known of any plain prompt, the changed ones stand for themselves.
+        """
+        plain = [one for one in self.results.conditions if "prompt" not in dict(one.labels)]
+        return plain or self.results.conditions
+
+    @cached_property
+    def answered(self) -> list[Condition]:
+        """The conditions in which anyone has a score."""
+        return [one for one in self.conditions if any(self.score(member, one) for member in self.members)]
 
     @property
     def graded(self) -> list[Condition]:
@@ -85,7 +84,7 @@ class Findings:
     @property
     def perturbed(self) -> list[Condition]:
         """Conditions that put the same items under a changed prompt."""
-        return [one for one in self.results.conditions if "prompt" in dict(one.labels)]
+        return [one for one in self.results.conditions if one not in self.conditions]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -102,6 +101,19 @@ class Findings:
                 else self.scores.head(0).assign(**{column: ""})
             )
         return self._grouped[column]
+
+    def items(self, task: str) -> pd.DataFrame:
+        """`RunResults.items` of a task, but for those left out; read once, so not to be changed."""
+        if task not in self._items:
+            items = self.results.items(task)
+            self._items[task] = items[~items["left_out"]]
+        return self._items[task]
+
+    def scores_of(self, metric: str) -> pd.DataFrame:
+        """`RunResults.scores` of a metric; empty where no cell has it (yet)."""
+        if not any(metric in one.metrics for one in self.results.conditions):
+            return self.scores.head(0)
+        return self.results.scores(metric, confidence=self.settings.confidence)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
@@ -141,6 +153,21 @@ class Findings:
         """The member's row of `scores`, or None where it has no score in this condition."""
         return self._by_cell.get((member, condition.task, condition.variant))
 
+    def scored(self, condition: Condition) -> list[str]:
+        """The members that have a score in a condition."""
+        return [member for member in self.members if self.score(member, condition)]
+
+    def is_whole(self, member: str, condition: Condition) -> bool:
+        """Whether a member has a score for every item of a condition that is compared at all."""
+        header = self._headers.get(CellId(member, condition.task, condition.variant))
+        out = self.results.left_out.get((condition.task, condition.variant), 0)
+        answered = self.results.answered(member, condition)
+        return header is not None and answered > 0 and answered == header.items - out
+
+    @cached_property
+    def _headers(self) -> dict[CellId, CellHeader]:
+        return {header.id: header for header in self.results.headers}
+
     @cached_property
     def leader_tests(self) -> pd.DataFrame:
         """Every member against the highest in its condition: one family of comparisons."""
@@ -169,6 +196,9 @@ class Findings:
                     tuple(one for one in here.loc[here["verdict"] == verdict, "member"] if one not in best)
                     for verdict in UNDECIDED
                 )
+                # Without an item that both have a score for there is no test.
+                untested = set(self.scored(condition)) - {*best, *here["member"]}
+                left = tuple(one for one in self.members if one in {*left, *untested})
                 found[condition] = Leader(best, tied, left)
         return found
 
@@ -198,7 +228,6 @@ class Findings:
 
     def gaps(self, conditions: Sequence[Condition]) -> list[str]:
         """One line for every cell that failed, was never run, or has items too long or without a score."""
-        headers = {header.id: header for header in self.results.headers}
         lines = []
         for condition in conditions:
             out = self.results.left_out.get((condition.task, condition.variant), 0)
@@ -207,19 +236,44 @@ class Findings:
                     f"{condition}: {out:,} items are too long for a member and left out for every one."
                 )
             for member in self.members:
-                header = headers.get(CellId(member, condition.task, condition.variant))
-                row = self.score(member, condition)
-                scored = row["n"] if row else 0
-                if scored and condition.measures_loss and header is not None:
-                    # Several items of a text make one window, which n counts.
-                    scored = header.items - out
-                gap = _gap(header, scored, out)
+                named = CellId(member, condition.task, condition.variant)
+                if named in self.results.set_aside:
+                    gap: str | None = "set aside, since its items cannot be used or compared (other notes)"
+                else:
+                    gap = _gap(self._headers.get(named), self.results.answered(member, condition), out)
                 if gap is not None:
                     lines.append(f"{member} · {condition}: {gap}.")
         return lines
 
+    @cached_property
+    def lacking(self) -> list[str]:
+        """All that is missing, failed, left out or damaged in the whole run, a line each."""
+        return [*self.gaps(self.results.conditions), *self.results.warnings]
 
-def _gap(header: CellHeader | None, scored: int, left_out: int) -> str | None:
+
+def _nothing(results: RunResults) -> str:
+    """Say why there is nothing to report on."""
+    failed = [header for header in results.headers if header.status == "failed"]
+    usable = [header for header in results.headers if header.id not in results.set_aside]
+    complete = [header for header in usable if header.status == "complete"]
+    if not failed and complete and all(header.excluded for header in complete):
+        return (
+            f"{results.folder} has nothing to report on: every item is too long for a member and "
+            "was left out (engine.too_long: exclude). Ask for shorter prompts, or raise "
+            "engine.max_length where it is below what the members take."
+        )
+    if complete:
+        return f"{results.folder} has nothing to report on: no item of its {len(complete)} cells has a score."
+    aside = f", {len(results.set_aside)} set aside" if results.set_aside else ""
+    why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
+    why = why or (f" {results.warnings[0]}" if results.warnings else "")
+    return (
+        f"{results.folder} has no complete cell to report on ({len(failed)} failed{aside}). "
+        f"Give the run command again.{why}"
+    )
+
+
+def _gap(header: CellHeader | None, answered: int, left_out: int) -> str | None:
     """What a cell lacks, in words; None where it has all."""
     if header is None:
         return "no result"
@@ -230,8 +284,8 @@ def _gap(header: CellHeader | None, scored: int, left_out: int) -> str | None:
     if header.excluded:
         return f"{header.excluded:,} of {header.items:,} items are longer than it takes"
     compared = header.items - left_out
-    if scored < compared or not scored:
-        return f"{compared - scored:,} of {compared:,} items without a score"
+    if answered < compared or not answered:
+        return f"{compared - answered:,} of {compared:,} items without a score"
     return None
 
 

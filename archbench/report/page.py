@@ -144,7 +144,8 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
             path.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(
-            f"The report cannot be written to {out}: {error.strerror or error}. Name another folder."
+            f"The report cannot be written to {out}: {error.strerror or error}. Name another folder "
+            "with --out DIR (from Python: out)."
         ) from error
     written = sorted(files)
     return ReportFiles(
@@ -178,7 +179,7 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
         else:
             blocks += [sheet.to_markdown(inline=True).rstrip(), f"Files: {links}."]
     blocks += ["## How it was run", *_how(results.manifest), "## Notes"]
-    notes = [*findings.gaps(findings.conditions), *margins_note(findings)]
+    notes = [*findings.lacking, *margins_note(findings)]
     about = results.manifest.get("notes", {})
     notes += [f"Data of {name}: {note}" for name, found in about.items() for note in found]
     members = results.manifest.get("members", [])

@@ -54,6 +54,7 @@ def loss_of(rows: pd.DataFrame, confidence: float = 0.95) -> Loss:
         rows: Item rows with `loglikelihoods`, `tokens`, `bytes` and `passage`.
         confidence: Coverage aimed at.
     """
+    rows = rows[rows["compression"].notna()] if len(rows) else rows
     if rows.empty:
         return Loss(0, math.nan, math.nan, math.nan, math.nan)
     nats = -np.array([float(values[0]) for values in rows["loglikelihoods"]])
@@ -92,6 +93,8 @@ def table(findings: Findings) -> Sheet | None:
     if not conditions:
         return None
     items = counted_items(findings, "perplexity")
+    if items.empty:
+        return None
     rows: list[list[Cell | str]] = []
     data = []
     for condition in conditions:
@@ -112,6 +115,8 @@ def table(findings: Findings) -> Sheet | None:
         "Context: the same tokens after so many tokens of the text before them. Window: all tokens of "
         f"windows of that length.{beyond_caption(findings)}"
     )
+    if any(findings.results.left_out[one.task, one.variant] for one in conditions):
+        caption += " Windows that are left out (notes) are left out of their own row, not of other contexts'."
     rules = frozenset(range(0, len(rows), len(findings.members)))
     columns = [*_columns("condition"), Column("compression")]
     sheet = Table("Perplexity", caption, columns, rows, findings.stamp, rules)
@@ -232,7 +237,8 @@ def _conditions(findings: Findings) -> list[Condition]:
 
 def _size(condition: Condition) -> tuple[str, int]:
     labels = dict(condition.labels)
-    return next((name, int(labels[name])) for name in ("context", "window") if labels.get(name) is not None)
+    sizes = ((name, int(labels[name])) for name in ("context", "window") if labels.get(name) is not None)
+    return next(sizes, ("", 0))
 
 
 def _columns(first: str) -> list[Column]:
@@ -256,4 +262,6 @@ def _bounds(loss: Loss) -> tuple[float, float, float]:
 
 def _record(member: str, condition: Condition, loss: Loss) -> dict[str, Any]:
     cell = {"member": member, "task": condition.task, "variant": condition.variant}
-    return cell | {**loss._asdict(), "perplexity": math.exp(loss.nats) if loss.nats < 700 else math.inf}
+    # Not a number where there is no loss, and too large a one where there is too much.
+    perplexity = math.inf if loss.nats > 700 else math.exp(loss.nats)
+    return cell | {**loss._asdict(), "perplexity": perplexity}

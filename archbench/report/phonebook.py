@@ -39,8 +39,10 @@ def sentences(findings: Findings) -> list[str]:
     """For each format, how much of the smallest and of the largest book each member recalls."""
     said = []
     for name, conditions in groups_of(findings).items():
+        # Of a run that is not finished, the ends are those of what has been answered.
+        answered = [one for one in conditions if one in findings.answered]
         sized = sorted(
-            ((size, one) for one in conditions if (size := size_of(one))), key=lambda pair: pair[0][1]
+            ((size, one) for one in answered if (size := size_of(one))), key=lambda pair: pair[0][1]
         )
         units = {size[0] for size, _ in sized}
         if len(sized) < 2 or len(units) > 1:
@@ -66,10 +68,14 @@ def scores(findings: Findings) -> Sheet | None:
     conditions = conditions_of(findings)
     if not conditions:
         return None
-    # Runs of an earlier archbench have fewer.
-    metrics = [name for name in _METRICS if any(name in one.metrics for one in conditions)]
-    frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in metrics]
-    data = pd.concat([frame[frame["kind"] == "phonebook"] for frame in frames], ignore_index=True)
+    # Runs of an earlier archbench have fewer, those that are not finished perhaps none.
+    frames = {name: findings.scores_of(name) for name in _METRICS}
+    frames = {
+        name: here for name, frame in frames.items() if len(here := frame[frame["kind"] == "phonebook"])
+    }
+    if not frames:
+        return None
+    metrics, data = list(frames), pd.concat(frames.values(), ignore_index=True)
     found, items = by_cell(data, "metric"), counted_items(findings, "phonebook")
     rows: list[list[Cell | str]] = []
     for condition in conditions:
@@ -135,6 +141,8 @@ def answers(findings: Findings) -> Sheet | None:
     if not conditions:
         return None
     items = counted_items(findings, "phonebook")
+    if items.empty:
+        return None
     rows: list[list[Cell | str]] = []
     data: list[dict[str, Any]] = []
     for condition in conditions:

@@ -64,7 +64,10 @@ def depths(findings: Findings) -> Figure | None:
     items, chosen = counted_items(findings, "phonebook"), dict[str, Condition]()
     across = 0
     for name, conditions in groups_of(findings).items():
-        sized = sorted(conditions, key=lambda one: size_of(one) or ("", 0))
+        answered = [one for one in conditions if len(rows_of(items, [one]))]
+        if not answered:
+            continue
+        sized = sorted(answered, key=lambda one: size_of(one) or ("", 0))
         picked = np.linspace(0, len(sized) - 1, min(_SIZES, len(sized))).round().astype(int)
         across = max(across, len(picked))
         for at in picked:

@@ -65,6 +65,8 @@ def spread(findings: Findings) -> Sheet | None:
     if not groups:
         return None
     data = _compared(findings, groups)
+    if data.empty:
+        return None
     rows: list[list[Cell | str]] = []
     rules = set()
     for plain in groups:
@@ -82,6 +84,11 @@ def spread(findings: Findings) -> Sheet | None:
         f"plain one (paired test on the same items, p < {findings.alpha:g} after Holm's adjustment for all "
         f"{len(data)} comparisons of this table). A spread of the size of an interval is nothing yet."
     )
+    if (data["n"] < data["plain_n"]).any():
+        caption += (
+            " Where items have no score under a changed prompt (notes), its score and its test are over the "
+            "others."
+        )
     heads = ["plain", "lowest", "highest", "spread", "beyond chance"]
     columns = [Column("condition", words=True), Column("member", words=True), *map(Column, heads)]
     table = Table("Prompts", caption, columns, rows, findings.stamp, frozenset(rules))
@@ -91,6 +98,9 @@ def spread(findings: Findings) -> Sheet | None:
 def dots(findings: Findings) -> Figure | None:
     """One row per condition and member, one dot per prompt."""
     groups = _groups(findings)
+    if not groups:
+        return None
+    groups = {plain: changed for plain, changed in groups.items() if plain in findings.answered}
     if not groups:
         return None
     lines = [(plain, at) for plain in groups for at in range(len(findings.members))]
@@ -145,12 +155,14 @@ def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> p
     """Every changed prompt against the plain one, by member, on the items that both have scores for."""
     records: list[dict[str, Any]] = []
     for task in dict.fromkeys(plain.task for plain in groups):
-        items = findings.results.items(task)
-        items = items[~items["left_out"]]
+        items = findings.items(task)
         for plain, changed in groups.items():
             for member in findings.members if plain.task == task else ():
                 mine = items[items["member"] == member].set_index("item")
+                own = findings.score(member, plain)
                 for one in changed:
+                    if own is None or one.metric not in mine:
+                        continue
                     pair = pd.concat(
                         [mine.loc[mine["variant"] == v.variant, v.metric] for v in (one, plain)], axis=1
                     ).dropna()
@@ -163,8 +175,9 @@ def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> p
                     )._asdict()
                     name = short_name(plain, findings.conditions)
                     told = {"condition": name, "member": member, "prompt": dict(one.labels)["prompt"]}
-                    records.append(told | {"score": float(values[:, 0].mean())} | found)
-    frame = pd.DataFrame(records)
+                    means = {"score": float(values[:, 0].mean()), "plain_n": own["n"]}
+                    records.append(told | means | found)
+    frame = pd.DataFrame(records, columns=None if records else ["condition", "member", "prompt", "n", "p"])
     frame["p_holm"] = holm(frame["p"]) if records else []
     return frame
 

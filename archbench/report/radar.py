@@ -42,7 +42,7 @@ def axes_of(findings: Findings) -> list[Axis]:
        since conditions share their items;
     5. one per task, the mean over its conditions.
 
-    Losses are no axes: they are not in percent of anything right.
+    Losses are no axes: they are not in percent of anything right. Nor is what nobody has a score in.
 
     Returns:
         The axes; empty where none of these fits.
@@ -55,7 +55,8 @@ def axes_of(findings: Findings) -> list[Axis]:
         lambda: _means(findings, lambda one: f"{one.task} {dict(one.labels).get('format') or ''}".rstrip()),
         lambda: _means(findings, lambda one: one.task),
     ]
-    return next((axes for choice in choices if FEWEST <= len(axes := choice()) <= MOST), [])
+    shown = ([axis for axis in choice() if any(axis.scores.values())] for choice in choices)
+    return next((axes for axes in shown if FEWEST <= len(axes) <= MOST), [])
 
 
 def _triple(row: dict[str, Any] | None) -> tuple[float, float, float] | None:

@@ -54,7 +54,7 @@ def beyond_caption(findings: Findings) -> str:
 def counted_items(findings: Findings, kind: str) -> pd.DataFrame:
     """Items of all entries of a kind, but for those left out; empty where there is no such entry."""
     tasks = dict.fromkeys(one.task for one in findings.conditions if one.kind == kind)
-    frames = [items[~items["left_out"]] for items in map(findings.results.items, tasks)]
+    frames = [items for items in map(findings.items, tasks) if len(items)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

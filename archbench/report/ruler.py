@@ -50,7 +50,11 @@ def averages(findings: Findings) -> Sheet | None:
     for task, conditions in groups.items():
         lengths = [_length(one) for one in conditions]
         kinds = _tasks(rows_of(items, conditions))
-        whole = set(kinds) == set(TASKS)
+        if not kinds:
+            continue
+        asked = [set(_tasks(here)) for one in conditions if len(here := rows_of(items, [one]))]
+        uneven = any(one != set(kinds) for one in asked)
+        whole = set(kinds) == set(TASKS) and not uneven
         rows: list[list[Cell | str]] = []
         for member in findings.members:
             scores = [found.get((member, task, one.variant)) for one in conditions]
@@ -69,9 +73,10 @@ def averages(findings: Findings) -> Sheet | None:
         columns = [Column("member", words=True), *(Column(f"{one:,}", "tokens") for one in lengths)]
         columns += [Column(name, "over lengths") for name in ("average", "increasing", "decreasing")]
         columns += [Column("effective length")] if whole else []
+        left = ", or those of them that items are left of" if uneven else ""
         caption = (
             f"RULER, in percent with {findings.level} intervals: the average over {len(kinds)} of its "
-            f"{len(TASKS)} tasks at each length. Increasing, decreasing: average over the lengths with "
+            f"{len(TASKS)} tasks at each length{left}. Increasing, decreasing: average over the lengths with "
             "weights 1, 2, 3, ... from the shortest, or from the longest. "
         )
         if len(kinds) > 1:
@@ -88,6 +93,8 @@ def averages(findings: Findings) -> Sheet | None:
             caption += "Without all of them there is no effective length."
         title = "RULER" if len(groups) == 1 else f"RULER, {task}"
         tables.append(Table(title, caption + beyond_caption(findings), columns, rows, findings.stamp))
+    if not tables:
+        return None
     return Sheet("ruler", tables, stamped(pd.concat(data, ignore_index=True), findings.stamp))
 
 
@@ -102,6 +109,9 @@ def by_task(findings: Findings) -> Sheet | None:
     tables = []
     for task, conditions in groups.items():
         kinds = _tasks(rows_of(items, conditions))
+        counts = sorted({count for count in data.loc[data["task"] == task, "n"] if count})
+        if not counts:
+            continue
         rows: list[list[Cell | str]] = []
         for condition in conditions:
             for at, member in enumerate(findings.members):
@@ -110,7 +120,6 @@ def by_task(findings: Findings) -> Sheet | None:
                 rows.append([f"{_length(condition):,}" if at == 0 else "", member, *texts])
         columns = [Column("tokens"), Column("member", words=True)]
         columns += [Column(kind, TASKS[kind].category) for kind in kinds]
-        counts = sorted(set(data.loc[data["task"] == task, "n"]))
         n = f"{counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "")
         caption = (
             f"RULER's tasks, in percent; n = {n} items of each task and length. Question answering: one of "
@@ -120,6 +129,8 @@ def by_task(findings: Findings) -> Sheet | None:
         title = "RULER by task" if len(groups) == 1 else f"RULER by task, {task}"
         rules = frozenset(range(0, len(rows), len(findings.members)))
         tables.append(Table(title, caption, columns, rows, findings.stamp, rules))
+    if not tables:
+        return None
     return Sheet("ruler_tasks", tables, stamped(data, findings.stamp))
 
 
@@ -137,6 +148,7 @@ def lengths(findings: Findings) -> Figure | None:
         for length in sorted({_length(one) for one in conditions}):
             mine = rows_of(items, [one for one in conditions if _length(one) == length], member)
             here = mine if name == "all tasks" else mine[mine["category"] == name]
+            here = here[here["string_match"].notna()] if len(here) else here
             if len(here):
                 strata = here["subject"].astype(str).to_numpy(dtype=np.str_)
                 score = macro_mean(scores_of(here["string_match"]), strata, findings.settings.confidence)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class ReportSettings(BaseModel):
@@ -24,3 +25,35 @@ class ReportSettings(BaseModel):
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     figure_formats: tuple[Literal["png", "svg", "pdf"], ...] = Field(default=("png", "svg"), min_length=1)
     published: dict[str, str] = Field(default_factory=dict)
+
+
+def noted_settings(manifest: Mapping[str, Any], members: Sequence[str]) -> tuple[ReportSettings, list[str]]:
+    """The report's settings that a run's manifest has noted down, and what is wrong with them.
+
+    Args:
+        manifest: The run's manifest.
+        members: Names of the run's members.
+
+    Returns:
+        The settings, those that cannot be used left at their defaults, and a sentence for each of these.
+    """
+    noted = manifest.get("suite", {}).get("report", {})
+    wrong: dict[str, str] = {}
+    if not isinstance(noted, Mapping):
+        noted, wrong["report"] = {}, "is no mapping of keys to values"
+    try:
+        settings = ReportSettings.model_validate(noted)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        wrong |= {str(detail["loc"][0]): detail["msg"] for detail in details}
+        settings = ReportSettings.model_validate({k: v for k, v in noted.items() if str(k) not in wrong})
+    if settings.baseline not in (None, *members):
+        wrong["baseline"] = f"is '{settings.baseline}', of which no cell and no member is known"
+        settings = settings.model_copy(update={"baseline": None})
+    if strange := sorted(settings.published.keys() - set(members)):
+        wrong["published"] = f"names '{strange[0]}', of which no cell and no member is known"
+        known = {name: model for name, model in settings.published.items() if name in members}
+        settings = settings.model_copy(update={"published": known})
+    return settings, [
+        f"manifest.json: the report's setting '{key}' is not used: {what}." for key, what in wrong.items()
+    ]

@@ -40,8 +40,8 @@ def accuracy(findings: Findings) -> Sheet:
     for task in tasks if wide else [None]:
         conditions = [one for one in everything if task in (None, one.task)]
         caption = (
-            f"Score in percent and, in brackets, its {findings.level} interval "
-            f"({interval_methods(findings.of_graded(findings.scores))}). {leaders_caption(findings)}"
+            f"Score in percent and, in brackets, its {findings.level} interval"
+            f"{interval_methods(findings.of_graded(findings.scores))}. {leaders_caption(findings)}"
             f"{items_caption(findings, conditions)} {metric_caption(conditions)}"
         )
         title = "Accuracy" if task is None else f"Accuracy, {task}"
@@ -53,7 +53,7 @@ def accuracy(findings: Findings) -> Sheet:
 def mmlu_formats(findings: Findings) -> Sheet | None:
     """MMLU by question format and shots, bare numbers as papers print them."""
     tables = []
-    for task in dict.fromkeys(one.task for one in findings.conditions if one.kind == "mmlu"):
+    for task in dict.fromkeys(one.task for one in findings.answered if one.kind == "mmlu"):
         conditions = [one for one in findings.conditions if one.task == task]
         caption = (
             f"Score on {task} in percent, by question format and number of shots. {leaders_caption(findings)}"
@@ -61,7 +61,7 @@ def mmlu_formats(findings: Findings) -> Sheet | None:
         )
         tables.append(_grid(findings, "MMLU formats", caption, conditions, lambda row: points(row["score"])))
     data = findings.scores[findings.scores["kind"] == "mmlu"]
-    return Sheet("mmlu_formats", tables, stamped(data, findings.stamp)) if tables else None
+    return Sheet("mmlu_formats", tables, stamped(data, findings.stamp)) if len(data) else None
 
 
 def normalisations(findings: Findings) -> Sheet | None:
@@ -73,6 +73,8 @@ def normalisations(findings: Findings) -> Sheet | None:
     metrics = list(dict.fromkeys(metric for one in conditions for metric in one.metrics))
     frames = [findings.results.scores(name, confidence=findings.settings.confidence) for name in metrics]
     data = pd.concat([frame[frame["n"] > 0] for frame in frames], ignore_index=True)
+    if data.empty:
+        return None
     found = by_cell(data, "metric")
     rows: list[Row] = []
     for condition in conditions:
@@ -156,7 +158,7 @@ def cost(findings: Findings) -> Sheet:
                 [
                     "" if len(rows) not in rules else short_name(condition, findings.conditions),
                     row["member"],
-                    f"{row['items']:,}" if row["status"] == "complete" else "failed",
+                    f"{row['items']:,}" if row["status"] == "complete" else row["status"],
                     f"{row['excluded']:,}",
                     _count(asked),
                     _count(distinct),
@@ -204,7 +206,7 @@ def _grid(
             if row is None or leader is None:
                 cells.append(MISSING)
             else:
-                best = member in leader.members and len(findings.members) > 1
+                best = member in leader.members and len(findings.scored(condition)) > 1
                 cells.append(
                     Cell(text(row), bold=best, mark=DAGGER if member in leader.tied + leader.open else "")
                 )
@@ -214,7 +216,7 @@ def _grid(
         chances = [MISSING if one.chance is None else points(one.chance) for one in conditions]
         rows.append(["guessing", *chances])
     counts = [items_in(findings, one) for one in conditions]
-    if len(set(counts)) > 1:
+    if len(set(counts) - {0}) > 1:
         rows.append(["items", *(f"{count:,}" for count in counts)])
     columns = [Column("member", words=True)]
     columns += [Column(name, group) for group, name in (heading(one, several) for one in conditions)]

@@ -14,7 +14,7 @@ from archbench.results.frames import records
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6
-# More conditions than these are told by task, with how many of its conditions.
+# More conditions than these are told by task, with how many of its conditions, or by their number.
 _NAMED = 8
 # Scores in more categories than these are left to their table.
 _CATEGORIES = 6
@@ -42,25 +42,37 @@ def sentences(findings: Findings) -> list[str]:
 
 
 def _scope(findings: Findings) -> list[str]:
-    members, conditions = findings.members, findings.conditions
-    tasks = list(dict.fromkeys(one.task for one in conditions))
-    names = [short_name(one, conditions) for one in conditions]
-    shown = f": {listing(names)}" if len(names) <= 8 else ""
-    many = f"{len(conditions)} conditions" if len(conditions) > 1 else "one condition"
-    if len(members) == 1:
-        return [
-            f"{members[0]} answered {listing(tasks)} in {many}{shown}; with one member, nothing is compared."
-        ]
-    counts = {items_in(findings, one) for one in conditions}
+    members, answered = findings.members, findings.answered
+    if not answered:
+        return ["No member has a score under a plain prompt."]
+    tasks = listing(list(dict.fromkeys(one.task for one in answered)))
+    names = [short_name(one, findings.conditions) for one in answered]
+    shown = f": {listing(names)}" if len(names) <= _NAMED else ""
+    many = f"{len(answered)} conditions" if len(answered) > 1 else "one condition"
+    counts = {items_in(findings, one) for one in answered}
     items = f"{counts.pop():,} items" if len(counts) == 1 else "items"
-    whole = [one for one in members if all(findings.score(one, condition) for condition in conditions)]
-    if whole == members:
-        return [f"{listing(members)} answered the same {items} of {listing(tasks)} in {many}{shown}."]
-    lacking = [one for one in members if one not in whole]
-    return [
-        f"{listing(members)} were put the same {items} of {listing(tasks)} in {many}{shown}; "
-        f"{listing(lacking)} did not answer all of them (notes)."
-    ]
+    whole = [one for one in members if all(findings.is_whole(one, condition) for condition in answered)]
+    none = [one for one in members if not any(findings.score(one, condition) for condition in answered)]
+    partly = [one for one in members if one not in whole + none]
+    if len(members) == 1 and whole:
+        clauses = [f"{members[0]} answered {tasks} in {many}{shown}"]
+    elif whole:
+        same = "the same" if len(whole) > 1 else "all"
+        clauses = [f"{listing(whole)} answered {same} {items} of {tasks} in {many}{shown}"]
+    else:
+        clauses = [f"No member answered all {items} of {tasks} in {many}{shown}"]
+    if partly:
+        clauses.append(f"{listing(partly)} answered a part of them (notes)")
+    if none:
+        clauses.append(
+            f"{listing(none)} {'has' if len(none) == 1 else 'have'} no score in any of them (notes)"
+        )
+    if left := [short_name(one, findings.conditions) for one in findings.conditions if one not in answered]:
+        which = listing(left) if len(left) <= _NAMED else f"{len(left)} further conditions"
+        clauses.append(f"nobody has a score in {which}")
+    if len(members) == 1:
+        clauses.append("with one member, nothing is compared")
+    return [f"{'; '.join(clauses)}."]
 
 
 def _leading(findings: Findings) -> list[str]:
@@ -98,7 +110,9 @@ def _by_category(findings: Findings) -> list[str]:
         told = [
             f"{category}: "
             + ", ".join(
-                f"{row['member']} {points(row['score'])}" for row in rows if row["category"] == category
+                f"{row['member']} {points(row['score'])}"
+                for row in rows
+                if row["category"] == category and row["n"]
             )
             for category in categories
         ]
@@ -162,7 +176,11 @@ def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
 def _against_baseline(findings: Findings) -> list[str]:
     rows = records(findings.differences)
     if not rows:
-        return []
+        others = {one for condition in findings.answered for one in findings.scored(condition)}
+        if not others - {findings.baseline}:
+            return []
+        why = "has no item in common with another" if findings.baseline in others else "has no score"
+        return [f"Nothing is compared with {findings.baseline}, the baseline, which {why}."]
     conditions = {(one.task, one.variant): one for one in findings.conditions}
     spelled_out = len(rows) <= _SPELLED_OUT
     unit = f"points with {findings.level} intervals" if spelled_out else "points"
@@ -266,7 +284,7 @@ def _at_chance(findings: Findings) -> list[str]:
 
 
 def _missing(findings: Findings) -> list[str]:
-    gaps = findings.gaps(findings.conditions)
+    gaps = findings.lacking
     if not gaps:
         return []
     return [

@@ -57,18 +57,23 @@ def cells_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list
 def members_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[str]:
     """Names of a run's members: those that the manifest plans, in its order, then any others with a cell."""
     planned = [str(member["name"]) for member in manifest.get("members", [])]
-    return list(dict.fromkeys([*planned, *(header.member for header in headers)]))
+    # A damaged manifest may have lost the one list and not the other.
+    with_cells = [str(cell["member"]) for cell in manifest.get("cells", [])] if not planned else []
+    return list(dict.fromkeys([*planned, *with_cells, *(header.member for header in headers)]))
 
 
-def conditions_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[Condition]:
+def conditions_of(
+    manifest: Mapping[str, Any], headers: Iterable[CellHeader]
+) -> tuple[list[Condition], dict[Condition, str]]:
     """Conditions of a run: those that the manifest describes, in its order, then any others.
 
     Others come by name, with numbers as numbers. `metrics` holds what any member was scored by.
 
-    Raises:
-        RunError: The cells of a condition differ in kind, labels, metric or chance.
+    Returns:
+        The conditions, and of each whose cells differ in kind, labels, metric or chance, how they do.
     """
     found: dict[tuple[str, str], tuple[Condition, str]] = {}
+    differ: dict[tuple[str, str], str] = {}
     for header in headers:
         named = header.task, header.variant
         labels = tuple(header.labels.items())
@@ -76,21 +81,32 @@ def conditions_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) ->
         known, member = found.get(named, (condition, header.member))
         for field in ("kind", "labels", "metric", "chance"):
             if getattr(known, field) != getattr(condition, field):
-                raise RunError(
+                differ.setdefault(
+                    named,
                     f"{condition} was not the same task for {member} and {header.member}: {field} is "
                     f"{getattr(known, field)!r} and {getattr(condition, field)!r}. Give the run command "
-                    "again, so that the cells with outdated settings are redone."
+                    "again, so that the cells with outdated settings are redone.",
                 )
         metrics = tuple(dict.fromkeys([*known.metrics, *condition.metrics]))
         found[named] = known._replace(metrics=metrics), member
     planned = {(str(one["task"]), str(one["variant"])): one for one in manifest.get("conditions", [])}
     for named, one in planned.items():
-        if named not in found and {"kind", "labels", "metric"} <= one.keys():
+        if named not in found and all(one.get(key) is not None for key in ("kind", "labels", "metric")):
             labels, metric = tuple(one["labels"].items()), str(one["metric"])
             condition = Condition(*named, str(one["kind"]), labels, metric, (metric,), one.get("chance"))
             found[named] = condition, ""
     rest = sorted(found.keys() - planned.keys(), key=lambda named: [natural(part) for part in named])
-    return [found[named][0] for named in [*planned, *rest] if named in found]
+    conditions = [found[named][0] for named in [*planned, *rest] if named in found]
+    by_condition = {one: differ.get((one.task, one.variant)) for one in conditions}
+    return conditions, {one: how for one, how in by_condition.items() if how is not None}
+
+
+def unknown_of(manifest: Mapping[str, Any], conditions: Iterable[Condition]) -> list[str]:
+    """Names of conditions that a manifest plans, while neither it nor any cell says what they are."""
+    known = {(one.task, one.variant) for one in conditions}
+    planned = [*manifest.get("conditions", []), *manifest.get("cells", [])]
+    names = dict.fromkeys((str(one["task"]), str(one["variant"])) for one in planned)
+    return [f"{task} · {variant}" for task, variant in names if (task, variant) not in known]
 
 
 def natural(text: str) -> list[tuple[bool, int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.results.comparisons import compare_pairs, independent_scores, scores_of
 from archbench.results.conditions import (
     Condition,
@@ -19,10 +20,13 @@ from archbench.results.conditions import (
     conditions_of,
     leave_out,
     members_of,
+    unknown_of,
 )
 from archbench.results.estimates import Estimate, macro_mean, mean_score
-from archbench.results.header import ITEM_COLUMNS, CellHeader
+from archbench.results.header import ITEM_COLUMNS, CellHeader, CellId
 from archbench.results.store import Store
+
+log = logging.getLogger(__name__)
 
 NOISE = 1e-3
 """Margin in nats under which an answer could turn with the kernel, the batch or the precision."""
@@ -45,21 +49,32 @@ class RunResults:
         conditions: The conditions, in the suite's order.
         left_out: By task and variant, how many items were too long for some member that answered others: they
             are left out for every member. A member that could take none of the items has no score.
+        set_aside: Complete cells that count nowhere, with the reason: their items cannot be read, or are not
+            those that other members answered.
+        warnings: What is damaged in the folder, and what was left out for it, a sentence or two each.
     """
 
     def __init__(self, store: Store) -> None:
-        """Read a run and check that its cells may be compared.
+        """Read a run and check that its cells may be compared; those that may not be are set aside.
 
         Raises:
             RequestError: The folder holds no run.
-            RunError: A cell is damaged, or members were not put the same items.
         """
         self._store = store
         self.folder = store.folder
-        self.manifest: dict[str, Any] = store.manifest
-        self.headers = cells_of(self.manifest, store.headers())
+        self.manifest: dict[str, Any]
+        self.manifest, damage = store.read_manifest()
+        headers, skipped = store.read_headers()
+        self.headers = cells_of(self.manifest, headers)
         self.members = members_of(self.manifest, self.headers)
-        self.conditions = conditions_of(self.manifest, self.headers)
+        self.conditions, self._differ = conditions_of(self.manifest, self.headers)
+        self.warnings = [*damage, *skipped]
+        self.warnings += [
+            f"{name} is planned, but none of its cells is there and the manifest does not say what it is: it "
+            "is in no table."
+            for name in unknown_of(self.manifest, self.conditions)
+        ]
+        self.set_aside: dict[CellId, str] = {}
         self._cells: dict[tuple[str, str, str], CellHeader]
         self._cells = {header.id: header for header in self.headers if header.status == "complete"}
         self._rows: dict[tuple[str, str, str], pd.DataFrame] = {}
@@ -69,16 +84,36 @@ class RunResults:
             self.left_out[condition.task, condition.variant] = out
             for member, rows in compared.items():
                 self._rows[member, condition.task, condition.variant] = rows
+        for warning in self.warnings:
+            log.warning("%s", warning)
 
     def _read(self, condition: Condition) -> dict[str, pd.DataFrame]:
+        cells = {
+            member: header
+            for member in self.members
+            if (header := self._cells.get((member, condition.task, condition.variant))) is not None
+        }
         read: dict[str, pd.DataFrame] = {}
-        for member in self.members:
-            header = self._cells.get((member, condition.task, condition.variant))
-            if header is not None:
+        for member, header in cells.items():
+            try:
                 read[member] = self._store.items(header, lists=False)
-        check_pairing(condition, read)
+            except RunError as error:
+                self._set_aside([header], str(error))
+        try:
+            if condition in self._differ:
+                raise RunError(self._differ[condition])
+            check_pairing(condition, read)
+        except RunError as error:
+            self._set_aside([cells[member] for member in read], str(error))
+            return {}
         # Rows in one order, so that pairing is position.
         return {member: rows.sort_values("item", ignore_index=True) for member, rows in read.items()}
+
+    def _set_aside(self, headers: Sequence[CellHeader], reason: str) -> None:
+        self.warnings.append(reason)
+        for header in headers:
+            del self._cells[header.id]
+            self.set_aside[header.id] = reason
 
     def __repr__(self) -> str:
         name = self.manifest.get("name", self.folder.name)
@@ -97,6 +132,13 @@ class RunResults:
         html: str = shown.to_html(float_format="{:.1f}".format, na_rep="—", escape=True)
         return html
 
+    def answered(self, member: str, condition: Condition) -> int:
+        """How many of a member's items have a score in a condition's metric, those left out aside."""
+        rows = self._rows.get((member, condition.task, condition.variant))
+        return (
+            0 if rows is None or condition.metric not in rows else int(rows[condition.metric].notna().sum())
+        )
+
     # -- frames --------------------------------------------------------------------------------------------
 
     @cached_property
@@ -107,16 +149,22 @@ class RunResults:
     @cached_property
     def item_columns(self) -> set[str]:
         """Names of all columns that any item row has, those with one value per choice aside."""
-        return {str(name) for frame in self._rows.values() for name in frame}
+        every = set(ITEM_COLUMNS) - {"choices", "loglikelihoods", "choice_tokens", "choice_chars"}
+        return every | {str(name) for frame in self._rows.values() for name in frame}
 
     @property
     def cells(self) -> pd.DataFrame:
-        """One row per cell: its names, labels, status, counts, tokens and times."""
+        """One row per cell: its names, labels, status, counts, tokens and times.
+
+        The status is `complete`, `failed`, or `set aside`.
+        """
         rows = []
         for header in sorted(self.headers, key=self._place):
             fields = header.model_dump(
                 mode="json", exclude={"labels", "lm_eval", "metrics", "schema_version"}
             )
+            if header.id in self.set_aside:
+                fields["status"] = "set aside"
             rows.append(
                 {**{name: fields.pop(name) for name in _CELL}, **self._labels(header.labels), **fields}
             )
@@ -149,7 +197,9 @@ class RunResults:
                 rows["left_out"] = True if compared is None else ~rows["item"].isin(compared["item"])
                 frames.append(pd.concat([front, rows], axis=1))
         if not frames:
-            return pd.DataFrame(columns=[*_CELL, *self.label_names, *ITEM_COLUMNS, "left_out"])
+            metrics = dict.fromkeys(name for one in self.conditions for name in one.metrics)
+            columns = [*_CELL, *self.label_names, *ITEM_COLUMNS, *metrics]
+            return pd.DataFrame(columns=columns).assign(left_out=np.zeros(0, dtype=bool))
         return _whole_labels(pd.concat(frames, ignore_index=True), self.label_names)
 
     def scores(
@@ -355,9 +405,11 @@ def load_results(folder: Path | str) -> RunResults:
     Args:
         folder: The folder that `archbench run` wrote.
 
+    What is damaged, and cells whose members were not put the same items, are left out, with a warning
+    (`RunResults.warnings`).
+
     Raises:
         RequestError: It holds no run, or one that a newer archbench has written.
-        RunError: A cell is damaged, or members were not put the same items.
     """
     return RunResults(Store(folder))
 

@@ -4,58 +4,38 @@
     RUN/cells/<member>/<task>.<variant>.parquet     written first
     RUN/cells/<member>/<task>.<variant>.json        written last: its existence means complete
 
-Keys of the manifest that the report reads, all optional beside what else the runner notes down:
-
-    name         str           the run's or suite's name
-    members      list[dict]    one per member, in the suite's order, with at least `name`
-    conditions   list[dict]    every column in the suite's order: `task`, `variant`, and `kind`, `labels`,
-                               `metric`, `chance`, so that one without any cell yet is shown as missing
-    cells        list[dict]    `member`, `task`, `variant`, `key` of what belongs to the run; other
-                               cells in the folder are left over and not looked at
-    match        list[str]     the verdict of the match audit, stamped on every table
-    seed         int
-    command      str           what was typed to make the run
-    versions, hardware         dict: shown under "How it was run"
+What the manifest says: `archbench.results.manifest`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.results.files import plain, slug, write_atomic
+from archbench.results.files import plain, read_json, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
+from archbench.results.manifest import (
+    FORMAT,
+    FoundManifest,
+    checked,
+    is_newer,
+    is_version,
+    newer,
+    read_manifest,
+)
+from archbench.results.rows import from_parquet, to_parquet
 
-_FORMAT = "archbench run"
 
-# Given outright, since a column that is null throughout would otherwise lose its type.
-_TYPES: dict[str, pa.DataType] = {
-    "item": pa.string(),
-    "doc": pa.int64(),
-    "subject": pa.string(),
-    "category": pa.string(),
-    "prompt_hash": pa.string(),
-    "target": pa.string(),
-    "choices": pa.list_(pa.string()),
-    "loglikelihoods": pa.list_(pa.float64()),
-    "choice_tokens": pa.list_(pa.int64()),
-    "choice_chars": pa.list_(pa.int64()),
-    "prompt_tokens": pa.int64(),
-    "prediction": pa.string(),
-    "margin": pa.float64(),
-    "excluded": pa.bool_(),
-}
-_REQUIRED = ("item", "prompt_hash", "target")
+class _NewerError(RunError):
+    """A header was written by a newer archbench."""
 
 
 class Store:
@@ -79,8 +59,8 @@ class Store:
         Raises:
             RequestError: The folder cannot be made or written, or another program's manifest lies in it.
         """
-        if (self.folder / "manifest.json").exists():
-            self._read_manifest()
+        if self._manifest.exists():
+            self.read_manifest()
         try:
             write_atomic(self.folder / "cells" / ".writable", "")
             (self.folder / "cells" / ".writable").unlink()
@@ -91,44 +71,48 @@ class Store:
             ) from error
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Write what is known about the whole run; the keys are listed at the top of this module.
+        """Write what is known about the whole run (`archbench.results.manifest`), and whatever else is given.
+
+        A damaged manifest that is replaced is kept as manifest.json.broken.
 
         Raises:
             RequestError: The folder cannot be written, or another program's manifest lies in it.
+            RunError: The manifest breaks its schema.
         """
+        content = checked(plain(manifest)) | {"format": FORMAT, "schema_version": SCHEMA_VERSION}
         self.check_writable()
-        marked = {**manifest, "format": _FORMAT, "schema_version": SCHEMA_VERSION}
-        write_atomic(self.folder / "manifest.json", _json(marked))
+        try:
+            if self._manifest.exists() and self.read_manifest().damage:
+                os.replace(self._manifest, self._manifest.with_suffix(".json.broken"))  # noqa: PTH105
+            write_atomic(self._manifest, _json(content))
+        except OSError as error:
+            raise RequestError(
+                f"{self._manifest} cannot be written: {error.strerror or error}. "
+                "Make room or make it writable; the same command then goes on."
+            ) from error
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What `write_manifest` was given.
+        """What `write_manifest` was given, or what is left of it.
 
         Raises:
             RequestError: The folder holds no archbench run, or one that a newer archbench has written.
         """
-        if not (self.folder / "manifest.json").is_file():
-            raise RequestError(
-                f"{self.folder} is not an archbench run: it has no manifest.json. Name the folder that "
-                "`archbench run` wrote (results/<suite name> unless told otherwise), or run a suite first."
-            )
-        return self._read_manifest()
+        return self.read_manifest().content
 
-    def _read_manifest(self) -> dict[str, Any]:
-        path = self.folder / "manifest.json"
-        try:
-            manifest = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise RequestError(
-                f"{path} cannot be read ({error}). Name the folder of a run, or run the suite again."
-            ) from error
-        if not isinstance(manifest, dict) or manifest.pop("format", None) != _FORMAT:
-            raise RequestError(
-                f"{path} was not written by archbench (its key 'format' is not '{_FORMAT}'). "
-                "Name another folder; archbench leaves this one alone."
-            )
-        _check_version(path, manifest.pop("schema_version", None))
-        return manifest
+    def read_manifest(self) -> FoundManifest:
+        """The manifest, and what is damaged of it.
+
+        A folder with cells is a run whatever its manifest says: what that has lost, the cells' headers tell.
+
+        Raises:
+            RequestError: As for `manifest`.
+        """
+        return read_manifest(self._manifest, has_cells=any(True for _ in self._found_headers()))
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "manifest.json"
 
     # -- cells ---------------------------------------------------------------------------------------------
 
@@ -154,7 +138,7 @@ class Store:
             RunError: Rows break the schema (the message names the cell and the column), or the disk is full.
         """
         parquet, beside = self._path(header.id, ".parquet"), self._path(header.id, ".json")
-        content = None if header.status == "failed" else _parquet(header, rows)
+        content = None if header.status == "failed" else to_parquet(header, rows)
         sha256 = None if content is None else hashlib.sha256(content).hexdigest()
         header = header.model_copy(update={"rows_sha256": sha256})
         try:
@@ -162,7 +146,7 @@ class Store:
             parquet.unlink(missing_ok=True)
             if content is not None:
                 write_atomic(parquet, content)
-            write_atomic(beside, _json(header.model_dump(mode="json")))
+            write_atomic(beside, _json(plain(header.model_dump(mode="json"))))
         except OSError as error:
             raise RunError(
                 f"The results of {header.id} could not be written to {beside.parent}: "
@@ -179,32 +163,76 @@ class Store:
             key: The key.
             may_exclude: Whether it may have items that were too long for the member.
         """
-        path = self._path(cell_id, ".json")
         try:
-            header = _read_header(path)
+            header = self._read_header(self._path(cell_id, ".json"))
             fits = header.status == "complete" and header.key == key
             return fits and (may_exclude or not header.excluded) and bool(self._content(header))
         except RunError:
             return False
 
     def holds_another(self, cell_id: CellId | tuple[str, str, str], key: str) -> bool:
-        """Whether writing a cell under this key would replace a complete one of another key."""
+        """Whether writing a cell under this key would replace a complete one of another key.
+
+        One that a newer archbench has written counts as such.
+        """
         path = self._path(cell_id, ".json")
         try:
-            header = _read_header(path) if path.is_file() else None
+            header = self._read_header(path)
+        except _NewerError:
+            return True
         except RunError:
             return False
-        return header is not None and header.status == "complete" and header.key != key
+        return header.status == "complete" and header.key != key
 
     def headers(self) -> list[CellHeader]:
-        """Headers of all cells, complete or failed, by member, task and variant.
+        """Headers of all cells, complete or failed, by member, task and variant."""
+        return self.read_headers()[0]
+
+    def read_headers(self) -> tuple[list[CellHeader], list[str]]:
+        """Headers of all cells, and of each file among them that is none, which and why, in a sentence."""
+        found, skipped = [], []
+        for path in sorted((self.folder / "cells").glob("*/*.json")):
+            try:
+                found.append(self._read_header(path))
+            except RunError as error:
+                skipped.append(str(error))
+        return sorted(found, key=lambda header: header.id), skipped
+
+    def _found_headers(self) -> Iterator[Path]:
+        """Files that are headers, also those that a newer archbench has written."""
+        for path in (self.folder / "cells").glob("*/*.json"):
+            try:
+                self._read_header(path)
+            except _NewerError:
+                yield path
+            except RunError:
+                continue
+            else:
+                yield path
+
+    def _read_header(self, path: Path) -> CellHeader:
+        """Read a header.
 
         Raises:
-            RunError: A header is damaged.
-            RequestError: A newer archbench has written one.
+            RunError: The file is none, or is another cell's.
         """
-        found = [_read_header(path) for path in (self.folder / "cells").glob("*/*.json")]
-        return sorted(found, key=lambda header: header.id)
+        try:
+            content = read_json(path)
+            if not isinstance(content, dict):
+                raise ValueError("it holds no mapping of keys to values")
+            version = content.get("schema_version")
+            if is_newer(version):
+                raise _NewerError(f"{path} is left out: {newer(version)}")
+            if not is_version(version):
+                raise ValueError("it has no schema_version, so that archbench has not written it")
+            # A later version of the same layout may say more.
+            known = {name: content[name] for name in CellHeader.model_fields if name in content}
+            header = CellHeader.model_validate(known)
+            if path != self._path(header.id, ".json"):
+                raise ValueError(f"it is the header of {header.id}, whose place is another")
+        except (OSError, ValidationError, ValueError) as error:
+            raise RunError(f"{path} is left out, since it is no cell's header ({_reason(error)}).") from error
+        return header
 
     def items(self, header: CellHeader, *, lists: bool = True) -> pd.DataFrame:
         """Item rows of a cell.
@@ -216,91 +244,37 @@ class Store:
         Raises:
             RunError: The parquet file is missing or not the one the header speaks of.
         """
-        reader = pq.ParquetFile(io.BytesIO(self._content(header)))
-        wanted = [field.name for field in reader.schema_arrow if lists or not pa.types.is_list(field.type)]
-        frame: pd.DataFrame = reader.read(wanted).to_pandas()
-        return frame
+        content = self._content(header)
+        try:
+            return from_parquet(header, content, lists=lists)
+        except ValueError as error:
+            raise RunError(self._unreadable(header, str(error))) from error
+
+    def _unreadable(self, header: CellHeader, why: str) -> str:
+        path = self._path(header.id, ".parquet")
+        return (
+            f"The items of {header.id} cannot be used: {path}: {why}. Give the run command again: only this "
+            "cell is redone."
+        )
 
     def _content(self, header: CellHeader) -> bytes:
-        path = self._path(header.id, ".parquet")
-        again = (
-            f"Remove {path.with_suffix('.json')} and give the run command again: only this cell is redone."
-        )
         if header.status == "failed":
             raise RunError(f"{header.id} failed and has no items: {header.error}")
         try:
-            content = path.read_bytes()
+            content = self._path(header.id, ".parquet").read_bytes()
         except OSError as error:
-            raise RunError(
-                f"The items of {header.id} cannot be read from {path} ({error.strerror}). {again}"
-            ) from error
+            raise RunError(self._unreadable(header, error.strerror or str(error))) from error
         if hashlib.sha256(content).hexdigest() != header.rows_sha256:
-            raise RunError(
-                f"{path} does not hold the items that the header of {header.id} speaks of. {again}"
-            )
+            raise RunError(self._unreadable(header, "it does not hold the items that the header speaks of"))
         return content
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _check_version(path: Path, version: object) -> None:
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise RequestError(
-            f"{path} has schema version {version}, this archbench reads up to {SCHEMA_VERSION}. "
-            "Update archbench to read this run, or run the suite again into another folder."
-        )
-
-
-def _read_header(path: Path) -> CellHeader:
-    try:
-        content = json.loads(path.read_bytes())
-        _check_version(path, content.get("schema_version") if isinstance(content, dict) else None)
-        return CellHeader.model_validate(content)
-    except (OSError, ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise RunError(
-            f"{path} cannot be read as a cell's header ({reason}). Remove it and give the run command again: "
-            "only this cell is redone."
-        ) from error
-
-
-def _parquet(header: CellHeader, rows: Sequence[Mapping[str, Any]] | pd.DataFrame) -> bytes:
-    """Item rows as the bytes of a parquet file; checks them against the schema and the header."""
-
-    def wrong(what: str) -> RunError:
-        return RunError(
-            f"The rows of {header.id} break the schema of item rows: {what}. Nothing has been written."
-        )
-
-    records: list[Mapping[Any, Any]]
-    records = [*rows.to_dict("records")] if isinstance(rows, pd.DataFrame) else [*rows]
-    if len(records) != header.items:
-        raise wrong(f"the header counts {header.items} items, there are {len(records)} rows")
-    names = list(dict.fromkeys(name for record in records for name in record))
-    if missing := [name for name in (*_REQUIRED, *header.metrics) if records and name not in names]:
-        raise wrong(f"column '{missing[0]}' is missing")
-    types = _TYPES | {metric: pa.float64() for metric in header.metrics}
-    columns: dict[str, pa.Array] = {}
-    for name in [*types, *(name for name in names if name not in types)]:
-        values = [record.get(name) for record in records]
-        try:
-            columns[name] = pa.array(values, type=types.get(name), from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise wrong(
-                f"column '{name}' cannot be stored as {types.get(name, 'one type')} ({error})"
-            ) from error
-    for name in _REQUIRED:
-        if columns[name].null_count:
-            raise wrong(f"column '{name}' is null for row {columns[name].to_pylist().index(None)}")
-    ids = columns["item"].to_pylist()
-    if len(set(ids)) != len(ids):
-        raise wrong(f"item '{next(name for name in ids if ids.count(name) > 1)}' occurs twice")
-    for metric in header.metrics:
-        for name, value in zip(ids, columns[metric].to_pylist(), strict=True):
-            if value is not None and not 0 <= value <= 1:
-                raise wrong(f"metric '{metric}' of item '{name}' is {value}, not a score from 0 to 1")
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    return sink.getvalue()
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return ": ".join([".".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

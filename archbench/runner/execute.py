@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import RequestStore, Usage, load_backend, load_lm
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, RequestError
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
+from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.header import CellHeader
 from archbench.results.store import Store
@@ -99,21 +100,21 @@ def run_plan(
         check_nothing_replaced(plan, out)
     store = Store(out)
     match = check_match(plan)
-    store.check_writable()
+    missing = plan.missing
+    if missing:
+        store.check_writable()
     started = datetime.now(UTC).isoformat()
     loaded = _known_from_before(store, plan)
 
-    def note(finished: str | None) -> None:
-        content = manifest(plan, match, loaded, store.headers(), command=command, started=started)
-        store.write_manifest(content | {"finished": finished})
+    def content(finished: str | None) -> dict[str, Any]:
+        known = manifest(plan, match, loaded, store.headers(), command=command, started=started)
+        return known | {"finished": finished}
 
-    missing = plan.missing
     with (
         _threads(plan.suite.engine.threads),
         _answers(out, missing) as answers,
         Display(len(missing), quiet=quiet) as display,
     ):
-        note(None)
         for name, found in plan.notes.items():
             for text in found:
                 display.say(f"Note on {name}: {text}")
@@ -122,6 +123,10 @@ def run_plan(
                 display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
             display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+        if not missing:
+            _renew(store, content(datetime.now(UTC).isoformat()))
+            return load_results(out)
+        store.write_manifest(content(None))
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
                 _run_member(
@@ -129,11 +134,11 @@ def run_plan(
                 )
                 # Two members need not fit into memory together.
                 _free_memory()
-                note(None)
+                store.write_manifest(content(None))
         except KeyboardInterrupt:
             display.say(f"Stopped. Finished cells are kept in {out}; the same command goes on from there.")
             raise
-        note(datetime.now(UTC).isoformat())
+        store.write_manifest(content(datetime.now(UTC).isoformat()))
     return load_results(out)
 
 
@@ -327,8 +332,11 @@ def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
 
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     """What an earlier run told about members that are still the same, which need not be loaded for it."""
-    if not (store.folder / "manifest.json").is_file():
+    if not (store.folder / "manifest.json").exists():
         return {}
+    content, damage = store.read_manifest()
+    for one in damage:
+        log.warning("%s", one)
     identities = {one.resolved.name: one.identity for one in plan.members}
     keys = (
         "fingerprint",
@@ -342,9 +350,39 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     )
     return {
         one["name"]: {key: one[key] for key in keys if key in one}
-        for one in store.manifest.get("members", [])
+        for one in content.get("members", [])
         if identities.get(one["name"]) == one.get("identity")
     }
+
+
+_OF_ONE_RUN = frozenset({"command", "started", "finished", "versions", "hardware"})
+"""Keys of a manifest that tell how and when cells were run, not what belongs to the run."""
+
+
+def _renew(store: Store, content: Mapping[str, Any]) -> None:
+    """Write the manifest of a run with nothing left to do, where it says anything new.
+
+    A finished run may lie on a disk that cannot be written; then only one that would say other cells is
+    an error.
+
+    Raises:
+        RequestError: The manifest has to be written and cannot be.
+    """
+    path = store.folder / "manifest.json"
+    before, damage = store.read_manifest() if path.exists() else ({}, (f"{path} is missing.",))
+    after = plain(content)
+
+    def same(keys: Iterable[str]) -> bool:
+        return all(before.get(key) == after.get(key) for key in keys)
+
+    if not damage and before.get("finished") and same((before.keys() | after.keys()) - _OF_ONE_RUN):
+        return
+    try:
+        store.write_manifest(content)
+    except RequestError as error:
+        if not damage and not same(("cells", "conditions")):
+            raise
+        log.warning("%s Every cell is there already, so that nothing is lost.", error)
 
 
 def _free_memory() -> None:

@@ -41,7 +41,7 @@ def check_nothing_replaced(plan: Plan, out: Path) -> None:
     if replaced:
         cells = "1 finished cell" if len(replaced) == 1 else f"{len(replaced)} finished cells"
         raise RequestError(
-            f"{out} holds {cells} of other settings, models or data that this run would replace (the first: "
-            f"{replaced[0]}). Name another results folder with --out DIR (from Python: out), or replace them "
-            "with --overwrite (overwrite=True)."
+            f"{out} holds {cells} of other settings, models or data, or of a newer archbench, that this run "
+            f"would replace (the first: {replaced[0]}). Name another results folder with --out DIR (from "
+            "Python: out), or replace them with --overwrite (overwrite=True)."
         )

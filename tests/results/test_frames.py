@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archbench.errors import RequestError, RunError
+from archbench.errors import RequestError
 from archbench.results.comparisons import fewest_items
 from archbench.results.estimates import wilson
 from archbench.results.frames import load_results
@@ -145,8 +146,16 @@ def test_members_with_other_items_are_not_compared(
     other = rows([1, 0, 1, 1])
     other[1] |= change
     store.write_cell(header("b"), other)
-    with pytest.raises(RunError, match=message):
-        load_results(tmp_path)
+    both_right = {"labels": {"format": "cloze", "shots": 0}, "variant": "cloze-0shot"}
+    for member in ("a", "b"):
+        store.write_cell(header(member, **both_right), rows([1, 1, 1, 1]))
+    results = load_results(tmp_path)
+    (warning,) = results.warnings
+    assert re.search(message, warning)
+    assert set(results.set_aside) == {header(member).id for member in ("a", "b")}
+    for frame in (results.scores(), results.differences(), results.items()):
+        assert set(frame["variant"]) == {"cloze-0shot"}
+    assert (results.cells.set_index("variant")["status"] == "set aside")["standard-5shot"].all()
 
 
 def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
@@ -154,8 +163,9 @@ def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
     store.write_manifest({})
     store.write_cell(header("a"), rows([1, 0, 1, 1]))
     store.write_cell(header("b", metric="acc_norm"), rows([1, 0, 1, 1]))
-    with pytest.raises(RunError, match="not the same task for a and b: metric is 'acc' and 'acc_norm'"):
-        load_results(tmp_path)
+    results = load_results(tmp_path)
+    assert "not the same task for a and b: metric is 'acc' and 'acc_norm'" in results.warnings[0]
+    assert results.scores().empty
 
 
 def test_failed_and_missing_cells_leave_the_others(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,20 @@ from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import CellId
 from archbench.results.store import Store
 from tests.results.synthetic import header, rows
+
+DAMAGES = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"3",
+    b"\xff\xfe\x00",
+    b'{"a": NaN}',
+    b'{"a": "\\ud800"}',
+    b"[" * 100_000,
+    b"[" * 500 + b"]" * 500,
+)
+"""What a file of JSON may have become."""
 
 
 @pytest.fixture
@@ -64,11 +80,11 @@ def test_a_torn_pair_is_noticed(store: Store) -> None:
     parquet.write_bytes(next((store.folder / "other").rglob("*.parquet")).read_bytes())
     assert other.rows_sha256 != written.rows_sha256
     assert not store.has(written.id, "k1")
-    with pytest.raises(RunError, match=r"does not hold the items.*Remove .*json"):
+    with pytest.raises(RunError, match=r"does not hold the items.*only this cell is redone"):
         store.items(written)
     parquet.unlink()
     assert not store.has(written.id, "k1")
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="No such file"):
         store.items(written)
     parquet.write_bytes(kept)
     assert store.has(written.id, "k1")
@@ -137,23 +153,46 @@ def test_a_newer_schema_is_named_as_such(store: Store) -> None:
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
     with pytest.raises(RequestError, match="Update archbench"):
         _ = store.manifest
+
+
+def test_another_cells_or_a_newer_header_is_left_out_and_never_counted(store: Store) -> None:
     written = store.write_cell(header(), rows([1, 0, 1, 1]))
     path = next(store.folder.rglob("*5shot.json"))
+    store.write_cell(header("b"), rows([1, 0, 1, 1]))
+    shutil.copytree(path.parent, path.parent.with_name("copy"))
+    (path.parent / "notes.json").write_text('{"what": "my notes"}')
+    (path.parent / "folder.json").mkdir()
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 7, "unknown": 1}))
-    for use in (store.headers, lambda: store.has(written.id, "k1")):
-        with pytest.raises(RequestError, match="schema version 7"):
-            use()
-
-
-def test_a_damaged_header_is_named(store: Store) -> None:
-    written = store.write_cell(header(), rows([1, 0, 1, 1]))
-    next(store.folder.rglob("*5shot.json")).write_text("[]")
-    with pytest.raises(RequestError, match="schema version None"):
-        store.headers()
-    next(store.folder.rglob("*5shot.json")).write_text("")
-    with pytest.raises(RunError, match="cannot be read as a cell's header"):
-        store.headers()
+    found, skipped = store.read_headers()
+    assert [one.member for one in found] == ["b"]
+    folder, newer, notes, copied = skipped
+    assert re.search(r"a/folder.json is left out.*Is a directory", folder)
+    assert re.search(r"a/mmlu.standard-5shot.json is left out: it has schema version 7.*Update", newer)
+    assert re.search(r"a/notes.json is left out.*schema_version", notes)
+    assert re.search(r"copy/mmlu.standard-5shot.json is left out.*the header of a · mmlu", copied)
     assert not store.has(written.id, "k1")
+    assert store.holds_another(written.id, "k1"), "a run must not replace it unasked"
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+def test_a_damaged_header_is_left_out_and_its_cell_redone(store: Store, content: bytes) -> None:
+    written = store.write_cell(header(), rows([1, 0, 1, 1]))
+    path = next(store.folder.rglob("*5shot.json"))
+    path.write_bytes(content)
+    found, (skipped,) = store.read_headers()
+    assert found == []
+    assert f"{path} is left out, since it is no cell's header" in skipped
+    assert not store.has(written.id, "k1")
+    assert not store.holds_another(written.id, "k1")
+    store.write_cell(header(), rows([1, 0, 1, 1]))
+    assert store.has(written.id, "k1")
+
+
+def test_headers_with_more_keys_than_known_are_read(store: Store) -> None:
+    written = store.write_cell(header(), rows([1, 0, 1, 1]))
+    path = next(store.folder.rglob("*5shot.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "of_a_later_version": {"x": [1]}}))
+    assert store.read_headers() == ([written], [])
 
 
 @pytest.mark.parametrize(
