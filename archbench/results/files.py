@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_DEEPEST = 64
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -61,33 +59,6 @@ def plain(value: Any) -> Any:
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
     return str(value)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file that archbench has written.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is not JSON in UTF-8, says NaN or Infinity, or nests deeper than archbench ever writes.
-    """
-    try:
-        value = json.loads(path.read_bytes().decode(), parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
-        ]
-        if not level:
-            return value
-    raise ValueError("it is nested too deeply")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"it says {constant}, which is not JSON")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
