@@ -68,7 +68,7 @@ class EngineSettings(BaseModel):
             as fit where absent.
         too_long: What becomes of items longer than a member takes: `error` (its cell fails) or `exclude`
             (they are left out for every member, and the report counts them). Prompts are never cut.
-        definitions: `exact`, or `lm_eval` for lm-eval's own log-likelihoods where a token spans the border of
+        border: `exact`, or `lm_eval` for lm-eval's own log-likelihoods where a token spans the border of
             context and continuation, or special tokens come before a text of a rolling log-likelihood.
         threads: CPU threads that a run computes with; torch's own choice where absent. Changes speed, not
             results: for very small models one is as fast as many, and faster where others use the cores too.
@@ -84,7 +84,7 @@ class EngineSettings(BaseModel):
     rolling_stride: Large | None = None
     too_long: Literal["error", "exclude"] = "error"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    definitions: Literal["exact", "lm_eval"] = "exact"
+    border: Literal["exact", "lm_eval"] = "exact"
 
 
 def _no_suite_key(name: str) -> str:

@@ -44,10 +44,10 @@ class BackendLM(LM):  # type: ignore[misc]
         backend: Its name in lm-eval.
         name: How messages call the model.
         counts_tokens: Whether the class has a tokenizer in this process.
-        definitions: What its log-likelihoods are of (docs/engine.md): always lm-eval's.
+        border: What its log-likelihoods are of (docs/engine.md): always lm-eval's.
     """
 
-    definitions = "lm_eval"
+    border = "lm_eval"
 
     def __init__(self, lm: LM, *, backend: str, name: str, too_long: str, progress: bool | Report) -> None:
         """Watch an object; see `load_backend`."""

@@ -64,7 +64,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         max_length: int | None = None,
         rolling_stride: int | None = None,
         too_long: str = "error",
-        definitions: str = "exact",
+        border: str = "exact",
         seed: int = 0,
         progress: bool | Report = False,
         store: RequestStore | None = None,
@@ -83,7 +83,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._revision = revision
         self._device = model.device
         self._limit = max_length if max_length is not None else context_limit(model.config)
-        self._codec = Codec(tokenizer, definitions)
+        self._codec = Codec(tokenizer, border)
         self._admission = Admission(
             name=self.name,
             limit=self._limit,
@@ -199,7 +199,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         return self._budget.tokens
 
     @property
-    def definitions(self) -> str:
+    def border(self) -> str:
         """What log-likelihoods are of: "exact" or "lm_eval" (docs/engine.md)."""
         return "exact" if self._codec.exact else "lm_eval"
 

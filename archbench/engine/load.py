@@ -28,7 +28,7 @@ def load_lm(
     max_length: int | None = None,
     rolling_stride: int | None = None,
     too_long: str = "error",
-    definitions: str = "exact",
+    border: str = "exact",
     seed: int = 0,
     progress: bool | Report = False,
     store: RequestStore | None = None,
@@ -53,7 +53,7 @@ def load_lm(
             fewer, the more context each has and the more windows there are. None is `max_length`: no overlap.
         too_long: "error", or "exclude": what is longer than `max_length` is not put to the model and gets no
             answer (`ArchbenchLM.excluded` tells which requests). Nothing is ever cut.
-        definitions: "exact", or "lm_eval" for lm-eval's own numbers where a token spans the border of context
+        border: "exact", or "lm_eval" for lm-eval's own numbers where a token spans the border of context
             and continuation, and where the tokenizer puts special tokens before texts of rolling
             log-likelihoods (docs/engine.md). Everywhere else both are the same.
         seed: Of sampled generations; greedy ones and scores do not depend on it.
@@ -85,7 +85,7 @@ def load_lm(
         max_length=max_length,
         rolling_stride=rolling_stride,
         too_long=too_long,
-        definitions=definitions,
+        border=border,
         seed=seed,
         progress=progress,
         store=store,

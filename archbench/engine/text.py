@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # A tokenizer's own record of a text is many times as large as the ids.
 _TOGETHER = 256
 
-DEFINITIONS = ("exact", "lm_eval")
+BORDERS = ("exact", "lm_eval")
 """What a log-likelihood may be of; see `Codec`."""
 
 
@@ -32,13 +32,13 @@ def spanning(spanned: int, pairs: int, exact: bool) -> str:
     Args:
         spanned: In how many requests one does.
         pairs: Of how many.
-        exact: Whether scores are by the definitions "exact"; else by "lm_eval".
+        exact: Whether the border is "exact"; else it is "lm_eval".
     """
     how = (
         "they are scored from the last token that the context and the whole text have in common, so a piece "
         "of the context is scored with them (docs/engine.md)"
         if exact
-        else "what is scored there are not the tokens of the text, as in lm-eval; engine.definitions: exact "
+        else "what is scored there are not the tokens of the text, as in lm-eval; engine.border: exact "
         "scores the text's own"
     )
     return (
@@ -82,7 +82,7 @@ class Codec:
     begins with the prefix token's text; what it would add behind a text is left out. An empty context is
     replaced by the prefix token.
 
-    The two definitions of a log-likelihood differ in two places. Where a token spans the border of context
+    The two settings of the border differ in two places. Where a token spans the border of context
     and continuation, `exact` scores the whole text's own tokens from the last one that it has in common with
     the context; options after one context all from the same token, so that they can be compared. `lm_eval`
     puts what is left of the whole text after as many tokens behind the context's tokens, which then spell
@@ -93,23 +93,23 @@ class Codec:
         tokenizer: The transformers tokenizer.
         eos_token_id: Id of the end-of-text token.
         prefix_token_id: Id of the begin-of-text token or else the end-of-text token.
-        exact: Whether the definitions are "exact".
+        exact: Whether the border is "exact".
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, definitions: str = "exact") -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, border: str = "exact") -> None:
         """Wrap a tokenizer.
 
         Args:
             tokenizer: The tokenizer.
-            definitions: "exact" or "lm_eval".
+            border: "exact" or "lm_eval".
 
         Raises:
             RequestError: It has no end-of-text token, it adds special tokens in no regular way, or there are
-                no such definitions.
+                no such border setting.
         """
-        if definitions not in DEFINITIONS:
-            expected = " or ".join(map(repr, DEFINITIONS))
-            raise RequestError(f"definitions is {definitions!r}; expected {expected}.")
+        if border not in BORDERS:
+            expected = " or ".join(map(repr, BORDERS))
+            raise RequestError(f"border is {border!r}; expected {expected}.")
         if tokenizer.eos_token_id is None:
             raise RequestError(
                 f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__} has no eos_token, which "
@@ -119,7 +119,7 @@ class Codec:
         self.eos_token_id = int(tokenizer.eos_token_id)
         self._encoder = Encoder(tokenizer)
         self.prefix_token_id = cast("int", self._encoder.prefix_token_id)
-        self.exact = definitions == "exact"
+        self.exact = border == "exact"
         self._known: dict[str, array[int]] = {}
 
     @contextlib.contextmanager
@@ -247,7 +247,7 @@ def _nothing_to_score(name: str, context: str, continuation: str, *, merges: boo
     """The error for a continuation without a token of its own."""
     why = "it is empty, or the tokenizer drops it"
     if merges:
-        why = "it is empty, or merged into the context's last token (definitions: exact would score that one)"
+        why = "it is empty, or merged into the context's last token (border: exact would score that one)"
     return RunError(
         f"{name}: the continuation {continuation!r} has no token of its own after the context ending in "
         f"{context[-20:]!r}: {why}. Begin continuations with a space (target_delimiter in the task)."

@@ -227,7 +227,7 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
             "dtype": suite.engine.dtype,
             "max_length": suite.engine.max_length,
             "rolling_stride": suite.engine.rolling_stride,
-            "definitions": suite.engine.definitions,
+            "border": suite.engine.border,
             "seed": suite.seed,
             "scorer": SCORER_VERSION,
             "engine": ENGINE_VERSION,

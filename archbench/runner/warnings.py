@@ -25,7 +25,7 @@ def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:
             "options (special tokens, unknown tokens), and at the model's weights and dtype."
         )
     if used.pairs_spanned:
-        yield spanning(int(used.pairs_spanned), int(used.pairs), getattr(lm, "definitions", "") == "exact")
+        yield spanning(int(used.pairs_spanned), int(used.pairs), getattr(lm, "border", "") == "exact")
     if getattr(lm, "never_ends", False) and any("loglikelihoods" not in row for row in rows):
         yield NEVER_ENDS
 

@@ -91,7 +91,7 @@ def test_a_begin_of_text_token_is_added_as_hflm_adds_it() -> None:
     model, tokenizer = make_model("llama"), make_tokenizer(bos=True)
     assert tokenizer.encode("12")[0] == tokenizer.bos_token_id
     pairs = [*PAIRS, ("<s>12 and", " 30")]
-    reference, lm = hflm(model, tokenizer), load_lm(model, tokenizer, definitions="lm_eval")
+    reference, lm = hflm(model, tokenizer), load_lm(model, tokenizer, border="lm_eval")
     expected = reference.loglikelihood(scored(*pairs), disable_tqdm=True)
     got = lm.loglikelihood(scored(*pairs))
     assert [logprob for logprob, _ in got] == pytest.approx([logprob for logprob, _ in expected], abs=1e-4)

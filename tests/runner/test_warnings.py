@@ -62,7 +62,7 @@ def test_ties_of_some_items_and_of_equal_options_are_none() -> None:
 class Silent:
     """A model that no generation of can end."""
 
-    definitions = "lm_eval"
+    border = "lm_eval"
     never_ends = True
 
 

@@ -162,7 +162,7 @@ def test_a_token_across_the_border_is_scored_as_the_text_has_it(bos: bool) -> No
 def test_lm_evals_definitions_are_lm_evals(bos: bool) -> None:
     tokenizer = merging(bos=bos)
     pairs = [("Answer:", " B or C"), ("Answer:", " C"), (SENTENCES[2][:-5], "swer: B")]
-    lm = load_lm(make_model("llama"), tokenizer, definitions="lm_eval")
+    lm = load_lm(make_model("llama"), tokenizer, border="lm_eval")
     reference = hflm(make_model("llama"), tokenizer)
     got = lm.loglikelihood(scored(*pairs))
     expected = reference.loglikelihood(scored(*pairs), disable_tqdm=True)
@@ -170,7 +170,7 @@ def test_lm_evals_definitions_are_lm_evals(bos: bool) -> None:
     assert lm.usage.pairs_spanned >= 1
     ours = load_lm(make_model("llama"), tokenizer).loglikelihood(scored(*pairs))
     assert abs(ours[0][0] - expected[0][0]) > 0.1
-    with pytest.raises(RunError, match=r"no token of its own.*definitions: exact"):
+    with pytest.raises(RunError, match=r"no token of its own.*border: exact"):
         lm.loglikelihood(scored(("Answer:", "A")))
 
 
@@ -178,7 +178,7 @@ def test_every_token_of_a_text_counts_once_after_a_begin_of_text_token() -> None
     tokenizer = make_tokenizer(bos=True)
     text = SENTENCES[0]
     ids = tokenizer.encode(text)
-    exact, parity = (load_lm(make_model("llama"), tokenizer, definitions=one) for one in ("exact", "lm_eval"))
+    exact, parity = (load_lm(make_model("llama"), tokenizer, border=one) for one in ("exact", "lm_eval"))
     (value,) = exact.loglikelihood_rolling(rolling(text))
     assert value == pytest.approx(log_likelihood(ids, 1), abs=1e-4)
     assert [value] == pytest.approx([ll for ll, _ in exact.loglikelihood(scored(("", text)))], abs=1e-4)
@@ -190,5 +190,5 @@ def test_every_token_of_a_text_counts_once_after_a_begin_of_text_token() -> None
 
 
 def test_other_definitions_are_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    with pytest.raises(RequestError, match=r"definitions is 'strict'; expected 'exact' or 'lm_eval'"):
-        load_lm(make_model("llama"), tokenizer, definitions="strict")
+    with pytest.raises(RequestError, match=r"border is 'strict'; expected 'exact' or 'lm_eval'"):
+        load_lm(make_model("llama"), tokenizer, border="strict")
