@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_other_weights_and_other_requests_find_nothing(
     store: RequestStore, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     load_lm(make_model("llama"), tokenizer, store=store).loglikelihood(scored(("12", " and")))
-    changed = make_model("llama")
+    changed = copy.deepcopy(make_model("llama"))
     changed.get_input_embeddings().weight.data[0, 0] += 1e-3
     for model, pair in (
         (changed, ("12", " and")),
@@ -143,7 +144,7 @@ def test_other_tokens_that_end_a_text_find_nothing(
     greedy = {"until": [], "max_gen_toks": 6}
     first = load_lm(make_model("llama"), tokenizer, store=store)
     (long,) = first.generate_until(prompts((TEXTS[0], greedy)))
-    model = make_model("llama")
+    model = copy.deepcopy(make_model("llama"))
     model.generation_config = GenerationConfig(eos_token_id=list(range(len(tokenizer))))
     second = load_lm(model, tokenizer, store=store)
     assert second.fingerprint == first.fingerprint
