@@ -84,7 +84,11 @@ class Costs(NamedTuple):
 
 
 class Forks:
-    """Decides, for paths that go on from a held depth, which forks to hold next."""
+    """Decides, for paths that go on from a held depth, which forks to hold next.
+
+    Attributes:
+        refused: How many prefixes were worth holding and are not held for want of memory.
+    """
 
     def __init__(self, trie: Trie, costs: Costs) -> None:
         """Look at a trie under some costs."""
@@ -93,6 +97,7 @@ class Forks:
         new = self._lengths - self._shared
         self._sums = np.concatenate([[0], new.cumsum()])
         self._costs = costs
+        self.refused = 0
 
     def after(self, depth: int, subtrees: Iterable[Subtree], held: float) -> tuple[list[Subtree], list[Fork]]:
         """What to do with paths once the state of their first `depth` tokens is held.
@@ -133,9 +138,11 @@ class Forks:
                 leaves.append(subtree)
                 continue
             common = self._common(subtree)
-            if self._saving(depth, common, subtree) > 0:
+            saving = self._saving(depth, common, subtree)
+            if saving > 0 and self._costs.held(common) <= self._costs.cache_bytes:
                 candidates.append((common, subtree))
             else:
+                self.refused += self._worthwhile(saving)
                 stack.extend(self._parts(subtree))
 
     def _gather(
@@ -159,6 +166,7 @@ class Forks:
             # The longest goes first, so the rest of the batch fits into memory if it does.
             each = max(costs.held(left[start][0]), 1)
             if each > spare:
+                self.refused += self._worthwhile(self._saving(depth, *left[start]))
                 refused.append(left[start][1])
                 start += 1
                 continue
@@ -192,14 +200,16 @@ class Forks:
     def _saving(self, depth: int, common: int, subtree: Subtree) -> float:
         """Tokens saved by sharing a subtree's prefix, without the cost of the forward pass itself."""
         costs = self._costs
-        if costs.held(common) > costs.cache_bytes:
-            return -1.0
         parts = len(self._parts(subtree))
         saving = (parts - 1) * (common - depth) - _ROW - PAST * (depth + parts * (common - depth))
         if costs.stepwise:
             longest = int(self._lengths[subtree.first : subtree.end].max())
             saving -= costs.forward * ((longest - common) + (common - depth if depth else 0))
         return saving
+
+    def _worthwhile(self, saving: float) -> bool:
+        """Whether so many tokens would pay for holding one prefix."""
+        return saving > self._costs.forward + self._costs.apart
 
     def _forks_further(self, subtree: Subtree) -> bool:
         """Whether a branch of a subtree has branches of its own."""

@@ -171,13 +171,16 @@ def generate_jobs(
 
         for batch, generations in budget.run(group, lambda job: len(job.prompt) + job.max_new, work):
             longest = max(generation.tokens for generation in generations)
-            for job, generation in zip(batch, generations, strict=True):
-                count(
-                    tokens_forwarded=len(job.prompt) + generation.tokens - 1,
-                    tokens_padded=longest - generation.tokens,
-                )
-            count(batches=1, passes=longest)
+            again = not found.continues
+            fed = [_fed(len(first.prompt), one.tokens, again=again) for one in generations]
+            padded = len(fed) * _fed(len(first.prompt), longest, again=again) - sum(fed)
+            count(tokens_forwarded=sum(fed), tokens_padded=padded, batches=1, passes=longest)
             done(batch, generations)
+
+
+def _fed(prompt: int, new: int, *, again: bool) -> int:
+    """Tokens that writing `new` ones feeds to a model: the last never, and all before each one `again`."""
+    return prompt * new + new * (new - 1) // 2 if again else prompt + new - 1
 
 
 def _groups(jobs: list[Job], *, batched: bool) -> list[list[Job]]:

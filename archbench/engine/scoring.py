@@ -80,8 +80,13 @@ def score_pairs(
         count(tokens_requested=sum(len(pairs[index][0]) + len(pairs[index][1]) - 1 for index in found))
         done(found)
 
-    for group in _comparable(pairs, scorer):
-        answers = _Answers(Trie([pairs[index] for index in group]), group, settings.name)
+    whole = Trie(pairs)
+    # What could be shared is the requests' own, also where this model may not share between groups.
+    count(tokens_distinct=whole.distinct)
+    groups = _comparable(pairs, scorer)
+    for group in groups:
+        trie = whole if len(groups) == 1 else Trie([pairs[index] for index in group])
+        answers = _Answers(trie, group, settings.name)
         _walk(answers, scorer, budget, settings, finished, count)
         for index, answer in zip(group, answers.results, strict=True):
             results[index] = answer
@@ -104,7 +109,6 @@ def _walk(
 ) -> None:
     """Answer everything that is asked on a trie."""
     trie = answers.trie
-    count(tokens_distinct=trie.distinct)
     with exact_states(scorer.model):
         found = exactness(scorer, limit=settings.limit, name=settings.name) if len(trie.paths) > 1 else None
         # A position to score weighs as much of the budget as its logits take up of theirs.

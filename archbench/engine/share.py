@@ -155,6 +155,7 @@ class Walk:
             # Nothing goes on from it any more, or else the stack holds it: room for the next one.
             del held, parent
         leaves(None, alone)
+        self._told(prefixes_refused=forks.refused)
 
     def _extend(self, parent: Held | None, fork: Fork, scored: Scored) -> tuple[Held, int]:
         """Compute a fork's states, for as many of its subtrees as fit, and score what lies on the way."""

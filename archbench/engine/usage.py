@@ -30,6 +30,7 @@ class Usage(NamedTuple):
         tokens_padded: Padding tokens forwarded beside them.
         batches: Forward passes for scores and shared prefixes, and batches of generations.
         passes: Forward passes of the model, those of every generated token among them.
+        prefixes_refused: Prefixes worth holding that were not held for want of memory (`cache_bytes`).
         backoffs: Times that a batch ran out of memory and was halved.
         seconds: Wall-clock time spent answering, tokenisation included.
     """
@@ -44,6 +45,7 @@ class Usage(NamedTuple):
     tokens_padded: int = 0
     batches: int = 0
     passes: int = 0
+    prefixes_refused: int = 0
     backoffs: int = 0
     seconds: float = 0.0
 

@@ -26,6 +26,11 @@ def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:
         )
     if used.pairs_spanned:
         yield spanning(int(used.pairs_spanned), int(used.pairs), getattr(lm, "border", "") == "exact")
+    if used.prefixes_refused:
+        yield (
+            f"{int(used.prefixes_refused):,} shared prefixes were computed more than once, because their "
+            "states do not fit into engine.cache_bytes. Scores are exact; a larger value is faster."
+        )
     if getattr(lm, "never_ends", False) and any("loglikelihoods" not in row for row in rows):
         yield NEVER_ENDS
 

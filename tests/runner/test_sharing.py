@@ -75,6 +75,17 @@ def test_memory_for_nothing_counts_as_no_sharing(tmp_path: Path, cache_bytes: in
         run(tmp_path, f"engine.cache_bytes={cache_bytes}", strict=True)
 
 
+def test_memory_for_less_than_would_pay_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run(tmp_path, "mmlu.shots=[5]", "engine.cache_bytes=100000")
+    (cell,) = results.headers
+    assert cell.sharing == "chunk"
+    (warning,) = cell.warnings
+    assert "do not fit into engine.cache_bytes" in warning
+    assert "do not fit into engine.cache_bytes" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_member_on_another_model_class_is_refused_before_anything_runs(tmp_path: Path) -> None:
     suite = {
         "name": "one",
