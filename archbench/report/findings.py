@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from archbench.errors import RunError
+from archbench.report.gaps import gap_of, nothing
 from archbench.report.settings import ReportSettings
 from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
@@ -51,7 +52,7 @@ class Findings:
         self._grouped: dict[str, pd.DataFrame] = {}
         self._items: dict[str, pd.DataFrame] = {}
         if not (self.scores["n"] > 0).any():
-            raise RunError(_nothing(results))
+            raise RunError(nothing(results))
 
     @property
     def members(self) -> list[str]:
@@ -240,7 +241,7 @@ class Findings:
                 if named in self.results.set_aside:
                     gap: str | None = "set aside, since its items cannot be used or compared (other notes)"
                 else:
-                    gap = _gap(self._headers.get(named), self.results.answered(member, condition), out)
+                    gap = gap_of(self._headers.get(named), self.results.answered(member, condition), out)
                 if gap is not None:
                     lines.append(f"{member} · {condition}: {gap}.")
         return lines
@@ -249,44 +250,6 @@ class Findings:
     def lacking(self) -> list[str]:
         """All that is missing, failed, left out or damaged in the whole run, a line each."""
         return [*self.gaps(self.results.conditions), *self.results.warnings]
-
-
-def _nothing(results: RunResults) -> str:
-    """Say why there is nothing to report on."""
-    failed = [header for header in results.headers if header.status == "failed"]
-    usable = [header for header in results.headers if header.id not in results.set_aside]
-    complete = [header for header in usable if header.status == "complete"]
-    if not failed and complete and all(header.excluded for header in complete):
-        return (
-            f"{results.folder} has nothing to report on: every item is too long for a member and "
-            "was left out (engine.too_long: exclude). Ask for shorter prompts, or raise "
-            "engine.max_length where it is below what the members take."
-        )
-    if complete:
-        return f"{results.folder} has nothing to report on: no item of its {len(complete)} cells has a score."
-    aside = f", {len(results.set_aside)} set aside" if results.set_aside else ""
-    why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
-    why = why or (f" {results.warnings[0]}" if results.warnings else "")
-    return (
-        f"{results.folder} has no complete cell to report on ({len(failed)} failed{aside}). "
-        f"Give the run command again.{why}"
-    )
-
-
-def _gap(header: CellHeader | None, answered: int, left_out: int) -> str | None:
-    """What a cell lacks, in words; None where it has all."""
-    if header is None:
-        return "no result"
-    if header.status == "failed":
-        return f"failed ({header.error})"
-    if header.items and header.excluded == header.items:
-        return f"all {header.items:,} items are longer than it takes, so it has no score"
-    if header.excluded:
-        return f"{header.excluded:,} of {header.items:,} items are longer than it takes"
-    compared = header.items - left_out
-    if answered < compared or not answered:
-        return f"{compared - answered:,} of {compared:,} items without a score"
-    return None
 
 
 def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:

@@ -54,8 +54,7 @@ def loss_of(rows: pd.DataFrame, confidence: float = 0.95) -> Loss:
         rows: Item rows with `loglikelihoods`, `tokens`, `bytes` and `passage`.
         confidence: Coverage aimed at.
     """
-    # Items that were excluded have no score.
-    rows = rows[rows["compression"].notna()] if "compression" in rows else rows
+    rows = rows[rows["loglikelihoods"].notna()] if len(rows) else rows
     if rows.empty:
         return Loss(0, math.nan, math.nan, math.nan, math.nan)
     nats = -np.array([float(values[0]) for values in rows["loglikelihoods"]])

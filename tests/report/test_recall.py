@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,7 +24,9 @@ NEAR, FAR, OTHER = (
 
 def findings(*conditions: Condition, **tasks: pd.DataFrame) -> Findings:
     results = SimpleNamespace(items=lambda task: tasks[task])
-    return cast(Findings, SimpleNamespace(conditions=list(conditions), results=results))
+    made: Any = SimpleNamespace(conditions=list(conditions), results=results, _items={})
+    made.items = partial(Findings.items, made)
+    return cast(Findings, made)
 
 
 def rows(task: str, *values: tuple[str, str, bool]) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def test_memory_for_nothing_counts_as_no_sharing(tmp_path: Path, cache_bytes: in
 def test_memory_for_less_than_would_pay_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = run(tmp_path, "mmlu.shots=[5]", "engine.cache_bytes=100000")
+    results = run(tmp_path, "mmlu.shots=[5]", "mmlu.limit=3", "engine.cache_bytes=100000")
     (cell,) = results.headers
     assert cell.sharing == "chunk"
     (warning,) = cell.warnings
