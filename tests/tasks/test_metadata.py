@@ -39,13 +39,13 @@ def test_a_misspelt_setting_is_refused(dataset: Any, key: str, meant: str) -> No
 @pytest.mark.parametrize(
     ("dataset", "settings", "told"),
     [
-        (phonebook.dataset, {"entries": 8, "queries": 0}, "queries: .* greater than 0, but it is 0"),
+        (phonebook.dataset, {"entries": 8, "queries": 0}, "queries: .* greater than or equal to 1, but it is 0"),
         (phonebook.dataset, {"entries": 8, "digits": "3"}, "digits: .* valid integer, but it is '3'"),
         (phonebook.dataset, {"entries": 8, "depths": [0, 150]}, "depths.1: .* 100, but it is 150"),
         (phonebook.dataset, {"entries": "8"}, "entries.0: .* valid integer"),
-        (ruler.dataset, {"length": 512, "samples": 0}, "samples: .* greater than 0"),
-        (ruler.dataset, {"length": -1}, "lengths.0: .* greater than 0"),
-        (perplexity.dataset, {"data": "x", "windows": 0}, "windows: .* greater than 0"),
+        (ruler.dataset, {"length": 512, "samples": 0}, "samples: .* greater than or equal to 1"),
+        (ruler.dataset, {"length": -1}, "lengths.0: .* greater than or equal to 1"),
+        (perplexity.dataset, {"data": "x", "windows": 0}, "windows: .* greater than or equal to 1"),
     ],
 )
 def test_a_setting_out_of_bounds_is_refused(dataset: Any, settings: dict[str, Any], told: str) -> None:
