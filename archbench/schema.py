@@ -39,6 +39,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "finite_number": "a finite number",
     "float_type": "a number",
     "float_parsing": "a number",
     "bool_type": "true or false",
@@ -83,7 +84,7 @@ Large = Annotated[int, _Whole, Field(ge=1, le=2**50)]
 class YamlModel(BaseModel):
     """Base of everything users write as a YAML file: unknown keys are refused, and values know their line."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     _document: Document | None = PrivateAttr(default=None)
 
     def where(self, *path: str | int) -> str:

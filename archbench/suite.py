@@ -74,7 +74,7 @@ class EngineSettings(BaseModel):
             results: for very small models one is as fast as many, and faster where others use the cores too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Annotated[str, AfterValidator(_device)] = "auto"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -11,6 +12,9 @@ from archbench.cli.members import Members, chosen_members
 from archbench.cli.output import note, print_json
 from archbench.cli.run import AsJson, Families
 from archbench.errors import RunError
+
+if TYPE_CHECKING:
+    from archbench.training.train import TrainResult
 
 EPILOG = """\
 Examples:
@@ -71,10 +75,11 @@ def train(
     if not Devices().first:
         return
     told = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
+    diverged = [result for result in results if result.outcome == "diverged"]
     if as_json:
         print_json(told)
-        if any(one["outcome"] == "diverged" for one in told):
-            raise typer.Exit(1)
+        if diverged:
+            raise RunError(_diverged(diverged))
         return
     for one in told:
         loss = one["validation_loss"]
@@ -84,13 +89,24 @@ def train(
         )
     if any(result.runs for result in results):
         typer.echo(f"\n{table(results)}")
-    if any(one["outcome"] == "diverged" for one in told):
-        raise RunError(
-            "a member's loss stopped being a number, so it has no checkpoint; lower the learning rate."
-        )
+    if diverged:
+        raise RunError(_diverged(diverged))
     which = f"{{name: {found.name}, members: [{', '.join(chosen)}]}}" if members else found.name
     typer.echo(
         f"\nTo evaluate these checkpoints: archbench run SUITE --families {out} --set 'families=[{which}]'"
+    )
+
+
+def _diverged(results: Sequence[TrainResult]) -> str:
+    """Say which members have no checkpoint, and why."""
+    runs = [
+        f"{one.member} ({f'all of {len(one.runs)} runs' if one.runs else f'after step {one.steps:,}'})"
+        for one in results
+    ]
+    return (
+        f"diverged: {', '.join(runs)}. A loss or a weight stopped being a finite number, so there is no "
+        "checkpoint; each training.json says how far it came. Lower the learning rate, or add lower ones to "
+        "the sweep, in the family's recipe."
     )
 
 

@@ -202,8 +202,8 @@ class BackendLM(LM):  # type: ignore[misc]
 
     def _check_finite(self, index: int, answer: Any) -> None:
         """Refuse a log-likelihood that is no number; texts are taken as they come."""
-        value = answer[0] if isinstance(answer, tuple) else answer
-        if isinstance(value, float) and not math.isfinite(value):
+        value = answer[0] if isinstance(answer, tuple | list) else answer
+        if not isinstance(value, str | None) and not math.isfinite(value):
             raise NotFiniteError(
                 f"The log-likelihood of request {index} under {self.name} (lm-eval's model class "
                 f"'{self.backend}') is {value}: the model diverged, its dtype overflows, or the class does "

@@ -15,43 +15,17 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    NoRepeatNGramLogitsProcessor,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 from archbench.engine.cascade import attending_to_prefixes
 from archbench.engine.forward import Past, Scorer
 from archbench.engine.generation import Generated, Job
+from archbench.engine.sampling import check_choice, processors
 from archbench.engine.states import fork, new_cache, release
 from archbench.engine.stopping import StopStrings
 from archbench.engine.text import Codec
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
-
-# In the order in which `model.generate` applies them.
-_PROCESSORS = {
-    "repetition_penalty": RepetitionPenaltyLogitsProcessor,
-    "no_repeat_ngram_size": NoRepeatNGramLogitsProcessor,
-    "temperature": TemperatureLogitsWarper,
-    "top_k": TopKLogitsWarper,
-    "top_p": TopPLogitsWarper,
-    "min_p": MinPLogitsWarper,
-}
-# Settings at which `model.generate` leaves them out.
-_NEUTRAL = {
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "temperature": 1.0,
-    "top_k": 0,
-    "top_p": 1.0,
-}
 
 
 class Decoder:
@@ -145,7 +119,8 @@ class _Row:
         self._eos = eos
         self._stop = StopStrings(codec, job.stop, skip_white_space=job.skip_white_space)
         self._device = device
-        self._processors = _processors(job)
+        self._options = dict(job.options)
+        self._processors = processors(self._options)
         self._generator = None
         if job.seed is not None:
             self._generator = torch.Generator(device=device).manual_seed(job.seed)
@@ -163,6 +138,7 @@ class _Row:
         if self._processors:
             before = torch.tensor([[*self.job.prompt, *self._new]], device=self._device)
             logits = self._processors(before, logits.clone())
+            check_choice(logits, self._options)
             token = int(logits.argmax())
         if self._generator is not None:
             token = int(torch.multinomial(logits.softmax(dim=-1), 1, generator=self._generator))
@@ -174,13 +150,3 @@ class _Row:
     def generated(self) -> Generated:
         """The generation, which has ended."""
         return Generated(self._codec.decode(self._new), len(self._new))
-
-
-def _processors(job: Job) -> LogitsProcessorList:
-    """What a job's settings do to its logits."""
-    options = dict(job.options)
-    return LogitsProcessorList(
-        make(options[name])
-        for name, make in _PROCESSORS.items()
-        if options.get(name) is not None and options[name] != _NEUTRAL.get(name)
-    )

@@ -24,6 +24,7 @@ import torch
 
 from archbench.engine.batching import is_out_of_memory
 from archbench.engine.cascade import IMPLEMENTATION, attending_to_prefixes
+from archbench.engine.finite import NotFiniteError
 from archbench.engine.forward import Past, Scorer
 from archbench.engine.states import UnforkableError, fork, size
 from archbench.engine.trie import Ids
@@ -128,6 +129,7 @@ def exactness(scorer: Scorer, *, limit: int | None, name: str) -> Exactness:
         name: The model's name, for messages.
 
     Raises:
+        NotFiniteError: The plain forward pass gives logits that are not finite.
         RunError: Memory ran out on a prompt of a few tokens.
     """
     model = scorer.model
@@ -155,7 +157,7 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
     prompts = _prompts(scorer.vocab)
     try:
         plain = [_all_logits(scorer, [prompt]) for prompt in prompts]
-        batched = _error(_all_logits(scorer, prompts), torch.cat(plain))
+        batched = _batched_error(scorer, prompts, plain)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise RunError(
@@ -171,14 +173,14 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
             False,
             errors,
             "every input runs on its own and no prefix is shared, because the model's answers depend on what "
-            f"else is in the batch (by {batched:.1g} standard deviations of its logits)",
+            f"else is in the batch ({_off_by(batched)})",
         )
     reasons = {}
     footprint = (0.0, 0.0)
     for level in ("chunk", "steps"):
         try:
             errors[level], footprint = _shared_error(scorer, prompts, plain, stepwise=level == "steps")
-            reasons[level] = f"is off by {errors[level]:.1g} standard deviations of its logits"
+            reasons[level] = f"is off ({_off_by(errors[level])})"
         except UnforkableError as error:
             reasons["chunk"] = str(error)
             break
@@ -266,6 +268,15 @@ def _shared_error(
     return _error(torch.cat([prefix, middle, rest, single]), torch.cat(expected)), (fixed, per_token)
 
 
+def _batched_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Tensor]) -> float:
+    """Difference of rows that share a forward pass."""
+    try:
+        return _error(_all_logits(scorer, prompts), torch.cat(plain))
+    except NotFiniteError:
+        # Each on its own is finite, so the batch is at fault.
+        return math.inf
+
+
 @torch.inference_mode()
 def _beside_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Tensor]) -> float:
     """Difference of rows that attend to one held prefix, fed at once and then by single tokens."""
@@ -309,5 +320,21 @@ def _left_padded_error(scorer: Scorer, prompts: list[Ids], plain: list[torch.Ten
     return _error(logits.float()[mask.bool().to(logits.device)], torch.cat(plain))
 
 
+def _off_by(error: float) -> str:
+    if math.isfinite(error):
+        return f"by {error:.1g} standard deviations of its logits"
+    return "other logits are finite than in a plain forward pass"
+
+
 def _error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).square().mean().sqrt() / expected.std())
+    """Root mean square difference in standard deviations of what is expected; infinite where it is none.
+
+    Masked entries of the vocabulary (minus infinity) have to be masked in both.
+    """
+    counted = torch.isfinite(expected)
+    if not torch.equal(counted, torch.isfinite(found)):
+        return math.inf
+    found, expected = found[counted], expected[counted]
+    difference = float((found - expected).square().mean().sqrt())
+    # A model that gives the same logits everywhere is right as long as the others are the same too.
+    return difference / float(expected.std()) if difference else 0.0

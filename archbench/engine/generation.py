@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from transformers import (
 from archbench.engine.caches import exact_cache, exact_states
 from archbench.engine.finite import check_logits
 from archbench.engine.forward import PADDING
+from archbench.engine.sampling import check_choice, processors
 from archbench.engine.stopping import StopStrings
 from archbench.engine.text import Codec
 
@@ -92,7 +93,7 @@ class Generator:
             prompts: Token ids, `[batch, length]`.
             max_new: At most this many new tokens.
             stop: Strings that end a generation.
-            options: Further fields of a transformers `GenerationConfig` (`do_sample`, `temperature`, …).
+            options: `do_sample`, and what changes logits (`archbench.engine.sampling`).
             seed: Seed of the sampling; the global random state is left as it was.
             skip_white_space: As in a `Job`.
             use_cache: Whether to go on from the model's state after each token. Not where that state was not
@@ -102,21 +103,31 @@ class Generator:
             One generation per prompt.
 
         Raises:
-            NotFiniteError: Logits of a row that has not ended are not finite.
+            NotFiniteError: Logits of a row that has not ended are not finite, or the settings make them so.
+            RequestError: transformers takes no such setting.
         """
         input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
         length = input_ids.shape[1]
         stopping = _StopRows(
             [StopStrings(self._codec, stop, skip_white_space=skip_white_space) for _ in prompts], length
         )
-        settings = {"top_k": 0, "top_p": 1.0} if options.get("do_sample") else {}
+        going = _Going(stopping, self.eos, length)
+        checked = LogitsProcessorList(
+            [
+                _Checked(going, lambda scores: check_logits(scores, self._model)),
+                *processors(options),
+                _Checked(going, lambda scores: check_choice(scores, options)),
+            ]
+        )
+        # Settings that change logits are among the processors, so that what they make of them is checked too.
+        sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
             max_new_tokens=max_new,
             eos_token_id=self.eos,
             # Fed to rows that have ended; the tokenizer's own may be beyond the model's embedding.
             pad_token_id=PADDING,
             use_cache=use_cache,
-            **{**settings, **options},
+            **(sampling if options.get("do_sample") else {"do_sample": False}),
         )
         with (
             _own_defaults_aside(self._model),
@@ -128,7 +139,7 @@ class Generator:
                 attention_mask=torch.ones_like(input_ids),
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([stopping]),
-                logits_processor=LogitsProcessorList([_FiniteRows(self._model, stopping, self.eos, length)]),
+                logits_processor=checked,
                 **cache,
             )
         return [
@@ -159,23 +170,32 @@ class _StopRows(StoppingCriteria):  # type: ignore[misc]
         return torch.tensor([end is not None for end in self.ends], device=input_ids.device)
 
 
-class _FiniteRows(LogitsProcessor):  # type: ignore[misc]
-    """Refuses logits that are not finite, but for rows that have ended: they go on with padding."""
+class _Going:
+    """Which rows have not ended: the others go on with padding, and what comes of it is nobody's."""
 
-    def __init__(self, model: PreTrainedModel, stop: _StopRows, eos: Sequence[int], prompt: int) -> None:
-        self._model = model
+    def __init__(self, stop: _StopRows, eos: Sequence[int], prompt: int) -> None:
         self._stop = stop
         self._eos = set(eos)
         self._prompt = prompt
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor) -> list[int]:
         written = input_ids[:, self._prompt :].tolist()
-        going = [
+        return [
             i
             for i, new in enumerate(written)
             if self._stop.ends[i] is None and not self._eos.intersection(new)
         ]
-        check_logits(scores[going], self._model)
+
+
+class _Checked(LogitsProcessor):  # type: ignore[misc]
+    """Leaves logits as they are, and has a look at those of rows that have not ended."""
+
+    def __init__(self, going: _Going, check: Callable[[torch.Tensor], None]) -> None:
+        self._going = going
+        self._check = check
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self._check(scores[self._going(input_ids)])
         return scores
 
 

@@ -196,9 +196,11 @@ class _Answers:
         scores = [score for path, place in self.trie.answers[index] if (score := self._scores[path][place])]
         total = math.fsum(score.logprob for score in scores)
         if not math.isfinite(total):
+            # What is no number in the logits was refused before: what is left is a masked token.
             raise NotFiniteError(
                 f"The log-likelihood of request {self._indices[index]} under {self._name} is {total}: the "
-                "model diverged, or its dtype overflows. Check its weights, or load it in float32."
+                "model masks a token of the continuation (its logit is minus infinity), so that the text "
+                "has no probability. Leave the item out, or use a tokenizer whose tokens it can all predict."
             )
         self.results[index] = (total, all(score.greedy for score in scores))
         self._ready[self._indices[index]] = self.results[index]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -70,7 +71,12 @@ class RequestStore:
         Raises:
             RunError: The file cannot be read.
         """
-        return {key: (logprob, bool(greedy)) for key, logprob, greedy in self._known("scores", keys)}
+        # SQLite keeps what is no number as null; such a score is none, and is asked for again.
+        return {
+            key: (logprob, bool(greedy))
+            for key, logprob, greedy in self._known("scores", keys)
+            if logprob is not None and math.isfinite(logprob)
+        }
 
     def add_scores(self, found: Mapping[bytes, tuple[float, bool]]) -> None:
         """Keep scores, all or none of them.

@@ -12,6 +12,7 @@ from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (
     RECIPE_FIELDS,
     Spelling,
+    diverged,
     field_value,
     read_record,
     recipe_evidence,
@@ -91,7 +92,12 @@ def _untrained(family: Family, files: Mapping[str, Files]) -> str | None:
     ]
     if not missing:
         return None
-    return f"not trained yet: {', '.join(missing)}; archbench train {family.name} --out DIR trains them"
+    lost = [name for name in missing if diverged((family.folder / str(family.members[name].path)).resolve())]
+    notes = [f"diverged in training, so without a checkpoint: {', '.join(lost)}"] if lost else []
+    if others := [name for name in missing if name not in lost]:
+        others_named = ", ".join(others)
+        notes.append(f"not trained yet: {others_named}; archbench train {family.name} --out DIR trains them")
+    return "; ".join(notes)
 
 
 def _evidence(

@@ -56,7 +56,7 @@ class Claim(BaseModel):
         note: How far it can be trusted, such as `second-hand`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     value: str | int | float
     url: str | None = None
@@ -74,7 +74,7 @@ class SizeTarget(BaseModel):
             distance from it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     quantity: Literal["parameters", "non_embedding", "active", "flops"] = "parameters"
     target: Annotated[float, Field(gt=0, le=1e18)] | None = None
@@ -92,7 +92,7 @@ class Contract(BaseModel):
         declared: What is said of all members; a member's own `declared` comes before it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     varies: tuple[FieldName, ...] = ("architecture",)
     architecture_varies: tuple[str, ...] | None = Field(default=None, min_length=1)

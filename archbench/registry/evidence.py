@@ -124,6 +124,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("recipe"), str) else None
 
 
+def diverged(folder: Path) -> bool:
+    """Whether a folder holds the record of a training that diverged, and so no checkpoint."""
+    record = read_record(folder)
+    return record is not None and record.get("outcome") == "diverged"
+
+
 def field_value(recipe: Mapping[str, Any], field: FieldName) -> str:
     """What members are compared by in one field of their recipes.
 

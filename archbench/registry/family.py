@@ -31,7 +31,7 @@ class Member(BaseModel):
         notes: Anything a reader of a report should know about this member.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str | None = None
     architecture: dict[str, Any] | None = None
@@ -84,7 +84,7 @@ class Data(BaseModel):
         description: What it is, where it came from.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     description: str = ""
@@ -99,7 +99,7 @@ class Budget(BaseModel):
         notes: What else a reader should know: batch size, hardware, hours.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tokens: Large | None = None
     sequence_length: Tokens | None = None
@@ -172,7 +172,7 @@ class FamilyChoice(BaseModel):
         members: Which of its members; all where absent.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     members: list[str] | None = Field(default=None, min_length=1)

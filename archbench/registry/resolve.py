@@ -11,6 +11,7 @@ from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.build import build_config
 from archbench.paths import expanded, looks_local, nearest_folder
+from archbench.registry.evidence import RECORD, diverged
 from archbench.registry.family import Family, FamilyChoice, Member
 from archbench.registry.sources import check_model_folder
 
@@ -91,6 +92,11 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
         train = ""
         if family and family.recipe:
             train = f"Train it first: archbench train {family.name} --out DIR, and then add --families DIR."
+            if diverged(folder):
+                train = (
+                    f"Its training diverged, as {folder / RECORD} says, so there is no checkpoint: lower the "
+                    f"learning rate in the recipe and give archbench train {family.name} --restart."
+                )
         check_model_folder(folder, at, how=train)
         source = str(folder)
     return ResolvedMember(

@@ -19,7 +19,7 @@ class ReportSettings(BaseModel):
             for, by member; members of a shipped family that a paper reports on need no entry.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     baseline: str | None = None
     confidence: float = Field(default=0.95, ge=0.5, lt=1)

@@ -48,6 +48,25 @@ class Estimate(NamedTuple):
     method: Literal["wilson", "t", "stratified", "ratio"]
 
 
+def check_finite(**numbers: npt.ArrayLike) -> None:
+    """Refuse numbers that are none: a mean over them would be none either, and a rank of them anything.
+
+    Args:
+        numbers: What is looked at, by the name that the message calls it.
+
+    Raises:
+        ValueError: NaN or an infinity is among them.
+    """
+    for name, values in numbers.items():
+        flat = np.ravel(np.asarray(values, dtype=np.float64))
+        bad = np.flatnonzero(~np.isfinite(flat))
+        if len(bad):
+            raise ValueError(
+                f"{name} must be finite numbers, and that at place {bad[0]} is {flat[bad[0]]}: "
+                "items without a score are to be left out before"
+            )
+
+
 def is_binary(values: Scores) -> bool:
     """Whether every value is 0 or 1, so that the mean is a proportion."""
     return bool(np.isin(values, (0.0, 1.0)).all())
@@ -71,7 +90,11 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
             upper end of the next larger one.
         n: Number of trials.
         confidence: Coverage aimed at.
+
+    Raises:
+        ValueError: The successes are not a number from 0 to n.
     """
+    check_finite(successes=successes)
     if n == 0:
         return Interval(math.nan, math.nan)
     known = round(successes, 6)  # a sum of means may be off in its last digits
@@ -89,7 +112,11 @@ def mean_score(values: Scores, confidence: float = 0.95, weights: Scores | None 
         values: One score per item, shape (n,), without NaN.
         confidence: Coverage aimed at.
         weights: What each item weighs, shape (n,), for a `weighted_mean` cut at 0 and 1; None for all alike.
+
+    Raises:
+        ValueError: A score or weight is not finite, or a weight is not positive.
     """
+    check_finite(scores=values)
     n = len(values)
     if n == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "wilson")
@@ -124,7 +151,13 @@ def weighted_mean(values: Scores, weights: Scores, confidence: float = 0.95) -> 
 
     Returns:
         The estimate; without standard error and interval where there is one item.
+
+    Raises:
+        ValueError: A score or weight is not finite, or a weight is not positive.
     """
+    check_finite(scores=values, weights=weights)
+    if not np.all(np.asarray(weights) > 0):
+        raise ValueError("weights must be positive")
     n, total = len(values), float(np.sum(weights))
     mean = float(np.sum(weights * values)) / total
     if n == 1:
@@ -151,7 +184,11 @@ def macro_mean(values: Scores, strata: npt.NDArray[np.str_], confidence: float =
         stratum says nothing of its own spread. Where every stratum is all right or all wrong, the estimator's
         variance is zero, which is not certainty: the interval is Wilson's over all items then. A single
         stratum is the mean of its items, with the interval that `mean_score` gives it.
+
+    Raises:
+        ValueError: A score is not finite.
     """
+    check_finite(scores=values)
     if len(values) == 0:
         return Estimate(0, math.nan, math.nan, math.nan, math.nan, "stratified")
     groups = [values[strata == stratum] for stratum in np.unique(strata)]
@@ -182,7 +219,11 @@ def combined(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
         the summed squares of the parts' weighted distances to theirs (Zou, Huang & Zhang 2009), so that
         parts that are all wrong, whose variance is zero, do not pass for certain. Without an interval where a
         part has none.
+
+    Raises:
+        ValueError: A part has no score, or a weight is not finite.
     """
+    check_finite(scores=[part.score for part in parts], weights=weights)
     pairs = list(zip(weights, parts, strict=True))
     score = sum(weight * part.score for weight, part in pairs)
     stderr = math.sqrt(sum((weight * part.stderr) ** 2 for weight, part in pairs))

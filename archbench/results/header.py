@@ -94,7 +94,7 @@ class CellHeader(BaseModel):
         rows_sha256: SHA-256 of the parquet file with the item rows; set by the store.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: int = SCHEMA_VERSION
     member: str = Field(min_length=1)

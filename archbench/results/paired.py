@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from archbench.results.estimates import Interval, Scores, is_binary, quantile, weighted_mean
+from archbench.results.estimates import Interval, Scores, check_finite, is_binary, quantile, weighted_mean
 
 RESAMPLES = 10_000
 """Bootstrap resamples and sign flips; the smallest p-value that flips can give is 1 / (RESAMPLES + 1)."""
@@ -129,10 +129,11 @@ def paired_difference(
         weights: What each item weighs in the means, shape (n,); None for all alike.
 
     Raises:
-        ValueError: The two have different shapes.
+        ValueError: The two have different shapes, or a score or weight is not finite.
     """
     if first.shape != second.shape:
         raise ValueError(f"paired scores have shapes {first.shape} and {second.shape}")
+    check_finite(first_scores=first, second_scores=second, weights=() if weights is None else weights)
     n, differences, alpha = len(first), first - second, 1 - confidence
     wins, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
     delta = float(np.average(differences, weights=weights)) if n else math.nan
@@ -166,7 +167,11 @@ def bootstrap_interval(
         confidence: Coverage aimed at.
         resamples: How many times the items are drawn.
         weights: What each item weighs in the mean, shape (n,); None for all alike.
+
+    Raises:
+        ValueError: A difference or weight is not finite.
     """
+    check_finite(differences=differences, weights=() if weights is None else weights)
     n = len(differences)
     weights = np.ones(n) if weights is None else weights
     sums = weights * differences
@@ -189,7 +194,11 @@ def sign_flip_test(differences: Scores, rng: np.random.Generator, resamples: int
         rng: Source of the coin tosses.
         resamples: How many assignments are tried beside the real one, which counts too, so that p is never 0
             and the test never rejects more often than its level.
+
+    Raises:
+        ValueError: A difference is not finite.
     """
+    check_finite(differences=differences)
     moved = differences[differences != 0]
     if len(moved) == 0:
         return 1.0
@@ -210,7 +219,11 @@ def holm(p_values: npt.ArrayLike) -> Scores:
 
     Returns:
         Adjusted p-values in the same order, shape (m,), at most 1.
+
+    Raises:
+        ValueError: A p-value is not finite.
     """
+    check_finite(p_values=p_values)
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
@@ -232,7 +245,11 @@ def minimum_detectable(n: int, discordance: float, alpha: float = 0.05, power: f
 
     Returns:
         The difference, or NaN where even the largest that this discordance allows would be missed.
+
+    Raises:
+        ValueError: The discordance is not finite.
     """
+    check_finite(discordance=discordance)
     za, zb = quantile(1 - alpha), float(stats.norm.ppf(power))
     inner = n - za * za + zb * zb
     if discordance <= 0 or inner < 0:

@@ -19,7 +19,7 @@ Evidence = Literal["direct", "second-hand", "independent"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PublishedModel(_Part):

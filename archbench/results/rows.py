@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from archbench.errors import RunError
@@ -30,6 +33,9 @@ _TYPES: dict[str, pa.DataType] = {
     "margin": pa.float64(),
     "excluded": pa.bool_(),
 }
+_LISTS = frozenset(name for name, kind in _TYPES.items() if pa.types.is_list(kind))
+# Lists that are looked at even where they are not asked for.
+_NUMBERS = frozenset({"loglikelihoods"})
 _REQUIRED = ("item", "prompt_hash", "target")
 
 
@@ -60,6 +66,10 @@ def to_parquet(header: CellHeader, rows: Sequence[Mapping[str, Any]] | pd.DataFr
     columns: dict[str, pa.Array] = {}
     for name in [*types, *(name for name in names if name not in types)]:
         values = [record.get(name) for record in records]
+        # A frame has no other way to say that a value is missing.
+        missing_too = isinstance(rows, pd.DataFrame) and name not in _LISTS
+        if bad := [one for one in values if _is_no_number(one, nan_is_missing=missing_too)]:
+            raise wrong(f"column '{name}' holds {bad[0]}, which is no finite number")
         try:
             columns[name] = pa.array(values, type=types.get(name), from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -72,13 +82,45 @@ def to_parquet(header: CellHeader, rows: Sequence[Mapping[str, Any]] | pd.DataFr
     ids = columns["item"].to_pylist()
     if len(set(ids)) != len(ids):
         raise wrong(f"item '{next(name for name in ids if ids.count(name) > 1)}' occurs twice")
-    for metric in header.metrics:
-        for name, value in zip(ids, columns[metric].to_pylist(), strict=True):
-            if value is not None and not 0 <= value <= 1:
-                raise wrong(f"metric '{metric}' of item '{name}' is {value}, not a score from 0 to 1")
+    table = pa.table(columns)
+    try:
+        _check_numbers(header, table)
+    except ValueError as error:
+        raise wrong(str(error)) from None
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def _is_no_number(value: Any, *, nan_is_missing: bool) -> bool:
+    """Whether a value, or one in a list, is NaN or infinite."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return any(_is_no_number(one, nan_is_missing=False) for one in value)
+    if not isinstance(value, float | np.floating) or math.isfinite(value):
+        return False
+    return not (nan_is_missing and math.isnan(value))
+
+
+def _check_numbers(header: CellHeader, table: pa.Table) -> None:
+    """Refuse scores and log-likelihoods that are no numbers, which older versions could let pass.
+
+    Raises:
+        ValueError: There are some; names column and item.
+    """
+    ids = table.column("item").to_pylist()
+    for name in header.metrics:
+        for item, value in zip(ids, table.column(name).to_pylist(), strict=True):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"metric '{name}' of item '{item}' is {value}, not a score from 0 to 1")
+    if "loglikelihoods" not in table.column_names:
+        return
+    column = table.column("loglikelihoods")
+    flat = pc.list_flatten(column)
+    if flat.null_count == 0 and pc.all(pc.is_finite(flat)).as_py() is not False:
+        return
+    for item, values in zip(ids, column.to_pylist(), strict=True):
+        if bad := [one for one in values or () if one is None or not math.isfinite(one)]:
+            raise ValueError(f"a log-likelihood of item '{item}' is {bad[0]}, which is no finite number")
 
 
 def from_parquet(header: CellHeader, content: bytes, *, lists: bool) -> pd.DataFrame:
@@ -90,17 +132,26 @@ def from_parquet(header: CellHeader, content: bytes, *, lists: bool) -> pd.DataF
         lists: Whether to read the columns with one value per choice, which are most of the bytes.
 
     Raises:
-        ValueError: It is no parquet file, or not one with the rows that the header speaks of.
+        ValueError: It is no parquet file, or not one with the rows that the header speaks of, or a score or
+            log-likelihood in it is no number.
     """
     try:
         reader = pq.ParquetFile(io.BytesIO(content))
         fields = list(reader.schema_arrow)
-        wanted = [field.name for field in fields if lists or not pa.types.is_list(field.type)]
-        frame: pd.DataFrame = reader.read(wanted).to_pandas()
+        names = [
+            field.name
+            for field in fields
+            if lists or not pa.types.is_list(field.type) or field.name in _NUMBERS
+        ]
+        table = reader.read(names)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"it is no parquet file: {error}") from error
-    if missing := [name for name in (*_REQUIRED, *header.metrics) if name not in frame]:
+    if missing := [name for name in (*_REQUIRED, *header.metrics) if name not in names]:
         raise ValueError(f"it has no column '{missing[0]}'")
-    if len(frame) != header.items:
-        raise ValueError(f"it has {len(frame)} rows, and the header counts {header.items} items")
+    if len(table) != header.items:
+        raise ValueError(f"it has {len(table)} rows, and the header counts {header.items} items")
+    _check_numbers(header, table)
+    frame: pd.DataFrame = (
+        table if lists else table.select([n for n in names if n not in _NUMBERS])
+    ).to_pandas()
     return frame

@@ -167,9 +167,12 @@ class Store:
         try:
             header = self._read_header(self._path(cell_id, ".json"))
             fits = header.status == "complete" and header.key == key
-            return fits and (may_exclude or not header.excluded) and bool(self._content(header))
+            if not fits or (header.excluded and not may_exclude):
+                return False
+            self.items(header, lists=False)
         except RunError:
             return False
+        return True
 
     def holds_another(self, cell_id: CellId | tuple[str, str, str], key: str) -> bool:
         """Whether writing a cell under this key would replace a complete one of another key.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,7 +47,7 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
 
     Raises:
         RunError: If the tasks cannot be loaded as asked, the primary metric is no score of single items, or
-            an item's score is not finite.
+            a number of an item is not finite.
     """
     with quiet():
         loaded = load_tasks(variant, seed)
@@ -69,24 +68,26 @@ def evaluate_variant(lm: Any, variant: Variant, *, limit: int | None, seed: int)
             subject=name if len(tasks) > 1 else None,
         )
     ]
+    _check_finite(rows, variant.name)
     metrics = scores(rows)
     if variant.metric not in metrics:
         hint = did_you_mean(variant.metric, metrics, label="Scores of single items")
         raise RunError(f"The metric '{variant.metric}' of {variant.name} is no score of single items. {hint}")
-    _check_finite(rows, metrics, variant.name)
     excluded = sum(row.get("excluded", False) for row in rows)
     return Evaluation(rows, tuple(metrics), {} if excluded else dict(results["results"]), excluded)
 
 
-def _check_finite(rows: list[Row], metrics: Iterable[str], variant: str) -> None:
-    """Refuse scores that are no numbers: a mean over them would be none either, or leave items out."""
+def _check_finite(rows: list[Row], variant: str) -> None:
+    """Refuse numbers that are none: the best of them would be chosen by chance, and a mean be none either."""
     for row in rows:
-        for metric in metrics:
-            if (value := row.get(metric)) is not None and not math.isfinite(value):
-                raise RunError(
-                    f"The score {metric} of item {row['item']} of {variant} is {value}, which is no finite "
-                    "number: the metric cannot be computed from this answer."
-                )
+        for name, value in row.items():
+            for one in value if name == "loglikelihoods" and value is not None else (value,):
+                if isinstance(one, float) and not math.isfinite(one):
+                    raise RunError(
+                        f"'{name}' of item {row['item']} of {variant} is {one}, which is no finite number: "
+                        "the model diverged, its dtype overflows, or the metric cannot be computed from this "
+                        "answer. Check its weights, or load it in bfloat16 or float32."
+                    )
 
 
 def _prompt_length(lm: Any, prompt: str) -> int | None:

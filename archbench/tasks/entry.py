@@ -52,7 +52,7 @@ class TaskEntry(BaseModel, ABC):
             (items, items per subject) is each kind's to say.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: str
     limit: Count | None = None

@@ -123,7 +123,7 @@ def train_family(
             assert architecture is not None, "checked above"
             results.append(trainer.member(name, architecture, folder))
         if devices.first:
-            there = (trained(folder) for name, folder in places.members.items() if name not in chosen)
+            there = (_known(folder) for name, folder in places.members.items() if name not in chosen)
             alike = [one for one in there if one and one.recipe_fields == recipe.model_dump(mode="json")]
             write_records(out / family.name, [*results, *alike], recipe)
         return results
@@ -167,6 +167,14 @@ def _check_architecture(family: Family, name: str) -> None:
         build_config(architecture)
     except RequestError as error:
         raise RequestError(f"{where}: member '{name}': {error}") from error
+
+
+def _known(folder: Path) -> TrainResult | None:
+    """The record of a member that is not trained now; None where there is none that can be read."""
+    try:
+        return trained(folder)
+    except RequestError:
+        return None
 
 
 def _check_not_lost(name: str, architecture: Mapping[str, Any] | None, recipe: Recipe, folder: Path) -> None:

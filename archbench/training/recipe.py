@@ -43,7 +43,7 @@ class Corpus(BaseModel):
             themselves: lists alone in the first half of it, then also books. In whole shards of the stream.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     generator: Literal["microworld"] = "microworld"
     world_seed: Seed = 0
@@ -69,7 +69,7 @@ class Sweep(BaseModel):
         learning_rate: Peak learning rates, each in place of the recipe's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: Annotated[tuple[Rate, ...], AfterValidator(_distinct)] = Field(min_length=1)
 
@@ -102,7 +102,7 @@ class Recipe(BaseModel):
         seeds: Seeds of first weights, each in place of `seed`; how far they lie apart is reported.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     corpus: Corpus = Corpus()
     vocab_size: Annotated[int, Field(ge=300, le=2**20)] = 1024

@@ -11,12 +11,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from archbench.jsonfile import read_json
 from archbench.report.curves import Curve, Points, loss_curves
 from archbench.report.style import rendered
 from archbench.training.recipe import Recipe
 from archbench.training.sweep import spreads
-from archbench.training.train import CARD, TrainResult
+from archbench.training.train import TrainResult, read_result
 
 _COLUMNS = (
     "member",
@@ -125,9 +124,7 @@ def _runs(member: TrainResult) -> list[TrainResult]:
         return [member]
     found = []
     for run in member.runs:
-        folder = Path(member.folder) / run.folder
-        record = read_json(folder / CARD)
-        found.append(TrainResult.model_validate(record | {"folder": str(folder)}))
+        found.append(read_result(Path(member.folder) / run.folder))
     return found
 
 

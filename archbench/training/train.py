@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
@@ -51,6 +51,8 @@ class Run(BaseModel):
         validation_loss: At the end, nats per token; None where diverged.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     folder: str
     learning_rate: float
     seed: int
@@ -85,6 +87,8 @@ class TrainResult(BaseModel):
         tokenizer: Digest of the tokenizer.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     member: str
     outcome: Literal["finished", "diverged"]
     folder: str
@@ -108,13 +112,34 @@ class TrainResult(BaseModel):
 
 
 def trained(folder: Path) -> TrainResult | None:
-    """The record of an earlier training to the end; None where there is none."""
+    """The record of an earlier training to the end; None where there is none.
+
+    Raises:
+        RequestError: There are weights, and the record beside them cannot be read.
+    """
     card = folder / CARD
     if not card.is_file() or not (folder / "model.safetensors").is_file():
         return None
-    record = read_json(card)
-    result = TrainResult.model_validate(record | {"folder": str(folder)})
+    result = read_result(folder)
     return result if result.outcome == "finished" else None
+
+
+def read_result(folder: Path) -> TrainResult:
+    """The record of a training, whatever came of it.
+
+    Raises:
+        RequestError: It cannot be read.
+    """
+    try:
+        record = read_json(folder / CARD)
+        return TrainResult.model_validate(record | {"folder": str(folder)})
+    except (OSError, TypeError, ValueError) as error:
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise RequestError(
+            f"{folder / CARD} is no record of a training ({why}). Older versions wrote one with NaN where a "
+            "last step had spoiled the weights. Train it anew with --restart, or name another folder with "
+            "--out."
+        ) from None
 
 
 def finished_result(folder: Path, recipe: str) -> TrainResult | None:

@@ -330,9 +330,8 @@ def test_runs_without_subjects_tokens_or_margins_are_reported(tmp_path: Path) ->
 
 
 def test_items_without_a_score_are_counted(tmp_path: Path) -> None:
-    nan = float("nan")
     results = make_run(
-        tmp_path / "run", {"a": share(0.5), "b": lambda n, rng: share(0.5)(n - 8, rng).tolist() + [nan] * 8}
+        tmp_path / "run", {"a": share(0.5), "b": lambda n, rng: share(0.5)(n - 8, rng).tolist() + [None] * 8}
     )
     page = build_report(results, tmp_path / "out").page.read_text()
     assert "b · mmlu · standard-5shot: 8 of 400 items without a score." in page

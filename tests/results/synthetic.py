@@ -40,7 +40,9 @@ def header(
     return CellHeader(member=member, task=task, variant=variant, **given | fields)
 
 
-def rows(right: Sequence[float], *, subjects: Mapping[str, str | None] = SUBJECTS) -> list[dict[str, Any]]:
+def rows(
+    right: Sequence[float | None], *, subjects: Mapping[str, str | None] = SUBJECTS
+) -> list[dict[str, Any]]:
     """One item row per score, with log-likelihoods that fit it; metrics acc, acc_norm and no acc_token."""
     made = []
     names = list(subjects)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -322,3 +324,37 @@ def test_a_paired_difference_of_weighted_scores_is_the_difference_of_their_means
     exact = estimates.weighted_mean(first - second, weights)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
     assert found.p < 0.01
+
+
+RNG = np.random.default_rng(0)
+PART = estimates.Estimate(3, 0.5, 0.1, 0.3, 0.7, "t")
+TAKES_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "wilson": lambda bad: estimates.wilson(bad, 3),
+    "mean": lambda bad: estimates.mean_score(np.array([1.0, bad, 0.0])),
+    "weighted mean": lambda bad: estimates.mean_score(np.array([1.0, bad]), weights=np.ones(2)),
+    "weights": lambda bad: estimates.weighted_mean(np.ones(2), np.array([1.0, bad])),
+    "macro": lambda bad: estimates.macro_mean(np.array([1.0, bad, 0.0]), np.array(["a", "a", "b"])),
+    "combined": lambda bad: estimates.combined([PART, PART._replace(score=bad)], [0.5, 0.5]),
+    "combined weights": lambda bad: estimates.combined([PART, PART], [0.5, bad]),
+    "first": lambda bad: paired.paired_difference(np.array([1.0, bad]), np.zeros(2), RNG),
+    "second": lambda bad: paired.paired_difference(np.zeros(2), np.array([1.0, bad]), RNG),
+    "paired weights": lambda bad: paired.paired_difference(
+        np.zeros(2), np.ones(2), RNG, weights=np.array([1.0, bad])
+    ),
+    "bootstrap": lambda bad: paired.bootstrap_interval(np.array([1.0, bad]), RNG),
+    "sign flips": lambda bad: paired.sign_flip_test(np.array([1.0, bad]), RNG),
+    "holm": lambda bad: paired.holm([0.01, bad]),
+    "detectable": lambda bad: paired.minimum_detectable(10, bad),
+}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", TAKES_NUMBERS)
+def test_what_is_no_number_is_an_error_and_no_interval(name: str, bad: float) -> None:
+    with pytest.raises(ValueError, match="must be finite numbers, and that at place"):
+        TAKES_NUMBERS[name](bad)
+
+
+def test_weights_that_weigh_nothing_are_an_error() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        estimates.weighted_mean(np.ones(2), np.array([1.0, 0.0]))

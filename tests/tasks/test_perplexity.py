@@ -26,6 +26,7 @@ from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.execute import run_suite
 from archbench.suite import load_suite
 from archbench.tasks import PerplexityEntry
+from archbench.tasks.perplexity.task import process_results
 from archbench.tasks.perplexity.texts import Text, by_context, by_position, load_texts
 from tests.results.synthetic import header
 from tests.runner.tiny import LLAMA, save_model
@@ -341,6 +342,11 @@ def test_one_window_has_a_loss_and_no_interval() -> None:
     found = loss_of(rows)
     assert (found.tokens, found.bits) == (4, pytest.approx(1.0))
     assert math.isnan(found.low)
+
+
+@pytest.mark.parametrize("loglikelihood", [math.nan, -math.inf])
+def test_a_loss_that_is_no_number_has_no_compression(loglikelihood: float) -> None:
+    assert math.isnan(process_results({"bytes": 8}, [(loglikelihood, False)])["compression"])
 
 
 def test_plain_lm_eval_gives_the_same_score(

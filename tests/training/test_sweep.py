@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+import archbench
 from archbench.cli.app import app
 from archbench.errors import RequestError
+from archbench.jsonfile import parse_json
 from archbench.registry import families
 from archbench.report.curves import Curve, loss_curves
 from archbench.report.style import rendered
@@ -169,6 +172,58 @@ def test_divergence_of_one_rate_is_recorded_and_the_other_is_kept(
     assert told.exit_code == 1
     assert "diverged" in told.output
     assert not (tmp_path / "none" / "tiny" / "llama" / "model.safetensors").exists()
+
+
+EXPLODES = 1e5
+
+
+def test_a_rate_that_explodes_diverges_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "tokens": 2048, "sweep": {"learning_rate": [EXPLODES, 1e-3]}, "seeds": [0]}
+    family(tmp_path / "declared", recipe=recipe)
+    options = ["--families", str(tmp_path / "declared"), "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, ["train", "tiny", *options])
+    assert told.exit_code == 0, told.output
+    for member in ("llama", "hybrid"):
+        folder = tmp_path / "out" / "tiny" / member
+        record = parse_json((folder / "training.json").read_bytes())
+        assert [run["outcome"] for run in record["runs"]] == ["diverged", "finished"]
+        assert record["chosen"] == "runs/rate-0.001-seed-0"
+        lost = folder / f"runs/rate-{EXPLODES:g}-seed-0"
+        assert [path.name for path in lost.iterdir()] == ["training.json"], "no checkpoint, no state"
+        assert parse_json((lost / "training.json").read_bytes())["outcome"] == "diverged"
+    rows = (tmp_path / "out" / "tiny" / "runs.csv").read_text()
+    assert "nan" not in rows.lower()
+    assert "inf" not in rows.lower()
+
+
+@pytest.mark.parametrize("sweeps", [False, True])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_members_that_diverged_are_named_by_train_run_and_audit(
+    tmp_path: Path, sweeps: bool, as_json: bool
+) -> None:
+    recipe: dict[str, Any] = {**RECIPE, "tokens": 2048, "learning_rate": EXPLODES}
+    del recipe["sweep"], recipe["seeds"]
+    if sweeps:
+        recipe["sweep"] = {"learning_rate": [EXPLODES, 10 * EXPLODES]}
+    family(tmp_path / "declared", recipe=recipe)
+    out = tmp_path / "out"
+    options = ["--families", str(tmp_path / "declared"), "--out", str(out), *(["--json"] if as_json else [])]
+    told = CliRunner().invoke(app, ["train", "tiny", *options])
+    assert told.exit_code == 1
+    how = "all of 2 runs" if sweeps else r"after step \d"
+    assert re.search(rf"diverged: llama \({how}\), hybrid \({how}\)\. A loss or a weight", told.stderr)
+    if as_json:
+        assert [one["outcome"] for one in parse_json(told.stdout)] == ["diverged", "diverged"]
+    suite = {
+        "name": "s",
+        "families": ["tiny"],
+        "tasks": {"mmlu": {"kind": "mmlu", "data": "tiny", "shots": [0], "formats": ["cloze"]}},
+        "allow_unmatched": True,
+    }
+    with pytest.raises(RequestError, match=r"Its training diverged, as .*training\.json says"):
+        archbench.run(suite, tmp_path / "run", families=[out], quiet=True)
+    audit = CliRunner().invoke(app, ["audit", "tiny", "--families", str(out)])
+    assert "diverged in training, so without a checkpoint: llama, hybrid" in " ".join(audit.output.split())
 
 
 def test_curves_of_runs_that_left_nothing_can_be_drawn() -> None:

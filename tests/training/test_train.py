@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -155,6 +156,48 @@ def test_a_validation_loss_that_is_no_number_is_divergence_too(
     result = train(tmp_path)
     assert (result.outcome, result.validation_loss) == ("diverged", None)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("architecture", [LLAMA, HYBRID, MAMBA], ids=["llama", "hybrid", "mamba"])
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "muon"}, {"precision": "bfloat16"}], ids=str)
+def test_a_rate_that_explodes_diverges(
+    tmp_path: Path, architecture: dict[str, object], changes: dict[str, object]
+) -> None:
+    rates = {"learning_rate": 1e6, "muon_learning_rate": 1e6}
+    result = train(tmp_path, architecture, recipe=RECIPE.model_copy(update=rates | changes))
+    assert (result.outcome, result.training_loss, result.validation_loss) == ("diverged", None, None)
+    assert result.steps < RECIPE.steps
+    assert [path.name for path in tmp_path.iterdir()] == ["training.json"]
+    assert all(math.isfinite(loss) for _, loss in [*result.curve, *result.validation_curve])
+
+
+def test_a_model_that_is_no_number_at_first_is_not_said_to_look_over_borders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*args: Any, **kwargs: Any) -> Any:
+        model = build_model(*args, **kwargs)
+        next(model.parameters()).data.fill_(math.nan)
+        return model
+
+    monkeypatch.setattr(training, "build_model", spoilt)
+    result = train(tmp_path, recipe=RECIPE.model_copy(update={"reset_at_borders": True}))
+    assert (result.outcome, result.steps) == ("diverged", 0)
+
+
+def test_a_record_of_an_older_version_with_nan_is_no_finished_training(tmp_path: Path) -> None:
+    result = train(tmp_path)
+    card = tmp_path / "training.json"
+    told = json.loads(card.read_text())
+    card.write_text(json.dumps(told | {"validation_loss": math.nan}))
+    with pytest.raises(RequestError, match=r"training\.json is no record of a training .*NaN.*--restart"):
+        finished_result(tmp_path, result.recipe)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("field", ["learning_rate", "clip", "weight_decay"])
+def test_a_recipe_holds_finite_numbers(field: str, value: float) -> None:
+    with pytest.raises(RequestError, match=rf"{field}: input should be a finite number"):
+        parse_recipe({"tokens": 64, field: value}, "f.yaml")
 
 
 def test_weights_that_a_last_step_spoiled_are_not_published(

@@ -8,6 +8,7 @@ built.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -142,3 +143,10 @@ class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
         shots = shots[:num_fewshot]
         self.sampler.replace_df(shots[::-1] if self._perturb == "shot_order" else shots)
         return super().fewshot_context(doc, num_fewshot=num_fewshot, **options)
+
+    def process_results(self, doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
+        """An item's metrics; no numbers where a log-likelihood is none, since then no choice is the best."""
+        finite = all(math.isfinite(loglikelihood) for loglikelihood, _ in results)
+        stand_ins = [(0.0, False)] * len(results)
+        found: dict[str, Any] = super().process_results(doc, results if finite else stand_ins)
+        return found if finite else dict.fromkeys(found, math.nan)

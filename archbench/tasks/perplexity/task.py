@@ -80,9 +80,12 @@ def process_results(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]
     """The share of the target's bytes that coding it with the model would save.
 
     One minus bits per byte over 8 (Delétang et al. 2023, arXiv 2309.10668), so linear in the loss; 0 where
-    the model's code would be longer than the text itself.
+    the model's code would be longer than the text itself, and no number where its log-likelihood is none.
     """
-    bits = -results[0][0] / math.log(2)
+    loglikelihood = results[0][0]
+    if not math.isfinite(loglikelihood):
+        return {"compression": math.nan}
+    bits = -loglikelihood / math.log(2)
     return {"compression": max(0.0, 1 - bits / (8 * doc["bytes"]))}
 
 
