@@ -39,7 +39,11 @@ def test_a_misspelt_setting_is_refused(dataset: Any, key: str, meant: str) -> No
 @pytest.mark.parametrize(
     ("dataset", "settings", "told"),
     [
-        (phonebook.dataset, {"entries": 8, "queries": 0}, "queries: .* greater than or equal to 1, but it is 0"),
+        (
+            phonebook.dataset,
+            {"entries": 8, "queries": 0},
+            "queries: .* greater than or equal to 1, but it is 0",
+        ),
         (phonebook.dataset, {"entries": 8, "digits": "3"}, "digits: .* valid integer, but it is '3'"),
         (phonebook.dataset, {"entries": 8, "depths": [0, 150]}, "depths.1: .* 100, but it is 150"),
         (phonebook.dataset, {"entries": "8"}, "entries.0: .* valid integer"),
