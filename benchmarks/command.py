@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,15 @@ def set_threads(arguments: argparse.Namespace) -> None:
 def print_results(results: Iterable[dict[str, Any]], as_json: bool) -> None:
     """Print each result on a line as soon as it is there, or all at the end as one JSON list."""
     if as_json:
-        print(json.dumps(list(results), indent=1))
+        print(json.dumps([_finite(result) for result in results], indent=1))
         return
     for result in results:
-        print(json.dumps(result), flush=True)
+        print(json.dumps(_finite(result)), flush=True)
+
+
+def _finite(result: dict[str, Any]) -> dict[str, Any]:
+    """A result; one with a number that is none is refused, since one side of the comparison has failed."""
+    bad = [name for name, value in result.items() if isinstance(value, float) and not math.isfinite(value)]
+    if bad:
+        raise RuntimeError(f"{bad[0]} is {result[bad[0]]}: no finite number came out of {result}")
+    return result

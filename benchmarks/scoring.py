@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lm_eval.api.model import LM
 
@@ -201,7 +202,9 @@ def compare(
     theirs, expected = timed(
         model, lambda: hflm(model, tokenizer, size).loglikelihood(requests, disable_tqdm=True)
     )
-    difference = max(abs(a[0] - b[0]) for a, b in zip(answers, expected, strict=True))
+    # NumPy's largest is NaN where any is; Python's depends on the order.
+    ours_and_theirs = np.array([[a[0], b[0]] for a, b in zip(answers, expected, strict=True)])
+    difference = float(np.max(np.abs(ours_and_theirs[:, 0] - ours_and_theirs[:, 1])))
     return {
         "work": f"mmlu {form}",
         "model": name,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 
 from archbench.models.build import build_model
 from archbench.models.mixers import fast_mixers
+from benchmarks.command import print_results
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -76,10 +76,8 @@ def differences(model: PreTrainedModel, ids: torch.Tensor) -> tuple[float, float
     logits, gradients = results()
     with fast_mixers(model):
         ours, our_gradients = results()
-    return (
-        (ours - logits).abs().max().item(),
-        max((a - b).abs().max().item() for a, b in zip(our_gradients, gradients, strict=True)),
-    )
+    largest = [(a - b).abs().max() for a, b in zip(our_gradients, gradients, strict=True)]
+    return (ours - logits).abs().max().item(), torch.stack(largest).max().item()
 
 
 def step_of(model: PreTrainedModel, ids: torch.Tensor) -> Callable[[], None]:
@@ -139,14 +137,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args(argv)
     ids = batch(arguments.sequences, arguments.length)
-    results = []
-    for name in arguments.models:
-        for threads in arguments.threads:
-            results.append(measure(name, threads, ids, arguments.repeats))
-            if not arguments.json:
-                print(json.dumps(results[-1]), flush=True)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
+    results = (
+        measure(name, threads, ids, arguments.repeats)
+        for name in arguments.models
+        for threads in arguments.threads
+    )
+    print_results(results, arguments.json)
 
 
 if __name__ == "__main__":

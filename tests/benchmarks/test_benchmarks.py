@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     import lm_eval.models.huggingface  # noqa: F401
 
     from benchmarks import coldstart, overhead, ruler, scoring, training
+    from benchmarks.command import print_results
 
 
 @pytest.fixture
@@ -133,3 +134,10 @@ def test_ruler_makes_all_items_and_phonebooks(tmp_path: Path, capsys: pytest.Cap
     assert [one["items"] for one in results[14:]] == [5, 5, 5]
     for one in results[:13] + results[14:]:
         assert 0.6 * 2048 < one["tokens_mean"] < 2048
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_result_that_is_no_number_is_not_printed(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="max_abs_diff is nan"):
+        print_results([{"ratio": 2.0, "max_abs_diff": float("nan")}], as_json)
+    assert capsys.readouterr().out == ""
