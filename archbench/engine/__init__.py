@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archbench.engine.backend import BackendLM, check_backend, load_backend, unshared_backend
+    from archbench.engine.backend import BackendLM, unshared_backend
+    from archbench.engine.backends import check_backend, load_backend
     from archbench.engine.identity import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
     from archbench.engine.lm import NEVER_ENDS, ArchbenchLM
@@ -43,8 +44,8 @@ _HOMES = {
     "RequestStore": "store",
     "TooLongError": "limits",
     "Usage": "usage",
-    "check_backend": "backend",
-    "load_backend": "backend",
+    "check_backend": "backends",
+    "load_backend": "backends",
     "load_lm": "load",
     "read_settings": "settings",
     "spanning": "text",

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archbench.engine import RequestStore, Usage, load_backend, load_lm
+from archbench.engine import RequestStore, Usage
 from archbench.errors import ArchbenchError, RequestError
-from archbench.models.build import build_model
-from archbench.models.load import load_tokenizer
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.header import CellHeader
@@ -23,12 +21,13 @@ from archbench.results.store import Store
 from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match
+from archbench.runner.members import load_member
 from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
 from archbench.runner.sharing import announce_sharing, check_backends_share
 from archbench.runner.warnings import warnings_of
-from archbench.suite import EngineSettings, Suite
+from archbench.suite import Suite
 
 log = logging.getLogger(__name__)
 
@@ -237,57 +236,6 @@ def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception)
     """Record why a cell could not be run; the next run tries it again."""
     log.debug("%s failed", cell.id, exc_info=error)
     return store.write_cell(_header(cell, started, status="failed", error=reason(error)), [])
-
-
-def load_member(
-    member: PlannedMember,
-    engine: EngineSettings,
-    *,
-    seed: int = 0,
-    progress: Callable[[int, int], object] | bool = False,
-    store: RequestStore | None = None,
-) -> Any:
-    """The engine with a member's model in it.
-
-    Args:
-        member: The member, its files at hand.
-        engine: The suite's engine settings.
-        seed: Seed of sampled generations.
-        progress: Called with (requests done, requests in all).
-        store: Where answers are kept and found again.
-    """
-    declared = member.resolved.member
-    if declared.backend is not None:
-        return load_backend(
-            declared.backend,
-            declared.arguments,
-            name=member.resolved.name,
-            source=member.weights,
-            tokenizer=member.tokenizer,
-            settings=_asked_for(engine),
-            too_long=engine.too_long,
-            progress=progress,
-        )
-    settings: dict[str, Any] = engine.model_dump(exclude={"threads"})
-    settings |= {"seed": seed, "progress": progress, "store": store}
-    if member.weights is not None:
-        return load_lm(str(member.weights), str(member.tokenizer), **settings)
-    import torch
-
-    tokenizer = load_tokenizer(str(member.tokenizer))
-    model = build_model(declared.architecture or {}, seed=declared.seed, vocab_size=len(tokenizer))
-    device = engine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if engine.dtype != "auto":
-        model = model.to(getattr(torch, engine.dtype))
-    return load_lm(model.to(device).eval(), tokenizer, **settings | {"dtype": "auto", "device": "auto"})
-
-
-def _asked_for(engine: EngineSettings) -> dict[str, Any]:
-    """Engine settings that a backend has to be told, since they may change answers: those not left open."""
-    told = {"dtype": engine.dtype, "device": engine.device, "max_length": engine.max_length}
-    return {name: value for name, value in told.items() if value not in ("auto", None)}
 
 
 def reason(error: BaseException) -> str:
