@@ -110,7 +110,9 @@ def test_a_model_of_several_senses_is_read_as_its_language_model(
     lm = load_lm(tmp_path, tokenizer, device="cpu")
     assert "weights for images or sound were not read: multi_modal_projector" in caplog.text
     got = [logprob for logprob, _ in lm.loglikelihood(scored(*PAIRS))]
-    assert got == pytest.approx([plain(whole, tokenizer, pair) for pair in PAIRS], abs=1e-4)
+    # Of the language model within: the whole one of transformers 5.24 fails on text without pictures.
+    alone = whole.language_model
+    assert got == pytest.approx([plain(alone, tokenizer, pair) for pair in PAIRS], abs=1e-4)
     fields = json.loads((tmp_path / "config.json").read_text())
     fields["text_config"] |= {
         "num_hidden_layers": 1,
