@@ -1,72 +1,153 @@
-"""Hold the work of a finished run to written bounds: `python -m benchmarks.work RUN [BOUNDS]`.
+"""`python -m benchmarks.work RUN`: does a finished run take no more work than is written down?
 
-Seconds differ threefold between machines; tokens and forward passes do not. A member that stops sharing
-prefixes, or a walk that makes smaller passes, breaks a bound on any machine.
+Work is counted in tokens and forward passes, which are the same on every machine; no clock is read. Prints a
+table of what was found and what is allowed, and exits with 1 where a bound is broken, with 2 where RUN or the
+bounds cannot be read. The bounds are those of the quick suite (benchmarks/quick_work.yaml) unless --bounds
+names others.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
+from pydantic import Field
 
-from archbench.results.header import CellHeader
-from archbench.results.store import Store
-from archbench.results.work import Work, work_of
+from archbench.errors import ArchbenchError, RequestError
+from archbench.results.frames import RunResults, load_results
+from archbench.results.work import work_of
+from archbench.schema import YamlModel, validate
+from archbench.yamlfile import read_yaml
+from benchmarks.command import parser_of, print_results
 
-BOUNDS = Path(__file__).with_name("quick_work.yaml")
+QUICK = Path(__file__).with_name("quick_work.yaml")
 
 
-def main(run: str, bounds: str | Path = BOUNDS) -> int:
-    """Print the work of every member beside its bounds.
+class Bounds(YamlModel):
+    """What one member may take.
+
+    Attributes:
+        forwarded: Most tokens forwarded for each distinct one, all cells together.
+        cells: The same of any single cell, by the kind of its task.
+        passes: Most forward passes, all cells together.
+    """
+
+    forwarded: float = Field(ge=1)
+    cells: dict[str, float] = Field(default_factory=dict)
+    passes: int = Field(ge=1)
+
+
+class BoundsFile(YamlModel):
+    """A file of bounds.
+
+    Attributes:
+        members: Bounds by member; every member of a run has to have some.
+    """
+
+    members: dict[str, Bounds]
+
+
+class Check(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        member: Whose work.
+        what: What was counted.
+        found: How much it is; None where it is not known.
+        most: How much it may be.
+    """
+
+    member: str
+    what: str
+    found: float | None
+    most: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bound is kept."""
+        return self.found is not None and self.found <= self.most
+
+
+def checks(results: RunResults, bounds: BoundsFile) -> Iterator[Check]:
+    """Compare every member of a run with its bounds.
 
     Args:
-        run: A run's folder.
-        bounds: A file with `ratio`, the most tokens forwarded by distinct tokens in MMLU cells, and `passes`,
-            the most forward passes by member.
+        results: The run.
+        bounds: The bounds.
 
-    Returns:
-        0 where every bound holds, else 1.
+    Raises:
+        RequestError: Run and bounds are not about the same members.
     """
-    limits = yaml.safe_load(Path(bounds).read_text(encoding="utf-8"))
-    lines, broken = compare(Store(run).headers(), limits)
-    print("\n".join(lines))
-    for one in broken:
-        print(f"broken: {one}", file=sys.stderr)
-    return 1 if broken else 0
+    if different := sorted(set(results.members) ^ set(bounds.members)):
+        raise RequestError(
+            f"{bounds.file}: the run in {results.folder} and the bounds are not about the same members: "
+            f"{', '.join(different)} stands in one of them only. Write the bounds of every member of the "
+            "run, and of no others."
+        )
+    for member, most in bounds.members.items():
+        headers = [one for one in results.headers if one.member == member]
+        planned = sum(one["member"] == member for one in results.manifest.get("cells", []))
+        work = work_of(headers)
+        # What was not forwarded in this run could hide what it takes.
+        yield Check(member, "cells missing, failed or of unknown work", planned - work.cells, 0)
+        yield Check(member, "requests that were answered already", work.requests_known, 0)
+        yield Check(member, "cells that share no prefix", sum(one.sharing == "none" for one in headers), 0)
+        yield Check(member, "forwarded ÷ distinct", work.ratio, most.forwarded)
+        for kind, ratio in most.cells.items():
+            ratios = [found for one in headers if one.kind == kind and (found := work_of([one]).ratio)]
+            what = f"forwarded ÷ distinct, highest {kind} cell"
+            yield Check(member, what, max(ratios, default=None), ratio)
+        yield Check(member, "forward passes", work.passes if work.cells else None, most.passes)
 
 
-def compare(headers: Iterable[CellHeader], limits: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """A line for each member, and the bounds that do not hold."""
-    headers = list(headers)
-    lines = [f"{'member':16}{'distinct':>12}{'forwarded':>12}{'mmlu ratio':>12}{'passes':>10}{'at most':>10}"]
-    broken = []
-    for member, most in limits["passes"].items():
-        mine = [header for header in headers if header.member == member]
-        work = work_of(mine)
-        mmlu = work_of(header for header in mine if header.kind == "mmlu")
-        if work.unknown or not mmlu.cells:
-            broken.append(f"{member}: {work.unknown} cells do not record their work, {mmlu.cells} of MMLU do")
-            continue
-        ratio = mmlu.forwarded / mmlu.distinct
-        lines.append(_line(member, work, ratio, most))
-        if ratio > limits["ratio"]:
-            broken.append(
-                f"{member}: MMLU forwards {ratio:.3f} times its distinct tokens, not {limits['ratio']}"
-            )
-        if work.passes > most:
-            broken.append(f"{member}: {work.passes} forward passes, not {most}")
-    if others := sorted({header.member for header in headers} - limits["passes"].keys()):
-        broken.append(f"no bounds are written for {', '.join(others)}")
-    return lines, broken
+def table(lines: Sequence[Check]) -> str:
+    """The checks as text, broken ones marked."""
+    rows = [("member", "what", "found", "at most", "")]
+    for one in lines:
+        state = "" if one.holds else "BROKEN"
+        rows.append((one.member, one.what, _number(one.found), _number(one.most), state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = []
+    for row in rows:
+        words = [text.ljust(width) for text, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [text.rjust(width) for text, width in zip(row[2:4], widths[2:4], strict=True)]
+        texts.append("  ".join([*words, *numbers, row[4]]).rstrip())
+    return "\n".join(texts)
 
 
-def _line(member: str, work: Work, ratio: float, most: int) -> str:
-    return f"{member:16}{work.distinct:12,}{work.forwarded:12,}{ratio:12.3f}{work.passes:10,}{most:10,}"
+def _number(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check and print; see the top of this module for the exit codes."""
+    parser = parser_of("work", __doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="results folder of a finished run")
+    parser.add_argument("--bounds", type=Path, default=QUICK, metavar="FILE", help="a file of bounds")
+    arguments = parser.parse_args(argv)
+    try:
+        lines = list(checks(load_results(arguments.run), validate(BoundsFile, read_yaml(arguments.bounds))))
+    except ArchbenchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if arguments.json:
+        rows: list[dict[str, Any]] = [one._asdict() | {"holds": one.holds} for one in lines]
+        print_results(rows, as_json=True)
+    else:
+        print(table(lines))
+    broken = sum(not one.holds for one in lines)
+    if broken:
+        print(
+            f"{broken} of {len(lines)} bounds of {arguments.bounds} are broken. If the work had to grow, say "
+            "why in the change and raise them there.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main()

@@ -161,7 +161,8 @@ def _page(findings: Findings, sheets: Sequence[Sheet], figures: Mapping[str, Seq
     blocks += [f"**{markdown(one)}**" for one in [*findings.warnings, *sharing_warnings(results)]]
     blocks.append("\n".join(f"- {markdown(one)}" for one in sentences(findings)))
     blocks.append(f"**{markdown(findings.stamp)}**")
-    blocks += [markdown(one) for one in sharing_lines(results)]
+    if said := sharing_lines(results):
+        blocks.append("\n".join(f"- {markdown(one)}" for one in said))
     blocks.append("## Figures")
     for name, formats in figures.items():
         links = ", ".join(f"[{suffix}](figures/{name}.{suffix})" for suffix in formats)

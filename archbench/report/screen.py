@@ -32,7 +32,7 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
     shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
     key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
     alarms = [*findings.warnings, *sharing_warnings(results)]
-    told = [*alarms, *sentences(findings), findings.stamp, *sharing_lines(results)]
+    told = [*alarms, *sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
     words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
     return Group(shown, key, Text(), Text(words))
 

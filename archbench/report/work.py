@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from archbench.results.frames import RunResults
+from archbench.results.header import CellHeader
 from archbench.results.work import Work, work_of
 
-_HOW = {"chunk": "whole prefixes", "steps": "prefixes, followed token by token"}
+_HOW = {"chunk": "whole prefixes", "steps": "prefixes, followed token by token", "none": "none"}
 
 
 def sharing_warnings(results: RunResults) -> list[str]:
-    """A sentence for every member that shares no prefixes."""
+    """A sentence for every member that shares no prefixes, or shared none in some of its cells."""
     lines = []
     for member in results.manifest.get("members", []):
         sharing = member.get("sharing") or {}
@@ -18,31 +19,62 @@ def sharing_warnings(results: RunResults) -> list[str]:
                 f"WARNING: {member['name']} shares no prefixes: {sharing['reason']}. Scores are exact; its "
                 "requests were each computed on their own."
             )
+            continue
+        cells = _complete(results, member["name"])
+        if unshared := sum(one.sharing == "none" for one in cells):
+            lines.append(
+                f"WARNING: {member['name']} shared no prefixes in {unshared:,} of {len(cells):,} cells when "
+                "they were run. Scores are exact; their requests were each computed on their own."
+            )
     return lines
 
 
-def sharing_lines(results: RunResults) -> list[str]:
-    """How each member shares prefixes, and the tokens that the run requested, needed and forwarded."""
+def sharing_lines(results: RunResults, *, each: bool = True) -> list[str]:
+    """How each member shares prefixes, and the tokens that were requested, needed and forwarded.
+
+    Args:
+        results: The run.
+        each: Whether to give the tokens of each member, not of the whole run alone.
+    """
     lines = []
     groups: dict[str, list[str]] = {}
     for member in results.manifest.get("members", []):
-        level = (member.get("sharing") or {}).get("level")
-        if level != "none":
-            groups.setdefault(_HOW.get(str(level), "not recorded"), []).append(str(member["name"]))
+        sharing = member.get("sharing") or {}
+        how = _HOW.get(str(sharing.get("level")), "not recorded")
+        if sharing.get("reason"):
+            how += f" ({sharing['reason']})"
+        groups.setdefault(how, []).append(str(member["name"]))
     if groups:
         told = "; ".join(f"{', '.join(names)}: {how}" for how, names in groups.items())
         lines.append(f"Prefix sharing: {told}.")
-    total = work_of(results.headers)
-    if total.cells:
-        lines.append(f"Tokens: {statement(total)}.")
+    works = {name: work_of(_complete(results, name)) for name in results.members}
+    if any(work.cells for work in works.values()):
+        if each and len(works) > 1:
+            lines += [f"Tokens of {name}: {statement(work)}." for name, work in works.items()]
+        lines.append(f"Tokens of the run: {statement(work_of(results.headers))}.")
     return lines
+
+
+def _complete(results: RunResults, member: str) -> list[CellHeader]:
+    return [one for one in results.headers if (one.member, one.status) == (member, "complete")]
 
 
 def statement(work: Work) -> str:
     """The work of some cells in words."""
-    text = f"{work.requested:,} requested, {work.distinct:,} distinct, {work.forwarded:,} forwarded"
-    if work.bound_reached is not None:
-        text += f" ({work.bound_reached:.0%} of the speed-up that sharing prefixes allows)"
+    parts = []
+    if work.cells:
+        text = f"{work.requested:,} requested, {work.distinct:,} distinct, {work.forwarded:,} forwarded"
+        if work.bound_reached is not None:
+            text += (
+                f" ({work.ratio:.2f} times the distinct: {100 * work.bound_reached:.1f} % of the speed-up "
+                "that sharing prefixes allows)"
+            )
+        parts.append(text)
     if work.unknown:
-        text += f"; {work.unknown} cells do not record theirs"
-    return text
+        parts.append(f"{work.unknown:,} of {work.cells + work.unknown:,} cells do not record theirs")
+    if work.requests_known:
+        parts.append(
+            f"{work.requests_known:,} requests were answered already, of equal prompts in another cell or by "
+            "a run that was stopped, and are not counted"
+        )
+    return "; ".join(parts) or "no complete cell"

@@ -27,6 +27,8 @@ class Work(NamedTuple):
         cells: Cells that these are sums over.
         unknown: Further cells, whose headers do not say: of lm-eval's own model classes, or of a run by an
             archbench before 0.2.
+        requests_known: Requests that were not asked again, since their answers were there already, of equal
+            prompts in another cell or of a run that was stopped: their tokens are in none of the sums.
     """
 
     requested: int = 0
@@ -36,6 +38,12 @@ class Work(NamedTuple):
     passes: int = 0
     cells: int = 0
     unknown: int = 0
+    requests_known: int = 0
+
+    @property
+    def ratio(self) -> float | None:
+        """Tokens forwarded for each distinct one, 1 at best; None where none is known."""
+        return self.forwarded / self.distinct if self.distinct else None
 
     @property
     def bound_reached(self) -> float | None:
@@ -48,11 +56,12 @@ class Work(NamedTuple):
 
 
 def work_of(headers: Iterable[CellHeader]) -> Work:
-    """Work of the complete ones of some cells; requests answered by an earlier, stopped run are not in it."""
+    """Work of the complete ones of some cells."""
     total = Work()
     for header in headers:
         if header.status != "complete":
             continue
+        total = total._replace(requests_known=total.requests_known + (header.requests_known or 0))
         parts = (
             header.tokens_requested,
             header.tokens_distinct,
@@ -66,5 +75,12 @@ def work_of(headers: Iterable[CellHeader]) -> Work:
         requested, distinct, forwarded, padded, passes = (
             whole + (part or 0) for whole, part in zip(total[:5], parts, strict=True)
         )
-        total = Work(requested, distinct, forwarded, padded, passes, total.cells + 1, total.unknown)
+        total = total._replace(
+            requested=requested,
+            distinct=distinct,
+            forwarded=forwarded,
+            padded=padded,
+            passes=passes,
+            cells=total.cells + 1,
+        )
     return total

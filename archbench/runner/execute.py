@@ -25,7 +25,7 @@ from archbench.runner.members import load_member
 from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
-from archbench.runner.sharing import announce_sharing, check_backends_share
+from archbench.runner.sharing import announce_sharing, check_backends_share, said_here
 from archbench.runner.warnings import warnings_of
 from archbench.suite import Suite
 
@@ -137,6 +137,10 @@ def run_plan(
         except KeyboardInterrupt:
             display.say(f"Stopped. Finished cells are kept in {out}; the same command goes on from there.")
             raise
+        except RequestError:
+            # A member that may not be run is in the manifest all the same, with the reason.
+            store.write_manifest(content(None))
+            raise
         store.write_manifest(content(datetime.now(UTC).isoformat()))
     return load_results(out)
 
@@ -182,8 +186,9 @@ def _run_member(
     """
     started = datetime.now(UTC)
     try:
-        lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-        loaded[member.resolved.name] = lm.describe() | {"sharing": lm.sharing._asdict()}
+        with said_here(display):
+            lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
+            loaded[member.resolved.name] = lm.describe() | {"sharing": lm.sharing._asdict()}
     except Exception as error:
         for cell in cells:
             display.begin(str(cell.id))

@@ -25,10 +25,14 @@ class Display:
 
     `answered` is handed to the engine, which calls it with (requests done, requests in all). Speed counts the
     tokens that requests would take each on its own; what sharing prefixes saves of them stands beside it.
+
+    Attributes:
+        quiet: Whether nothing is shown.
     """
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
         """Show `total` cells; nothing at all where `quiet`."""
+        self.quiet = quiet
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._total = total
         self._number = 0

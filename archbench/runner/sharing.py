@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from archbench.errors import RequestError
@@ -18,18 +21,42 @@ _INSISTS = (
 
 
 def check_backends_share(plan: Plan) -> None:
-    """Refuse members on lm-eval's own model classes, which share nothing, before anything runs.
+    """Refuse before anything runs what the suite alone shows to share nothing.
 
     Raises:
-        RequestError: A member with cells to be run is one.
+        RequestError: A member with cells to be run is on one of lm-eval's own model classes, or the suite
+            allows no memory for prefixes.
     """
     from archbench.engine import unshared_backend
 
+    if plan.missing and plan.suite.engine.cache_bytes == 0:
+        raise RequestError(
+            f"{plan.suite.where('engine', 'cache_bytes')}: prefixes are not shared: engine.cache_bytes is 0, "
+            f"{_INSISTS}"
+        )
     for cell in plan.missing:
         backend = cell.member.resolved.member.backend
         if backend is not None:
             name = cell.member.resolved.name
             raise RequestError(f"{name}: {unshared_backend(backend)}, {_INSISTS}")
+
+
+@contextlib.contextmanager
+def said_here(display: Display) -> Iterator[None]:
+    """Keep the engine's log, while this is open, from saying what the display announces by the member's name.
+
+    A display that shows nothing announces nothing: then the log says it.
+    """
+    gate = logging.getLogger("archbench.engine.gate")
+
+    def drop(record: logging.LogRecord) -> bool:
+        return display.quiet
+
+    gate.addFilter(drop)
+    try:
+        yield
+    finally:
+        gate.removeFilter(drop)
 
 
 def announce_sharing(name: str, sharing: Sharing, display: Display, *, strict: bool) -> None:

@@ -10,14 +10,15 @@ import archbench
 from archbench.engine import states
 from archbench.errors import RequestError
 from archbench.report.page import build_report
+from archbench.results.frames import RunResults
 from archbench.results.store import Store
 from archbench.results.work import Work, work_of
 from archbench.suite import load_suite
-from benchmarks.work import compare
+from tests.command import call
 from tests.results.synthetic import header
 
 
-def run(out: Path, *overrides: str, strict: bool = False) -> archbench.RunResults:
+def run(out: Path, *overrides: str, strict: bool = False, quiet: bool = False) -> RunResults:
     suite = {
         "name": "one",
         "families": [{"name": "microworld", "members": ["transformer"]}],
@@ -26,7 +27,7 @@ def run(out: Path, *overrides: str, strict: bool = False) -> archbench.RunResult
         },
         "engine": {"threads": 1},
     }
-    return archbench.run(load_suite(suite, overrides), out, strict_sharing=strict)
+    return archbench.run(load_suite(suite, overrides), out, strict_sharing=strict, quiet=quiet)
 
 
 def test_a_member_that_shares_announces_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,12 +113,68 @@ def test_cells_of_before_are_counted_as_unknown() -> None:
     assert work_of([old]).bound_reached is None
 
 
-def test_bounds_of_work_that_are_broken_are_named() -> None:
-    cell = header("a", "mmlu", "standard", items=2, tokens_requested=9, tokens_forwarded=4).model_copy(
-        update={"tokens_distinct": 3, "tokens_padded": 0, "passes": 7}
-    )
-    assert compare([cell], {"ratio": 1.4, "passes": {"a": 7}})[1] == []
-    assert len(compare([cell], {"ratio": 1.3, "passes": {"a": 6}})[1]) == 2
-    assert "no bounds" in compare([cell], {"ratio": 2, "passes": {}})[1][0]
-    (unrecorded,) = compare([cell.model_copy(update={"passes": None})], {"ratio": 2, "passes": {"a": 9}})[1]
-    assert "do not record" in unrecorded
+def test_what_the_suite_shows_is_refused_with_the_plan(tmp_path: Path, here: Path) -> None:
+    given = ["engine.cache_bytes=0", "mmlu.formats=[cloze]"]
+    options = [one for each in given for one in ("--set", each)]
+    outcome = call("run", "quick", "--out", tmp_path, *options, "--strict-sharing", "--dry-run")
+    assert outcome.exit_code == 2
+    assert "engine.cache_bytes is 0, and the run was started with --strict-sharing" in outcome.stderr
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_member_that_ended_the_run_is_in_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "_FORKABLE", set())
+    with pytest.raises(RequestError):
+        run(tmp_path, strict=True)
+    manifest = Store(tmp_path).manifest
+    assert manifest["members"][0]["sharing"]["level"] == "none"
+    assert manifest["finished"] is None
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_reason_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, quiet: bool
+) -> None:
+    """By the member's name where the run shows something, in the log where it shows nothing."""
+    monkeypatch.setattr(states, "_FORKABLE", set())
+    run(tmp_path, quiet=quiet)
+    assert ("DynamicLayer" in caplog.text) == quiet
+
+
+def test_every_member_and_the_run_state_their_tokens(tmp_path: Path) -> None:
+    results = run(tmp_path, 'families=[{"name": "microworld", "members": ["transformer", "mamba2"]}]')
+    works = results.manifest["work"]
+    assert set(works["members"]) == {"transformer", "mamba2"}
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert "- Prefix sharing: transformer, mamba2: whole prefixes." in page
+    for name, work in {**works["members"], "the run": works["total"]}.items():
+        ratio, reached = work["forwarded"] / work["distinct"], 100 * work["bound_reached"]
+        assert (
+            f"- Tokens of {name}: {work['requested']:,} requested, {work['distinct']:,} distinct, "
+            f"{work['forwarded']:,} forwarded ({ratio:.2f} times the distinct: {reached:.1f} % of the "
+            "speed-up"
+        ) in page
+
+
+def test_answers_from_before_are_counted_apart(tmp_path: Path) -> None:
+    whole = run(tmp_path).manifest["work"]["total"]
+    assert whole["requests_known"] == 0
+    # As if the run had been stopped in a cell whose answers were kept already.
+    next(tmp_path.glob("cells/transformer/*.json")).unlink()
+    results = run(tmp_path)
+    work = results.manifest["work"]["total"]
+    assert work["requests_known"] > 0
+    assert work["requested"] == work["forwarded"] == 0
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert f"{work['requests_known']:,} requests were answered already" in page
+
+
+def test_cells_that_were_run_without_sharing_stay_announced(tmp_path: Path) -> None:
+    """Also when the run went on with more memory, so that the member shares now."""
+    run(tmp_path, "engine.cache_bytes=0")
+    results = run(tmp_path, "mmlu.shots=[0, 1]")
+    assert {one.sharing for one in results.headers} == {"none", "chunk"}
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert "**WARNING: transformer shared no prefixes in 1 of 2 cells when they were run." in page
