@@ -183,25 +183,26 @@ def _measure(scorer: Scorer, limit: int | None) -> Exactness:
     for level in ("chunk", "steps"):
         try:
             errors[level], footprint = _shared_error(scorer, prompts, plain, stepwise=level == "steps")
-            reasons[level] = f"is off ({_off_by(errors[level])})"
+            reasons[level] = f"its logits are off ({_off_by(errors[level])})"
         except UnforkableError as error:
             reasons["chunk"] = str(error)
             break
         # A model that was not made for it may fail in any way; then it is not shared, and says so.
         except Exception as error:
             errors[level] = float("inf")
-            reasons[level] = f"fails ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+            reasons[level] = f"it fails ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
         if errors[level] <= tolerance:
             reason = ""
             if level == "steps":
                 reason = (
-                    f"prefixes are followed token by token, because following one at once {reasons['chunk']}"
+                    "prefixes are followed token by token, because with several tokens at once "
+                    f"{reasons['chunk']}"
                 )
             if scorer.model.config._attn_implementation == IMPLEMENTATION:
                 errors["beside"] = _beside_error(scorer, prompts, plain)
             beside = errors.get("beside", float("inf")) <= tolerance
             return Exactness(level, True, errors, reason, *footprint, beside)
-    return Exactness("none", True, errors, f"prefixes are not shared, because doing so {reasons['chunk']}")
+    return Exactness("none", True, errors, f"prefixes are not shared, because {reasons['chunk']}")
 
 
 def _capacity(model: PreTrainedModel) -> str:

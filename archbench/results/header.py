@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from archbench.results.files import plain
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the manifest, the headers and the item rows; raised when an older archbench cannot read them."""
 
 ITEM_COLUMNS = (
