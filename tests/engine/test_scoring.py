@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -174,9 +175,20 @@ def test_weights_changed_in_place_are_another_model(tokenizer: PreTrainedTokeniz
     assert lm.fingerprint != before
 
 
+# transformers 5.20 fails on it in its own code (UnboundLocalError in modeling_rope_utils), with or without us.
+_since_5_21 = pytest.mark.skipif(
+    transformers.__version__.startswith("5.20."), reason="needs transformers 5.21"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("llama", "dynamic"), ("llama", "longrope"), ("gemma3", "dynamic"), ("gemma3", "longrope")],
+    [
+        ("llama", "dynamic"),
+        ("llama", "longrope"),
+        ("gemma3", "dynamic"),
+        pytest.param("gemma3", "longrope", marks=_since_5_21),
+    ],
 )
 def test_angles_that_go_with_the_length_are_those_of_each_input(
     name: str, kind: str, tokenizer: PreTrainedTokenizerBase
