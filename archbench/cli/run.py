@@ -144,6 +144,8 @@ def report(
         typer.echo(
             f"{files.page}: {len(files.tables)} files of tables, {len(files.figures)} of figures beside it"
         )
+        for sentence in files.incomplete:
+            note(sentence)
 
 
 def _typed() -> list[str]:
@@ -226,7 +228,8 @@ def _print_results(results: RunResults, as_json: bool) -> None:
 
     console().print(summary(results, _settings(results)))
     typer.echo(
-        f"\nEvery answer is in {results.folder}. Tables and figures: archbench report {results.folder}"
+        f"\nEvery answer is in {results.folder}. "
+        f"Tables and figures: archbench report {shlex.quote(str(results.folder))}"
     )
 
 

@@ -29,7 +29,7 @@ from archbench.report.radar import FEWEST, MOST, radar
 from archbench.report.settings import ReportSettings
 from archbench.report.style import rendered
 from archbench.report.table import Sheet
-from archbench.report.words import sentences
+from archbench.report.words import missing, sentences
 from archbench.report.work import sharing_lines, sharing_warnings
 from archbench.results.files import write_atomic
 from archbench.results.frames import RunResults
@@ -100,11 +100,13 @@ class ReportFiles:
         page: The page, `report.md`.
         tables: Files of the tables.
         figures: Files of the figures.
+        incomplete: What the run lacks, a sentence or none.
     """
 
     page: Path
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
+    incomplete: tuple[str, ...] = ()
 
 
 def build_report(results: RunResults, out: Path, settings: ReportSettings | None = None) -> ReportFiles:
@@ -152,6 +154,7 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings | None
         page,
         tuple(path for path in written if path.parent.name == "tables"),
         tuple(path for path in written if path.parent.name == "figures"),
+        tuple(missing(findings)),
     )
 
 

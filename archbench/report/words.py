@@ -37,7 +37,7 @@ def sentences(findings: Findings) -> list[str]:
         *prompts.sentences(findings),
         *answer_forms.sentences(findings),
         *_at_chance(findings),
-        *_missing(findings),
+        *missing(findings),
     ]
 
 
@@ -283,7 +283,8 @@ def _at_chance(findings: Findings) -> list[str]:
     return said
 
 
-def _missing(findings: Findings) -> list[str]:
+def missing(findings: Findings) -> list[str]:
+    """That the run lacks something, if it does."""
     gaps = findings.lacking
     if not gaps:
         return []

@@ -64,7 +64,11 @@ def statement(work: Work) -> str:
     parts = []
     if work.cells:
         text = f"{work.requested:,} requested, {work.distinct:,} distinct, {work.forwarded:,} forwarded"
-        if work.bound_reached is not None:
+        if work.distinct == work.requested:
+            text += " (the requests share no prefixes)"
+        elif work.forwarded > work.requested:
+            text += " (without a state to go on from, every generated token reads its text again)"
+        elif work.bound_reached is not None:
             text += (
                 f" ({work.ratio:.2f} times the distinct: {100 * work.bound_reached:.1f} % of the speed-up "
                 "that sharing prefixes allows)"

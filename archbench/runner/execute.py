@@ -12,8 +12,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from archbench.engine import RequestStore, Usage
 from archbench.errors import ArchbenchError, RequestError
+from archbench.results.comparisons import independent_scores
+from archbench.results.estimates import mean_score
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.header import CellHeader
@@ -222,7 +226,7 @@ def _run_member(
         except Exception as error:
             display.finished(_write_failed(store, cell, started, error), None)
         else:
-            display.finished(header, _mean(found.rows, header.metric))
+            display.finished(header, _score(found.rows, header.metric))
 
 
 def _work(used: Usage, member: PlannedMember) -> dict[str, int | str | None]:
@@ -278,9 +282,13 @@ def _tokens_since(lm: Any, before: Usage) -> tuple[int, int]:
     return int(used.tokens_requested), int(used.tokens_forwarded)
 
 
-def _mean(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
-    values = [row[metric] for row in rows if row.get(metric) is not None]
-    return sum(values) / len(values) if values else None
+def _score(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
+    """The cell's score as the report gives it, before any grouping by subject; None without one."""
+    frame = pd.DataFrame(list(rows))
+    if metric not in frame:
+        return None
+    values, weights = independent_scores(frame, metric)
+    return mean_score(values, weights=weights).score if len(values) else None
 
 
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:

@@ -175,7 +175,7 @@ def test_weights_changed_in_place_are_another_model(tokenizer: PreTrainedTokeniz
     assert lm.fingerprint != before
 
 
-# transformers 5.20 fails on it in its own code (UnboundLocalError in modeling_rope_utils), with or without us.
+# transformers 5.20 fails on it in its own code (UnboundLocalError in modeling_rope_utils).
 _since_5_21 = pytest.mark.skipif(
     transformers.__version__.startswith("5.20."), reason="needs transformers 5.21"
 )

@@ -1,7 +1,7 @@
 """The 57 subjects of MMLU and the four categories they are reported in.
 
 Source: the tags of lm-eval's `mmlu` tasks, which group the subjects as the original repository does
-(`categories.py` in github.com/hendrycks/test).
+(`categories.py` in github.com/hendrycks/test), except for anatomy, which is STEM here and other there.
 """
 
 from __future__ import annotations
