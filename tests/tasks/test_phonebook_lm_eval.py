@@ -181,6 +181,7 @@ def test_archbench_run_and_report(tmp_path: Path) -> None:
         {
             "name": "pb",
             "families": ["pair"],
+            "allow_unmatched": True,
             "seed": 5,
             "tasks": {
                 "tokens": {"kind": "phonebook", "lengths": [768, 896], "books": 1, "queries": 2},
