@@ -173,6 +173,10 @@ def _say(detail: ErrorDetails, path: KeyPath, annotation: Any) -> str:
         return f"'{key}' is {found(given)}; expected {context['expected']}.{hint}"
     if kind == "string_too_long":
         return f"'{key}' has {len(given):,} characters; expected at most {context['max_length']} characters."
+    if kind in ("too_short", "too_long"):
+        most = kind == "too_long"
+        number = context["max_length" if most else "min_length"]
+        return f"'{key}' is {found(given)}; expected at {'most' if most else 'least'} {number} of them."
     if kind == "value_error":
         return f"'{key}': {context['error']}." if key else f"{context['error']}."
     expected = _EXPECTED.get(kind) or re.sub(r"^Input should (be|have) ", "", detail["msg"])

@@ -147,6 +147,7 @@ class Suite(YamlModel):
         return _find(name, self.folder)
 
 
+_DEEPEST = 40
 _SHOWN = 300
 """Characters of a `--set` that messages repeat."""
 
@@ -297,10 +298,16 @@ def _find(name: str, folder: Path | None) -> Path | None:
     return None
 
 
-def _copy(value: Any) -> Any:
-    """Plain data of a mapping given from Python, so that overrides do not reach into the caller's."""
+def _copy(value: Any, depth: int = 0) -> Any:
+    """Plain data of a mapping given from Python, so that overrides do not reach into the caller's.
+
+    Raises:
+        RequestError: It is nested too deeply, or holds itself.
+    """
+    if depth > _DEEPEST:
+        raise RequestError(f"The suite given is nested more than {_DEEPEST} levels deep, or holds itself.")
     if isinstance(value, Mapping):
-        return {str(key): _copy(one) for key, one in value.items()}
+        return {str(key): _copy(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_copy(one) for one in value]
+        return [_copy(one, depth + 1) for one in value]
     return str(value) if isinstance(value, Path) else value

@@ -316,3 +316,10 @@ def test_nonsense_is_refused(here: Path, override: str, reason: str) -> None:
     }
     with pytest.raises(RequestError, match=re.escape(reason)):
         load_suite(suite, [override]).tasks["quiz"].check()
+
+
+def test_a_suite_from_python_that_holds_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(RequestError, match="holds itself"):
+        load_suite({"name": "x", "tasks": endless})
