@@ -166,7 +166,7 @@ def _say(detail: ErrorDetails, path: KeyPath, annotation: Any) -> str:
         return f"'{key}' is missing. {hint}"
     if kind == "union_tag_invalid":
         hint = did_you_mean(str(context["tag"]), _tags(annotation, str(path[-1])), label="It may be")
-        return f"'{key}' is {found(context['tag'])}, which there is not. {hint}"
+        return f"'{key}' is {found(context['tag'])}, which does not exist. {hint}"
     if kind in ("literal_error", "enum"):
         near = get_close_matches(str(given), re.findall(r"'([^']*)'", context["expected"]), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
