@@ -283,6 +283,8 @@ def test_the_commands_and_the_notebook_work_on_it(
     printed = json.loads(told.stdout)
     assert printed["warnings"] == []
     assert Path(printed["page"]).is_file()
+    told = call("report", "results/quick")
+    assert "Incomplete" in told.stderr, "on the screen too"
     names: dict[str, object] = {}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
