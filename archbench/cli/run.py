@@ -37,9 +37,9 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change the suite: a dotted key and its value, taken as it stands (#, colons, spaces). A list or "
-        "mapping in brackets is YAML; null unsets. A task entry's name is short for tasks.NAME. May be given "
-        "several times.",
+        help="Change the suite: a dotted key and its value, taken as it stands (#, colons, spaces). A list "
+        "or mapping in brackets is YAML; null unsets. A task entry's name is short for tasks.NAME. May be "
+        "given several times.",
     ),
 ]
 Families = Annotated[
