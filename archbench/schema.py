@@ -66,18 +66,19 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
-_Whole = BeforeValidator(_no_truth_value)
+Whole = BeforeValidator(_no_truth_value)
+"""Refuses true and false where a whole number is meant, which pydantic takes for 1 and 0."""
 
 # Upper ends are far beyond any real use: they stop a typing error before it hangs a plan or fills a disk.
-Tokens = Annotated[int, _Whole, Field(ge=1, le=2**22)]
+Tokens = Annotated[int, Whole, Field(ge=1, le=2**22)]
 """A length of one prompt or text, in tokens."""
-Count = Annotated[int, _Whole, Field(ge=1, le=10**6)]
+Count = Annotated[int, Whole, Field(ge=1, le=10**6)]
 """A number of items, books, windows or entries."""
-Shots = Annotated[int, _Whole, Field(ge=0, le=1000)]
+Shots = Annotated[int, Whole, Field(ge=0, le=1000)]
 """A number of examples in a prompt."""
-Seed = Annotated[int, _Whole, Field(ge=0, le=2**63 - 1)]
+Seed = Annotated[int, Whole, Field(ge=0, le=2**63 - 1)]
 """A seed of drawn items or of first weights."""
-Large = Annotated[int, _Whole, Field(ge=1, le=2**50)]
+Large = Annotated[int, Whole, Field(ge=1, le=2**50)]
 """A number of bytes or of training tokens."""
 
 

@@ -32,7 +32,7 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.paths import expanded
 from archbench.registry.family import FamilyChoice, Member
 from archbench.report.settings import ReportSettings
-from archbench.schema import Large, Name, YamlModel, validate
+from archbench.schema import Large, Name, Whole, YamlModel, validate
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
@@ -79,11 +79,11 @@ class EngineSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: Large = 8192
-    cache_bytes: Annotated[int, Field(ge=0, le=2**50)] = 2**29
+    cache_bytes: Annotated[int, Whole, Field(ge=0, le=2**50)] = 2**29
     max_length: Large | None = None
     rolling_stride: Large | None = None
     too_long: Literal["error", "exclude"] = "error"
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    threads: Annotated[int, Whole, Field(ge=1, le=1024)] | None = None
     border: Literal["exact", "lm_eval"] = "exact"
 
 
@@ -123,7 +123,7 @@ class Suite(YamlModel):
     tasks: dict[EntryName, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Whole, Field(ge=0, lt=2**32)] = 0
     allow_unmatched: bool = False
 
     @field_validator("families", mode="before")
@@ -208,7 +208,7 @@ def _override(document: Document, text: str) -> None:
     key, equals, value = text.partition("=")
     origin = Origin(f"--set {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
     path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
+    if not equals or not all(path) or len(path) > _DEEPEST:
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
     entries = _names(document, "tasks")
     if path[0] not in Suite.model_fields:

@@ -114,8 +114,8 @@ def _check_tag(event: yaml.NodeEvent) -> None:
 def parse_value(text: str) -> object:
     """Value of a `--set KEY=VALUE`: a list or mapping in brackets as YAML, anything else as it stands.
 
-    What is in no brackets arrives unchanged, whatever is in it, unless the whole of it is a number, a truth
-    value or null.
+    What is in no brackets arrives unchanged, whatever is in it, unless the whole of it is `null`, `true`,
+    `false` or a number as it would be written again.
 
     Args:
         text: What follows the equals sign.
@@ -134,26 +134,45 @@ def parse_value(text: str) -> object:
     if text[0] not in "[{":
         return scalar(text)
     try:
+        if "\n" in text:
+            raise ValueError("a list or mapping is written on one line")
         check_bounds(text)
         loader = CoreLoader(text)
         node = cast("yaml.Node", loader.get_single_node())
+        _check_nodes(node, ())
         if node.end_mark.index != len(text):
             raise ValueError(f"something follows the closing bracket: {text[node.end_mark.index :]!r}")
         _check_comments(text, node)
         return loader.construct_document(node)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, KeyError) as error:
         raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def scalar(text: str) -> object:
     """A text, or the number, truth value or null that the whole of it is."""
-    if re.fullmatch(_NULL, text):
+    if text == "null":
         return None
-    if re.fullmatch(_BOOL, text):
-        return text.lower() == "true"
-    if re.fullmatch(f"{_INT}|{_FLOAT}", text):
-        return yaml.load(text, CoreLoader)
+    if text in ("true", "false"):
+        return text == "true"
+    # Only as it would be written again: `010` may be a name, and a field that wants a number reads it.
+    if len(text) <= _MOST_DIGITS and re.fullmatch(f"{_INT}|{_FLOAT}", text):
+        number = yaml.load(text, CoreLoader)
+        return number if str(number) == text else text
     return text
+
+
+def _check_nodes(node: yaml.Node, above: tuple[int, ...]) -> None:
+    """Refuse a key that comes twice, of which one would be lost, and an alias to what it is part of."""
+    if id(node) in above:
+        raise ValueError("an alias refers to something that it is part of")
+    if isinstance(node, yaml.MappingNode):
+        keys = [getattr(key, "value", None) for key, _ in node.value]
+        if again := [key for key in keys if keys.count(key) > 1]:
+            raise ValueError(f"the key {again[0]!r} is there twice")
+    if not isinstance(node, yaml.ScalarNode):
+        for one in node.value:
+            for part in one if isinstance(one, tuple) else (one,):
+                _check_nodes(part, (*above, id(node)))
 
 
 def _check_comments(text: str, node: yaml.Node) -> None:

@@ -155,7 +155,7 @@ def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
         at = Origin(source, mark.line + 1 if mark else None)
         told = ", ".join(part for part in (error.context, error.problem) if part)
         raise RequestError(f"{at}: this is not valid YAML: {told}.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, KeyError) as error:
         raise RequestError(f"{source}: this is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(document.value, dict):
         raise RequestError(f"{source}: expected keys and values, found {found(document.value)}.")

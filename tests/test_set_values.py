@@ -96,12 +96,16 @@ def test_a_member_is_the_one_that_was_named(text: str) -> None:
     [
         ("./data #2", "./data #2"),
         ("./m/model: 1", "./m/model: 1"),
-        ("010", 10),
+        ("010", "010"),
         ("1:30", "1:30"),
         ("yes", "yes"),
         ("2026-11-27", "2026-11-27"),
-        ("6_000_000", 6_000_000),
-        ("1e-3", 1e-3),
+        ("6_000_000", "6_000_000"),
+        ("1e-3", "1e-3"),
+        ("0.5", 0.5),
+        ("12", 12),
+        ("~", "~"),
+        ("9" * 101, "9" * 101),
         ("null", None),
         ("[0, 5]", [0, 5]),
         ("{name: x, members: [a]}", {"name": "x", "members": ["a"]}),
@@ -118,7 +122,8 @@ def test_what_values_are_read_as(text: str, value: object) -> None:
         ("", "null to unset"),
         ('"./data"', "in quotes"),
         ("[a] # b", "follows the closing bracket"),
-        ("[a, # b\n c]", "comment"),
+        ("[a, # b\n c]", "one line"),
+        ("[a #b]", "not valid YAML"),
         ("[a, b", "not valid YAML"),
         ("[!!python/name:os.system '']", "not supported"),
     ],
@@ -131,3 +136,16 @@ def test_what_would_be_lost_is_an_error(text: str, reason: str) -> None:
 def test_a_number_is_taken_as_text_where_text_is_wanted() -> None:
     assert load_suite(SUITE, ["q.data=010"]).tasks["q"].model_dump()["data"] == "010"
     assert load_suite(SUITE, ["members.mine=0x1f"]).members["mine"].hub == "0x1f"
+    assert load_suite(SUITE, ["q.limit=010"]).tasks["q"].limit == 10
+    assert load_suite(SUITE, ["q.limit=1_000"]).tasks["q"].limit == 1000
+
+
+@given(TEXTS)
+def test_an_argument_that_may_be_text_or_number_is_the_one_given(text: str) -> None:
+    member = {"backend": "vllm", "arguments": {"model": "m"}}
+    suite = {"name": "one", "members": {"a": member}, "tasks": SUITE["tasks"]}
+    try:
+        found = load_suite(suite, [f"members.a.arguments.x={text}"]).members["a"].arguments["x"]
+    except RequestError:
+        return
+    assert found == text or str(found) == text or (text, found) in (("true", True), ("false", False))

@@ -295,7 +295,14 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("book.books=1000000000", "less than or equal to 1000000"),
+        ("book.books=1000000000", "less than or equal to 10000"),
+        ("engine.threads=true", "it is true; expected a whole number"),
+        ("seed=true", "it is true; expected a whole number"),
+        ("members.m={hub: a/b, hub: a/c}", "the key 'hub' is there twice"),
+        ("quiz.shots=[&a [*a]]", "part of"),
+        ("quiz.shots=[!!bool x]", "not valid YAML"),
+        ("quiz." + "a." * 100 + "b=1", "expected KEY=VALUE"),
+        ("quiz.limit=" + "9" * 101, "less than or equal to 1000000"),
         ("book.books=true", "it is true; expected a whole number"),
         ("book.entries=[1000000000]", "less than or equal to 1000000"),
         ("engine.threads=1000000000000000000000000000000", "less than or equal to 1024"),

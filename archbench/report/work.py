@@ -15,8 +15,9 @@ def sharing_warnings(results: RunResults) -> list[str]:
     for member in results.manifest.get("members", []):
         sharing = member.get("sharing") or {}
         if sharing.get("level") == "none":
+            reason = sharing.get("reason") or "no reason is recorded"
             lines.append(
-                f"WARNING: {member['name']} shares no prefixes: {sharing['reason']}. Scores are exact; its "
+                f"WARNING: {member['name']} shares no prefixes: {reason}. Scores are exact; its "
                 "requests were each computed on their own."
             )
             continue

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from archbench.schema import Count, Tokens
+from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
@@ -31,7 +31,9 @@ class PerplexityEntry(GeneratedEntry):
 
     kind: Literal["perplexity"] = "perplexity"
     data: str = Field(min_length=1)
-    contexts: list[Annotated[int, Field(ge=0, le=2**22)]] = Field(default=[0, 64, 256, 1024], max_length=1000)
+    contexts: list[Annotated[int, Whole, Field(ge=0, le=2**22)]] = Field(
+        default=[0, 64, 256, 1024], max_length=1000
+    )
     lengths: list[Tokens] = Field(default=[], max_length=1000)
     target: Tokens = 64
     windows: Count = 50

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from archbench.schema import Count, Tokens
+from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
@@ -49,11 +49,11 @@ class PhonebookEntry(GeneratedEntry):
 
     kind: Literal["phonebook"] = "phonebook"
     formats: list[prompts.Format] = Field(default=["standard", "reversed"], min_length=1)
-    entries: list[Count] | None = Field(default=None, min_length=1)
-    lengths: list[Tokens] | None = Field(default=None, min_length=1)
-    books: Count = 20
-    queries: Count = 5
-    depths: list[Annotated[int, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
+    entries: list[Count] | None = Field(default=None, min_length=1, max_length=100)
+    lengths: list[Tokens] | None = Field(default=None, min_length=1, max_length=100)
+    books: Annotated[int, Whole, Field(ge=1, le=10_000)] = 20
+    queries: Annotated[int, Whole, Field(ge=1, le=10_000)] = 5
+    depths: list[Annotated[int, Whole, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
     data: str | None = None
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
