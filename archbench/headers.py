@@ -47,7 +47,7 @@ def read_header(file: Path) -> Header:
         metadata = header.pop("__metadata__", {})
         shapes = {name: tuple(map(int, one["shape"])) for name, one in header.items()}
         return Header(shapes, {str(key): str(value) for key, value in metadata.items()})
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError):
         raise RequestError(
             f"{file} cannot be read as a safetensors file: it is damaged or something else."
         ) from None

@@ -170,6 +170,10 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
     Raises:
         RequestError: If there is no such suite, or it is wrong; the message says where.
     """
+    if not isinstance(suite, str | Path | Mapping):
+        raise RequestError(
+            f"A {type(suite).__name__} was given as suite; a file, a name or a mapping was expected."
+        )
     if isinstance(suite, Mapping):
         document = Document(value=_copy(suite), origins={(): Origin("suite")})
     else:

@@ -325,6 +325,12 @@ def test_nonsense_is_refused(here: Path, override: str, reason: str) -> None:
         load_suite(suite, [override]).tasks["quiz"].check()
 
 
+@pytest.mark.parametrize("suite", [None, 5, []])
+def test_what_is_no_suite_is_refused(suite: object) -> None:
+    with pytest.raises(RequestError, match="a file, a name or a mapping was expected"):
+        load_suite(suite)  # type: ignore[arg-type]
+
+
 def test_a_suite_from_python_that_holds_itself_is_refused() -> None:
     endless: list[object] = []
     endless.append(endless)

@@ -21,7 +21,7 @@ def why_not_causal(config: Mapping[str, Any]) -> str | None:
     Returns:
         A clause; None for a causal model.
     """
-    model_type = config.get("model_type")
+    model_type = str(config.get("model_type"))
     if config.get("is_encoder_decoder"):
         return f"model_type '{model_type}' is an encoder-decoder, whose decoder alone is no language model"
     # Imported here: takes a second, and the checks of a suite ask for it.

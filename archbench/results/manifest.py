@@ -36,12 +36,14 @@ class ManifestMember(_Part):
         family: Name of the family it belongs to, if any.
         training_length: Tokens of the contexts it was trained on.
         sharing: How it shares prefixes; None where it was never loaded.
+        remarks: What is to be known of its files.
     """
 
     name: str = Field(min_length=1)
     family: str | None = None
     training_length: int | None = Field(default=None, ge=0)
     sharing: ManifestSharing | None = None
+    remarks: list[str] = []
 
 
 class ManifestCondition(_Part):

@@ -88,9 +88,11 @@ class TaskEntry(BaseModel, ABC):
 
 def each_once(value: list[Any] | None) -> list[Any] | None:
     """Check, for a field's validator, that a list names nothing twice."""
-    for again in value or ():
-        if value is not None and value.count(again) > 1:
-            raise ValueError(f"{again!r} is listed more than once")
+    seen = set()
+    for one in value or ():
+        if one in seen:
+            raise ValueError(f"{one!r} is listed more than once")
+        seen.add(one)
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from archbench.errors import RequestError
@@ -33,6 +34,6 @@ def read_names(file: Path) -> tuple[str, ...]:
                 f"{file}: the name '{name}' has a colon in it, which would end the name in a phonebook."
             )
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise RequestError(f"{file}: the name '{twice}' is there more than once; each may come once.")
     return names
