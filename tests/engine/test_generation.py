@@ -56,12 +56,14 @@ def test_greedy_equals_recomputing_every_step(name: str, tokenizer: PreTrainedTo
 
 def test_recurrent_layers_alone_still_generate_from_their_state(tokenizer: PreTrainedTokenizerBase) -> None:
     model = make_model("nemotron_h_pure")
+    lm = load_lm(model, tokenizer)
+    assert lm.exactness.continues, "measured before the hook is there"
     lengths = []
     handle = model.register_forward_hook(
         lambda module, args, kwargs, output: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
     try:
-        load_lm(model, tokenizer).generate_until(prompts((SENTENCES[0], {"until": [], "max_gen_toks": 6})))
+        lm.generate_until(prompts((SENTENCES[0], {"until": [], "max_gen_toks": 6})))
     finally:
         handle.remove()
     assert lengths == [len(tokenizer.encode(SENTENCES[0])), 1, 1, 1, 1, 1]
