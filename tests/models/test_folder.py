@@ -18,6 +18,7 @@ from archbench.checkpoint import INDEX, tokenizer_files, weight_files
 from archbench.errors import RequestError
 from archbench.models.fingerprint import model_fingerprint
 from archbench.models.load import load_model, load_tokenizer
+from archbench.models.remarks import model_remarks
 from archbench.registry.sources import check_model_folder
 from archbench.registry.weights import read_header
 from tests.runner.tiny import save_tokenizer
@@ -237,6 +238,16 @@ def test_a_quantization_that_transformers_would_leave_out_is_refused(folder: Pat
     edit(folder / "config.json", quantization_config={"quant_method": "unheard_of", "bits": 2})
     with pytest.raises(RequestError, match="the method 'unheard_of', which this transformers does not have"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_quantization_is_stated(folder: Path, inside: bool) -> None:
+    """transformers converts weights of fp8 back where the device has none, without a word."""
+    assert model_remarks(folder) == []
+    fields = {"quantization_config": {"quant_method": "fp8"}}
+    edit(folder / "config.json", **({"text_config": fields} if inside else fields))
+    (remark,) = model_remarks(folder)
+    assert "config.json has the weights quantized (quantization_config: fp8)" in remark
 
 
 def test_embeddings_that_are_tied_and_differ_are_refused(folder: Path) -> None:
