@@ -8,7 +8,7 @@ files outside of it, is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -57,6 +57,8 @@ MODEL_FILES = (CONFIG, GENERATION, INDEX, "*.safetensors", ADAPTER)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)
 # Copies of the weights for other readers: Mistral's own layout, and transformers' variants (model.fp16.…).
 _COPIES = re.compile(r"consolidated[\w.-]*\.safetensors|model\.[\w-]+\.safetensors")
+# Settings of a tokenizer that hold its parts; as a text, each is the path of a file that is opened.
+_PATHS = ("vocab", "merges", "gguf_file")
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt"})
 
 
@@ -69,8 +71,9 @@ def tokenizer_files(folder: Path) -> list[Path]:
     """Files of a folder that decide how its tokenizer encodes and decodes, sorted.
 
     Raises:
-        RequestError: tokenizer_config.json names files outside of the folder.
+        RequestError: tokenizer_config.json names files outside of the folder, or config.json other ones.
     """
+    _check_one_config(folder)
     _check_tokenizer_config(folder)
     found = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern) if file.is_file()}
     return sorted(found)
@@ -80,8 +83,9 @@ def model_files(folder: Path) -> list[Path]:
     """Files of a folder that decide what its model answers: configurations and weights, sorted.
 
     Raises:
-        RequestError: As `weight_files`.
+        RequestError: As `weight_files`, or config.json names others to be read in its place.
     """
+    _check_one_config(folder)
     settings = (folder / name for name in (CONFIG, GENERATION))
     return sorted({*(file for file in settings if file.is_file()), *weight_files(folder)})
 
@@ -154,6 +158,17 @@ def is_plain(name: str) -> bool:
     return name not in ("", ".", "..") and name == PurePosixPath(name).name == PureWindowsPath(name).name
 
 
+def _check_one_config(folder: Path) -> None:
+    """Refuse a configuration that has another one read in its place, by the version of transformers."""
+    named = read_fields(folder / CONFIG).get("configuration_files")
+    if named and named != [CONFIG]:
+        raise RequestError(
+            f"{folder / CONFIG}: configuration_files names {named!r}, of which transformers reads one in "
+            f"its place, depending on its version. Only {CONFIG} is read here: rename the file that is meant "
+            f"to {CONFIG}, and remove the setting."
+        )
+
+
 def _check_no_adapter(folder: Path) -> None:
     """Refuse a folder with an adapter, which transformers applies or not by what else is installed."""
     names = (file.name for file in folder.glob("adapter_*"))
@@ -178,6 +193,11 @@ def _shards(index: Path) -> set[str]:
         raise RequestError(
             f"{index}: weight_map was expected to give the file of each tensor by name, as "
             "model.save_pretrained(folder, max_shard_size=…) writes it."
+        )
+    if not isinstance(fields.get("metadata"), dict):
+        raise RequestError(
+            f"{index}: metadata was expected beside weight_map, as model.save_pretrained(folder) writes it; "
+            'transformers reads no index without. Write "metadata": {} into it, or save the model again.'
         )
     for tensor, name in named.items():
         if not is_plain(name) or not name.endswith(".safetensors"):
@@ -214,19 +234,44 @@ def _check_tokenizer_config(folder: Path) -> None:
     """Refuse a tokenizer whose configuration names files outside of the folder."""
     path = folder / TOKENIZER_CONFIG
     fields = read_fields(path)
-    versions = fields.get("fast_tokenizer_files")
-    for name in versions if isinstance(versions, list) else []:
+    versions = fields.get("fast_tokenizer_files") or []
+    for name in versions if isinstance(versions, list) else [versions]:
         if not isinstance(name, str) or not is_plain(name):
             raise RequestError(
-                f"{path}: fast_tokenizer_files names {name!r}; expected files of the folder itself."
+                f"{path}: fast_tokenizer_files names {name!r}; expected a list of files of the folder itself."
             )
-    for key, value in fields.items():
+    for key in _PATHS:
+        if isinstance(named := fields.get(key), str):
+            raise RequestError(
+                f"{path}: {key} names '{named}', a file that is no part of the tokenizer's folder and would "
+                f"be read in place of what is there. Remove '{key}'."
+            )
+    for key, value in _texts(fields):
         # Paths on their author's machine are common and without effect; a file that exists may be opened.
-        if key.endswith("_file") and isinstance(value, str) and not is_plain(value) and Path(value).exists():
+        if not is_plain(value) and _is_file(value):
             raise RequestError(
                 f"{path}: {key} names '{value}', a file outside of the folder, which is no part of the "
                 f"tokenizer. Copy it into the folder and remove '{key}'."
             )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for a name
+        return False
+
+
+def _texts(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every text of a configuration, by the name of the outermost setting that holds it."""
+    for key, value in fields.items():
+        inner = [value]
+        while inner:
+            one = inner.pop()
+            if isinstance(one, str):
+                yield key, one
+            elif isinstance(one, (dict, list)):
+                inner += one.values() if isinstance(one, dict) else one
 
 
 def _others(folder: Path, named: Iterable[str]) -> list[Path]:

@@ -33,6 +33,11 @@ _CONFIG_NOISE = frozenset(
     }
 )
 
+_CLEAN_UP = (
+    "clean_up_tokenization_spaces",
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+)
+
 
 def model_fingerprint(model: PreTrainedModel) -> str:
     """Digest of what a model computes: its config and every weight.
@@ -63,7 +68,8 @@ def model_fingerprint(model: PreTrainedModel) -> str:
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Digest of what a tokenizer does: vocabulary, merges, normalisation, special tokens, chat template.
 
-    Padding and truncation settings, which calls change as they please, do not enter.
+    Cleaning up spaces in decoded texts enters where it is set. Padding and truncation settings, which calls
+    change as they please, do not enter.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -79,7 +85,11 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
         rules = {"class": type(tokenizer).__name__, "vocab": tokenizer.get_vocab()}
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     template = getattr(tokenizer, "chat_template", None)
-    return hashlib.sha256(_canonical({"rules": rules, "special": special, "chat": template})).hexdigest()
+    told = {"rules": rules, "special": special, "chat": template}
+    # Of the texts that are generated; most tokenizers have neither set.
+    if decoding := {name: True for name in _CLEAN_UP if getattr(tokenizer, name, None)}:
+        told["decoding"] = decoding
+    return hashlib.sha256(_canonical(told)).hexdigest()
 
 
 def config_fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.jsonfile import read_json
 from archbench.models.causality import why_not_causal
 from archbench.models.original import is_original
+from archbench.models.remarks import quantization
 
 _IMPLEMENTATIONS = (
     "attn_implementation",
@@ -103,10 +104,8 @@ def check_quantized(fields: Mapping[str, Any], quantizer: object, where: str) ->
     Raises:
         RequestError: A method is named that transformers does not have: it goes on without.
     """
-    parts = [fields, *(one for one in fields.values() if isinstance(one, Mapping))]
-    asked = next((one["quantization_config"] for one in parts if one.get("quantization_config")), None)
-    if asked is not None and quantizer is None:
-        method = asked.get("quant_method") if isinstance(asked, Mapping) else asked
+    method = quantization(fields)
+    if method is not None and quantizer is None:
         raise RequestError(
             f"{where}: quantization_config asks for the method '{method}', which this transformers does not "
             "have and leaves out without an error. Use a checkpoint in a method that it has; or, where the "

@@ -18,11 +18,26 @@ def model_remarks(folder: Path) -> list[str]:
             f"{CONFIG} names code of its own (auto_map: {code}), which is never run; the class that "
             f"transformers has for model_type '{fields.get('model_type')}' was used."
         )
+    if method := quantization(fields):
+        found.append(
+            f"{CONFIG} has the weights quantized (quantization_config: {method}). On a device without "
+            "the method, transformers may compute with weights that are converted back: compare runs on one "
+            "kind of device."
+        )
     if copies := unread_copies(folder):
         read = INDEX if (folder / INDEX).is_file() else WEIGHTS
         verb = "was" if len(copies) == 1 else "were"
         found.append(f"{', '.join(copies)} {verb} not read: the weights are those of {read}.")
     return found
+
+
+def quantization(fields: Mapping[str, Any]) -> str | None:
+    """The method that a configuration, or one inside it, has the weights quantized by; None for none."""
+    parts = [fields, *(one for one in fields.values() if isinstance(one, Mapping))]
+    asked = next((one["quantization_config"] for one in parts if one.get("quantization_config")), None)
+    if asked is None:
+        return None
+    return str(asked.get("quant_method") if isinstance(asked, Mapping) else asked)
 
 
 def tokenizer_remarks(folder: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
+from archbench.registry.evidence import spelling
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
@@ -254,11 +255,11 @@ def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[Plann
         update["tokenizer"] = str(folder) if folder is not None else entry.tokenizer
     elif entry.counts_tokens:
         known = {member.resolved.name: member.tokenizer for member in members if member.tokenizer}
-        different = {tokenizer_identity(folder) for folder in known.values()}
-        if len(different) > 1:
+        different = _ways_to_encode(known.values())
+        if different > 1:
             raise RequestError(
                 f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the members have "
-                f"{len(different)} different tokenizers ({', '.join(known)}). Every member must read the "
+                f"{different} different tokenizers ({', '.join(known)}). Every member must read the "
                 f"same text: say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
             )
         if bare := [one.resolved.name for one in members if one.identity and not one.tokenizer]:
@@ -270,6 +271,16 @@ def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[Plann
         if known and len(known) == len(members):
             update["tokenizer"] = str(next(iter(known.values())))
     return entry.model_copy(update=update)
+
+
+def _ways_to_encode(folders: Iterable[Path]) -> int:
+    """How many different tokenizers there are.
+
+    Equal files are the same tokenizer; others may be too: next to different models, or with another template
+    for chats.
+    """
+    by_files = {tokenizer_identity(folder): folder for folder in folders}
+    return len(by_files) if len(by_files) < 2 else len({spelling(one).whole for one in by_files.values()})
 
 
 def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Family]) -> AnyEntry:

@@ -18,6 +18,7 @@ from archbench.checkpoint import INDEX, tokenizer_files, weight_files
 from archbench.errors import RequestError
 from archbench.models.fingerprint import model_fingerprint
 from archbench.models.load import load_model, load_tokenizer
+from archbench.models.remarks import model_remarks
 from archbench.registry.sources import check_model_folder
 from archbench.registry.weights import read_header
 from tests.runner.tiny import save_tokenizer
@@ -101,6 +102,8 @@ def test_an_index_names_safetensors_files_of_its_folder_alone(sharded: Path, nam
 def test_an_index_without_files_is_refused(sharded: Path, weight_map: object) -> None:
     edit(sharded / INDEX, weight_map=weight_map)
     refused(sharded, r"weight_map was expected to give the file of each tensor")
+    edit(sharded / INDEX, weight_map={"a": "model-00001-of-00002.safetensors"}, metadata=None)
+    refused(sharded, "metadata was expected")
     (sharded / INDEX).write_text("[" if weight_map is None else "[]")
     refused(sharded, "not valid JSON" if weight_map is None else "weight_map was expected")
 
@@ -209,6 +212,22 @@ def test_a_configuration_that_reaches_outside_is_refused(
     refused(folder, match)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [["config.5.0.0.json"], ["../config.5.0.0.json"], {"config.5.0.0.json": 1}, ["config.9.9.9.json"]],
+)
+def test_a_configuration_that_is_read_in_place_of_another_is_refused(folder: Path, named: object) -> None:
+    """By the version of transformers: such a file was read, and was no part of the model's identity."""
+    shutil.copy(folder / "config.json", folder / "config.5.0.0.json")
+    save_tokenizer(folder)
+    edit(folder / "config.json", configuration_files=named)
+    refused(folder, "configuration_files names")
+    with pytest.raises(RequestError, match=r"configuration_files names .*rename the file that is meant"):
+        load_tokenizer(folder)
+    edit(folder / "config.json", configuration_files=["config.json"])
+    load_model(folder)
+
+
 @pytest.mark.parametrize("fields", [{"attn_implementation": "eager"}, {"transformers_weights": None}])
 def test_a_configuration_that_does_not_is_taken(folder: Path, fields: dict[str, Any]) -> None:
     edit(folder / "config.json", **fields)
@@ -219,6 +238,16 @@ def test_a_quantization_that_transformers_would_leave_out_is_refused(folder: Pat
     edit(folder / "config.json", quantization_config={"quant_method": "unheard_of", "bits": 2})
     with pytest.raises(RequestError, match="the method 'unheard_of', which this transformers does not have"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_quantization_is_stated(folder: Path, inside: bool) -> None:
+    """transformers converts weights of fp8 back where the device has none, without a word."""
+    assert model_remarks(folder) == []
+    fields = {"quantization_config": {"quant_method": "fp8"}}
+    edit(folder / "config.json", **({"text_config": fields} if inside else fields))
+    (remark,) = model_remarks(folder)
+    assert "config.json has the weights quantized (quantization_config: fp8)" in remark
 
 
 def test_embeddings_that_are_tied_and_differ_are_refused(folder: Path) -> None:
@@ -276,6 +305,26 @@ def test_a_tokenizer_names_files_of_its_folder_alone(folder: Path, name: str) ->
     # The path on its author's machine, as old configurations have it, is without effect.
     edit(folder / "tokenizer_config.json", vocab_file="/home/author/vocab.txt")
     load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("key", ["vocab", "init_inputs", "mecab_kwargs", "fast_tokenizer_files"])
+def test_no_setting_of_a_tokenizer_opens_a_file_elsewhere(tmp_path: Path, key: str) -> None:
+    """A path under `vocab` was opened in place of the folder's own file, and was no part of the identity."""
+    words, other = tmp_path / "words", tmp_path / "tokenizer.4.0.0.json"
+    words.mkdir()
+    other.write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    (words / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    config = words / "tokenizer_config.json"
+    config.write_text('{"tokenizer_class": "BertTokenizer"}')
+    assert len(load_tokenizer(words)) == 6
+    values = {"init_inputs": [str(other)], "mecab_kwargs": {"mecab_dic": str(other)}}
+    values |= {"fast_tokenizer_files": {f"../{other.name}": 1}}
+    edit(config, **{key: values.get(key, str(other))})
+    with pytest.raises(RequestError, match=f"tokenizer_config.json: {key} names .*{other.name}"):
+        load_tokenizer(words)
+    empty = {"fast_tokenizer_files": [], "init_inputs": [], "mecab_kwargs": {}, "vocab": None}
+    edit(config, chat_template="{{ 'a/b' }}" * 2000, unk_token="[UNK]", **empty)
+    assert len(load_tokenizer(words)) == 6
 
 
 def test_a_hub_snapshot_of_links_is_one_folder(

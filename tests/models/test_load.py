@@ -230,6 +230,11 @@ def test_tokenizer_fingerprint_sees_rules_and_not_padding(tmp_path: Path) -> Non
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = "{{ messages }}"
     assert tokenizer_fingerprint(tokenizer) != fingerprint
+    # Generated texts are decoded with it: stored ones would be of the other kind.
+    words = tiny_tokenizer(".")
+    words.clean_up_tokenization_spaces = True
+    assert words.decode([1, 4]) != tiny_tokenizer(".").decode([1, 4])
+    assert tokenizer_fingerprint(words) != tokenizer_fingerprint(tiny_tokenizer("."))
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,23 @@ def test_archbench_run_and_report(tmp_path: Path) -> None:
     assert [header.finished for header in again.headers] == [header.finished for header in results.headers]
 
 
+def test_members_with_copies_of_one_tokenizer_need_no_measure(tmp_path: Path) -> None:
+    """Each next to its own config.json, from which the class of a tokenizer may come."""
+    from archbench.results.store import Store
+    from archbench.runner.plan import make_plan
+    from archbench.suite import load_suite
+    from tests.runner.tiny import LLAMA, save_model
+
+    for name, width in (("one", 16), ("two", 24)):
+        save_model(tmp_path / name, LLAMA | {"hidden_size": width})
+    (tmp_path / "two" / "chat_template.jinja").write_text("{{ messages }}")
+    members = {name: str(tmp_path / name) for name in ("one", "two")}
+    tasks = {"pb": {"kind": "phonebook", "lengths": [1024], "queries": 1}}
+    suite = load_suite({"name": "x", "members": members, "tasks": tasks})
+    plan = make_plan(suite, Store(tmp_path / "run"))
+    assert {cell.variant.metadata["tokenizer"] for cell in plan.cells} == {members["one"]}
+
+
 def test_members_with_different_tokenizers_need_a_measure(
     tmp_path: Path, tokenizer_folder: Callable[[str], str]
 ) -> None:
