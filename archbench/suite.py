@@ -164,8 +164,8 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
     Args:
         suite: A file, the name of a shipped suite or of one in `$ARCHBENCH_HOME/suites`, or the suite's
             content as a mapping.
-        overrides: `KEY=VALUE` each: the key dotted, the value YAML. A key that begins with the name of a
-            task entry is short for `tasks.<entry>`: `mmlu.shots=[0]`.
+        overrides: `KEY=VALUE` each: the key dotted, the value as it stands. A key that begins with the name
+            of a task entry is short for `tasks.<entry>`: `mmlu.shots=[0]`.
 
     Raises:
         RequestError: If there is no such suite, or it is wrong; the message says where.
