@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from archbench.errors import RequestError
-from archbench.headers import Header, read_header
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
+from archbench.formats.safetensors import Header, read_header
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"

@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from archbench.errors import RequestError, did_you_mean
-from archbench.yamlfile import Document, KeyPath, Origin, dotted, found
+from archbench.formats.yaml_file import Document, KeyPath, Origin, dotted, found
 
 _SHOWN = 5
 _EXPECTED = {

@@ -29,17 +29,17 @@ from pydantic import (
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
+from archbench.formats.yaml_core import parse_value
+from archbench.formats.yaml_file import Document, Origin, read_yaml
 from archbench.paths import expanded
 from archbench.registry.family import FamilyChoice, Member
 from archbench.report.settings import ReportSettings
 from archbench.schema import Large, Name, Whole, YamlModel, validate
+from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
-from archbench.tasks.stock import StockEntry
-from archbench.yamlcore import parse_value
-from archbench.yamlfile import Document, Origin, read_yaml
 
 # Every kind of task entry; a new kind is added here and nowhere else.
 AnyEntry = MmluEntry | PerplexityEntry | PhonebookEntry | RulerEntry | StockEntry

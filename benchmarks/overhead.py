@@ -28,12 +28,13 @@ from unittest import mock
 
 import torch
 
-from archbench.engine import identity, load_lm, scoring
-from archbench.engine.forks import Forks
-from archbench.engine.forward import Scorer
+from archbench.engine import identity, load_lm
+from archbench.engine.scoring.forward import Scorer
+from archbench.engine.scoring.pairs import pairs as scoring
+from archbench.engine.sharing.forks import Forks
+from archbench.engine.sharing.trie import Trie
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
-from archbench.engine.trie import Trie
 from benchmarks.command import add_mmlu, add_models, parser_of, print_results
 from benchmarks.models import VOCAB, make_model, make_tokenizer
 from benchmarks.scoring import mmlu_folder, requests_of

@@ -16,7 +16,7 @@ import pandas as pd
 
 import archbench
 from archbench import paths
-from archbench.yamlfile import read_yaml
+from archbench.formats.yaml_file import read_yaml
 
 FAMILY = "microworld"
 

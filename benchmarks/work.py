@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from archbench.errors import ArchbenchError, RequestError
+from archbench.formats.yaml_file import read_yaml
 from archbench.results.frames import RunResults, load_results
 from archbench.results.work import work_of
 from archbench.schema import YamlModel, validate
-from archbench.yamlfile import read_yaml
 from benchmarks.command import parser_of, print_results
 
 QUICK = Path(__file__).with_name("quick_work.yaml")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from archbench.models.roofline import Hardware, decoding_step, speedups
-from archbench.models.sizes import architecture_sizes
+from archbench.efficiency.charts import Decoding, decoding_figure, tokens
+from archbench.efficiency.roofline import Hardware, decoding_step, speedups
+from archbench.efficiency.sizes import architecture_sizes
 from archbench.registry import families
-from archbench.report.decoding import Decoding, decoding_figure, tokens
 from tests.command import call
 
 FAMILY = """\

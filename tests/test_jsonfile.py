@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archbench import jsonfile
+from archbench.formats import json_file as jsonfile
 
 
 @pytest.mark.parametrize(

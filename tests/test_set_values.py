@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
+from archbench.formats.yaml_core import parse_value
 from archbench.suite import Suite, load_suite
-from archbench.yamlcore import parse_value
 
 SUITE = {"name": "one", "members": {"a": {"hub": "b"}}, "tasks": {"q": {"kind": "mmlu", "data": "d"}}}
 # As paths have them, and as YAML reads something into them.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
-from archbench.yamlfile import Origin, dotted, parse_yaml, read_yaml
+from archbench.formats.yaml_file import Origin, dotted, parse_yaml, read_yaml
 
 TEXT = """\
 name: a

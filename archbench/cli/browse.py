@@ -92,9 +92,9 @@ def show(
 
 def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     """Everything of that name, by what it is."""
+    from archbench.formats.yaml_file import read_yaml
     from archbench.registry import families
     from archbench.suite import ENTRY_KINDS, suites
-    from archbench.yamlfile import read_yaml
 
     known, own, shipped = families(dirs), lm_eval_tasks(), suites()
     found: dict[str, Row] = {}
@@ -170,8 +170,8 @@ def _tasks() -> list[Row]:
 
 
 def _suites() -> list[Row]:
+    from archbench.formats.yaml_file import read_yaml
     from archbench.suite import suites
-    from archbench.yamlfile import read_yaml
 
     return [
         {"name": name, "description": read_yaml(file).value.get("description", ""), "file": str(file)}

@@ -13,9 +13,9 @@ from archbench.cli.run import AsJson, Families
 from archbench.errors import RequestError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from archbench.models.sizes import Sizes
+    from archbench.efficiency.charts import Decoding
+    from archbench.efficiency.sizes import Sizes
     from archbench.registry import Family
-    from archbench.report.decoding import Decoding
     from archbench.report.table import Table
 
 EPILOG = """\
@@ -68,10 +68,10 @@ def sizes(
     as_json: AsJson = False,
 ) -> None:
     """Parameters, cache and state of a family's members, and how fast they would decode at each context."""
-    from archbench.models.roofline import H100, Hardware
-    from archbench.models.sizes import BYTES
+    from archbench.efficiency.charts import Decoding, decoding_table
+    from archbench.efficiency.roofline import H100, Hardware
+    from archbench.efficiency.sizes import BYTES
     from archbench.registry import find_family
-    from archbench.report.decoding import Decoding, decoding_table
 
     found = find_family(family, families or ())
     chosen = chosen_members(found, members)
@@ -167,7 +167,7 @@ def _document(decoding: Decoding, contexts: list[int], left_out: dict[str, str])
 
 
 def _draw(decoding: Decoding, contexts: list[int], titles: dict[str, str], path: Path) -> None:
-    from archbench.report.decoding import decoding_figure
+    from archbench.efficiency.charts import decoding_figure
     from archbench.report.style import rendered
     from archbench.results.files import write_atomic
 

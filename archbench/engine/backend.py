@@ -12,11 +12,11 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
+from archbench.answers import SKIP, answer_of
 from archbench.engine.admission import Admission
 from archbench.engine.finite import NotFiniteError
-from archbench.engine.gate import Sharing
+from archbench.engine.sharing.exactness import Sharing
 from archbench.engine.usage import Meter, Report, Usage, reporting
-from archbench.tasks.answers import SKIP, answer_of
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

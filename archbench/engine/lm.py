@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.model import TemplateLM
 
 from archbench.engine.admission import Admission
-from archbench.engine.batching import Budget
-from archbench.engine.caches import exact_states
-from archbench.engine.forward import Scorer
-from archbench.engine.gate import Exactness, Sharing, exactness, sharing_of
-from archbench.engine.generation import Generator
+from archbench.engine.cache.corrections import exact_states
+from archbench.engine.generation.generate import Generator
+from archbench.engine.generation.requests import answer_prompts
 from archbench.engine.identity import Identity
-from archbench.engine.likelihood import Encoded, Likelihoods
 from archbench.engine.limits import UNLIMITED, context_limit
-from archbench.engine.prompts import answer_prompts
-from archbench.engine.scoring import Settings
+from archbench.engine.scoring.batching import Budget
+from archbench.engine.scoring.forward import Scorer
+from archbench.engine.scoring.likelihood import Encoded, Likelihoods
+from archbench.engine.scoring.pairs import Settings
+from archbench.engine.sharing.exactness import Exactness, Sharing, exactness, sharing_of
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
 from archbench.engine.usage import Meter, Report, Usage, reporting

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from archbench.answers import SKIP
 from archbench.errors import RequestError, did_you_mean
-from archbench.tasks.answers import SKIP
 
 SAMPLING = (
     "do_sample",

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.engine.generation import Generated, Job
-from archbench.engine.scoring import IdPair
+from archbench.engine.generation.generate import Generated, Job
+from archbench.engine.scoring.pairs import IdPair
 from archbench.errors import RunError
 
 VERSION = 1

@@ -101,3 +101,27 @@ def build_model(
                 f"architecture: no '{config.model_type}' can be built from these fields: {error}"
             ) from error
     return model.train()
+
+
+def meta_model(config: PretrainedConfig) -> PreTrainedModel:
+    """A model without weights: shapes alone.
+
+    Raises:
+        RequestError: transformers cannot build a model from the configuration.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
+        raise RequestError(
+            f"architecture: no '{config.model_type}' can be built from these fields: {error}"
+        ) from error
+    finally:
+        hf_logging.set_verbosity(level)
+    return model

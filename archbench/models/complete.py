@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import CONFIG, read_fields, read_headers
 from archbench.errors import RequestError
-from archbench.headers import is_buffer
+from archbench.formats.safetensors import is_buffer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

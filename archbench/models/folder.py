@@ -8,7 +8,7 @@ from typing import Any
 
 from archbench.checkpoint import CONFIG, INDEX, WEIGHTS, model_files
 from archbench.errors import RequestError, did_you_mean
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
 from archbench.models.causality import why_not_causal
 from archbench.models.original import is_original
 from archbench.models.remarks import quantization

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, RunError, did_you_mean
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,8 +136,7 @@ def load_original(folder: Path) -> PreTrainedModel:
     """
     import torch
 
-    from archbench.models.build import build_config
-    from archbench.models.sizes import meta_model
+    from archbench.models.build import build_config, meta_model
 
     path = folder / _CONFIG
     if not is_original(folder):

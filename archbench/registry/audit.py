@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archbench.headers import Header
+from archbench.formats.safetensors import Header
 from archbench.registry.comparison import compared
 from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (
@@ -32,7 +32,7 @@ from archbench.registry.weights import (
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from archbench.models.sizes import Sizes
+    from archbench.efficiency.sizes import Sizes
 
 _CONTEXTS = (4096, 131_072)
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
-from archbench.headers import Header
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
+from archbench.formats.safetensors import Header
 from archbench.registry.contract import Evidence, FieldName
 
 RECORD = "training.json"

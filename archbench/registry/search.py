@@ -8,9 +8,9 @@ from pathlib import Path
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
+from archbench.formats.yaml_file import read_yaml
 from archbench.registry.family import Family
 from archbench.schema import validate
-from archbench.yamlfile import read_yaml
 
 log = logging.getLogger(__name__)
 

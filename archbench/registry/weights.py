@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import read_headers
 from archbench.errors import RequestError
-from archbench.headers import Header, is_buffer
+from archbench.formats.safetensors import Header, is_buffer
 from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
@@ -20,7 +20,7 @@ from archbench.registry.family import Member
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from archbench.models.sizes import Sizes
+    from archbench.efficiency.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _vocabulary(tokenizer: Path | None) -> int | None:
 
 def member_sizes(config: PretrainedConfig | None) -> Sizes | None:
     """Sizes of a member; None where nothing says what it is."""
-    from archbench.models.sizes import config_sizes
+    from archbench.efficiency.sizes import config_sizes
 
     if config is None:
         return None
@@ -125,8 +125,7 @@ def architecture_evidence(
         config: Its configuration; None where nothing says what it is.
         said: What is declared of its architecture.
     """
-    from archbench.models.build import build_config
-    from archbench.models.sizes import meta_model
+    from archbench.models.build import build_config, meta_model
 
     if config is None:
         return said

@@ -14,7 +14,7 @@ from archbench.report.findings import Findings, listing, points, short_name, wit
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import Condition
-from archbench.results.paired import holm, paired_difference
+from archbench.statistics.paired import holm, paired_difference
 
 # More conditions than these are told by the widest of them.
 _NAMED = 3

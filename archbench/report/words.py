@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from archbench.report import answer_forms, perplexity, phonebook, prompts
+from archbench.report import answer_forms, prompts
 from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
+from archbench.tasks.perplexity import report as perplexity
+from archbench.tasks.phonebook import report as phonebook
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6

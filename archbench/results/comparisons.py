@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from archbench.results.conditions import Condition
-from archbench.results.estimates import Scores
-from archbench.results.paired import holm, paired_difference
+from archbench.statistics.estimates import Scores
+from archbench.statistics.paired import holm, paired_difference
 
 VERDICTS = ("better", "worse", "not distinguishable", "too few items to tell")
 """What a comparison can end in."""

@@ -22,9 +22,9 @@ from archbench.results.conditions import (
     members_of,
     unknown_of,
 )
-from archbench.results.estimates import Estimate, macro_mean, mean_score
 from archbench.results.header import ITEM_COLUMNS, CellHeader, CellId
 from archbench.results.store import Store
+from archbench.statistics.estimates import Estimate, macro_mean, mean_score
 
 log = logging.getLogger(__name__)
 

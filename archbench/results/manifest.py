@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
 from archbench.results.header import SCHEMA_VERSION
 
 FORMAT = "archbench run"

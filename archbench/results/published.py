@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
+from archbench.formats.yaml_file import read_yaml
 from archbench.results.conditions import Condition
 from archbench.schema import Name, YamlModel, validate
-from archbench.yamlfile import read_yaml
 
 Evidence = Literal["direct", "second-hand", "independent"]
 

@@ -20,7 +20,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
 from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
 from archbench.results.manifest import (

@@ -17,7 +17,6 @@ import pandas as pd
 from archbench.engine import RequestStore, Usage
 from archbench.errors import ArchbenchError, RequestError
 from archbench.results.comparisons import independent_scores
-from archbench.results.estimates import mean_score
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.header import CellHeader
@@ -31,6 +30,7 @@ from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
 from archbench.runner.sharing import announce_sharing, check_backends_share, said_here
 from archbench.runner.warnings import warnings_of
+from archbench.statistics.estimates import mean_score
 from archbench.suite import Suite
 
 log = logging.getLogger(__name__)

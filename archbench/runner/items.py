@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from archbench.answers import form_of
 from archbench.results.header import ITEM_COLUMNS
-from archbench.tasks.answers import form_of
 
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""

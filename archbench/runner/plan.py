@@ -21,7 +21,7 @@ from archbench.runner.identity import digest, identity, localize, tokenizer_iden
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
-from archbench.tasks.stock import StockEntry
+from archbench.tasks.lm_eval.entry import StockEntry
 
 _Generated = TypeVar("_Generated", bound=GeneratedEntry)
 

@@ -12,7 +12,7 @@ from archbench.runner.plan import Plan
 from archbench.runner.progress import Display
 
 if TYPE_CHECKING:
-    from archbench.engine.gate import Sharing
+    from archbench.engine.sharing.exactness import Sharing
 
 _INSISTS = (
     "and the run was started with --strict-sharing (strict_sharing=True). Without it, scores are the same "
@@ -47,7 +47,7 @@ def said_here(display: Display) -> Iterator[None]:
 
     A display that shows nothing announces nothing: then the log says it.
     """
-    gate = logging.getLogger("archbench.engine.gate")
+    gate = logging.getLogger("archbench.engine.sharing.exactness")
 
     def drop(record: logging.LogRecord) -> bool:
         return display.quiet

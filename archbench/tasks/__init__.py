@@ -8,11 +8,11 @@ lm-eval, datasets and pyarrow are imported when an entry first needs them.
 from __future__ import annotations
 
 from archbench.tasks.entry import TaskEntry, Variant
+from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
-from archbench.tasks.stock import StockEntry
 
 __all__ = [
     "MmluEntry",

@@ -17,12 +17,12 @@ import torch
 from lm_eval.tasks import TaskManager
 
 from archbench import paths
+from archbench.answers import SKIP
 from archbench.errors import RunError
-from archbench.tasks import stock
-from archbench.tasks.answers import SKIP
 from archbench.tasks.entry import Variant
-from archbench.tasks.local import adapted
-from archbench.tasks.perturb_stock import perturb_task
+from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.local.build import adapted
+from archbench.tasks.lm_eval.perturb import perturb_task
 
 
 def load_tasks(variant: Variant, seed: int) -> dict[str, Any]:

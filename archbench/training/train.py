@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
-from archbench.jsonfile import read_json
+from archbench.formats.json_file import read_json
 from archbench.models.build import build_model
 from archbench.training.devices import Devices
 from archbench.training.objective import Loss, objective

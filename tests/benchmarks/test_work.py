@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from archbench.formats.yaml_file import read_yaml
 from archbench.results.store import Store
 from archbench.schema import validate
 from archbench.suite import load_suite
-from archbench.yamlfile import read_yaml
 from benchmarks import work
 from tests.results.synthetic import header, rows
 

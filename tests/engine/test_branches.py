@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from archbench.engine import cascade, load_lm, prompts, states
-from archbench.engine.batching import Budget
-from archbench.engine.caches import exact_states
-from archbench.engine.generation import Generator, Job
+from archbench.engine import load_lm
+from archbench.engine.cache import cascade, states
+from archbench.engine.cache.corrections import exact_states
+from archbench.engine.generation.generate import Generator, Job
+from archbench.engine.generation.generate import requests as prompts
 from archbench.engine.lm import ArchbenchLM
-from archbench.engine.scoring import Settings
+from archbench.engine.scoring.batching import Budget
+from archbench.engine.scoring.pairs import Settings
 from archbench.engine.usage import Usage
 from tests.engine.test_sharing import Coupled
 from tests.engine.tiny import CONFIGS, VOCAB, make_model, make_tokenizer

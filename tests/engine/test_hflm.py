@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from archbench.engine import load_lm
-from archbench.engine.caches import _clamped_steps
+from archbench.engine.cache.corrections import _clamped_steps
 from tests.engine.tiny import CONFIGS, SENTENCES, make_model, make_tokenizer, prompts, rolling, scored
 
 with warnings.catch_warnings():

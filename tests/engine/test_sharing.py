@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from archbench.engine import caches, load_lm
+from archbench.engine import load_lm
+from archbench.engine.cache import corrections as caches
 from archbench.engine.lm import ArchbenchLM
 from tests.engine.tiny import CONFIGS, SENTENCES, UNSHARED, VOCAB, make_model, make_tokenizer, scored
 
@@ -116,7 +117,7 @@ def test_memory_held_stays_within_the_budget(
     name: str, limit: int, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Counted by what tensors keep alive, not by what they show: a window is a view of all that went by."""
-    from archbench.engine import share
+    from archbench.engine.sharing import walk as share
 
     totals = []
     admit = share.Pool.admit
@@ -207,7 +208,7 @@ def test_without_the_scan_from_states_mamba_is_followed_token_by_token(
 
 
 def test_following_token_by_token_is_exact(tokenizer: PreTrainedTokenizerBase) -> None:
-    from archbench.engine import scoring
+    from archbench.engine.scoring.pairs import pairs as scoring
 
     requests = [(None, [5] * 200 + [i, i + 1], [7, 8, i]) for i in range(10)]
     for name in ("llama", "nemotron_h"):
@@ -245,7 +246,7 @@ def test_a_model_that_couples_its_rows_runs_unbatched(
 
 
 def test_a_cache_of_a_foreign_kind_is_not_shared(tokenizer: PreTrainedTokenizerBase) -> None:
-    from archbench.engine import states
+    from archbench.engine.cache import states
 
     model = copy.deepcopy(make_model("llama"))
     with mock.patch.object(states, "_FORKABLE", {"LinearAttentionLayer"}):

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from lm_eval.models.utils import postprocess_generated_text
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from archbench.answers import answer_of
 from archbench.engine import load_lm
 from archbench.engine.backend import BackendLM
-from archbench.engine.stopping import StopStrings
+from archbench.engine.generation.stopping import StopStrings
 from archbench.engine.store import RequestStore
 from archbench.errors import RequestError
-from archbench.tasks.answers import answer_of
 from tests.doubles import Double
 from tests.engine.tiny import prompts
 

@@ -8,8 +8,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archbench.engine.forks import Costs, Forks, Subtree
-from archbench.engine.trie import Trie
+from archbench.engine.sharing.forks import Costs, Forks, Subtree
+from archbench.engine.sharing.trie import Trie
 
 IDS = st.lists(st.integers(0, 2), min_size=1, max_size=7)
 PAIRS = st.lists(st.tuples(IDS, IDS), min_size=1, max_size=25)

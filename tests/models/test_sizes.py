@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archbench.efficiency.recognise import Part
+from archbench.efficiency.sizes import Sizes, architecture_sizes, model_sizes
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.models.recognise import Part
-from archbench.models.sizes import Sizes, architecture_sizes, model_sizes
 
 GIB = 2**30
 WIDE = {"vocab_size": 256_000, "hidden_size": 4096, "tie_word_embeddings": False}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from archbench.efficiency.sizes import architecture_sizes
+from archbench.efficiency.widths import solve_widths
 from archbench.errors import RequestError
-from archbench.models.sizes import architecture_sizes
-from archbench.models.widths import solve_widths
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "num_hidden_layers": 2, "vocab_size": 256, "tie_word_embeddings": True,

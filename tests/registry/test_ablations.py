@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import archbench
+from archbench.efficiency.sizes import architecture_sizes
+from archbench.efficiency.widths import solve_widths
 from archbench.models.patterns import expand_pattern
-from archbench.models.sizes import architecture_sizes
-from archbench.models.widths import solve_widths
 from archbench.registry import Audit, Family, audit_family, families
 from archbench.registry.contract import Contract
 from archbench.runner.match import files_at_hand, full_recipe

@@ -13,13 +13,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from archbench.data.stream import TokenStream
+from archbench.formats.yaml_file import parse_yaml
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.registry.contract import FIELDS
 from archbench.registry.evidence import spelling
 from archbench.schema import validate
 from archbench.training.recipe import Corpus, Recipe, parse_recipe
 from archbench.training.train import train_member
-from archbench.yamlfile import parse_yaml
 from tests.runner.tiny import save_tokenizer
 
 RECIPE: dict[str, Any] = {

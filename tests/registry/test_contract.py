@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import RequestError
+from archbench.formats.yaml_file import parse_yaml
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.schema import validate
-from archbench.yamlfile import parse_yaml
 from tests.registry.test_audit import family
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import RequestError
+from archbench.formats.yaml_file import parse_yaml
 from archbench.registry import Family, FamilyChoice, Member, families, find_family, resolve_members
 from archbench.schema import validate
-from archbench.yamlfile import parse_yaml
 from tests.runner.tiny import LLAMA, save_model, save_tokenizer
 
 FAMILY = """\

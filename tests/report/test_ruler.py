@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from archbench.draw import Draw
 from archbench.report.findings import Findings, with_interval
 from archbench.report.page import build_report
-from archbench.report.ruler import averages, by_task, depths, lengths
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
+from archbench.tasks.ruler.report import averages, by_task, depths, lengths
 from archbench.tasks.ruler.tasks import TASKS
 from tests.results.synthetic import header
 

@@ -22,9 +22,9 @@ from archbench.report.page import FIGURES, SHEETS, build_report
 from archbench.report.screen import summary
 from archbench.report.settings import ReportSettings
 from archbench.report.words import sentences
-from archbench.results import paired
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
+from archbench.statistics import paired
 from tests.command import call
 from tests.report.everything import CELLS, MEMBERS, STATES, Cell, make_pool, make_run
 from tests.results.synthetic import header

@@ -12,10 +12,10 @@ import pytest
 
 from archbench.errors import RequestError
 from archbench.results.comparisons import fewest_items
-from archbench.results.estimates import wilson
 from archbench.results.frames import load_results
-from archbench.results.paired import holm
 from archbench.results.store import Store
+from archbench.statistics.estimates import wilson
+from archbench.statistics.paired import holm
 from tests.results.synthetic import header, make_run, planted, rows, share
 
 FORMATS = {

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from archbench.results import estimates, paired
+from archbench.statistics import estimates, paired
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from archbench.results.store import Store
 from archbench.runner.execute import run_suite
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
-from archbench.tasks import stock
+from archbench.tasks.lm_eval import entry as stock
 from tests.tasks.test_standard_twelve import HOME, save
 from tests.tasks.twelve import TWELVE
 

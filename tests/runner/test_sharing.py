@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import archbench
-from archbench.engine import states
+from archbench.engine.cache import states
 from archbench.errors import RequestError
 from archbench.report.page import build_report
 from archbench.results.frames import RunResults

@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks import MmluEntry, StockEntry, stock
+from archbench.tasks import MmluEntry, StockEntry
+from archbench.tasks.lm_eval import entry as stock
 
 ENTRY: TypeAdapter[MmluEntry | StockEntry] = TypeAdapter(
     Annotated[MmluEntry | StockEntry, Field(discriminator="kind")]

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
-from archbench.tasks.namefile import read_names
-from archbench.tasks.rows import read_rows
+from archbench.tasks.files.names import read_names
+from archbench.tasks.files.rows import read_rows
+from archbench.tasks.files.text import read_text
 from archbench.tasks.ruler.corpus import read_corpus
 from archbench.tasks.ruler.texts import essay_sentences
-from archbench.tasks.textfile import read_text
 
 
 def refused(read: Callable[[], Any], *expected: str) -> None:

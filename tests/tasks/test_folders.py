@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.runner import evaluate
-from archbench.tasks import StockEntry, stock
+from archbench.tasks import StockEntry
+from archbench.tasks.lm_eval import entry as stock
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
 from tests.tasks.twelve import TWELVE
 

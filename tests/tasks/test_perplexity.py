@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from archbench.errors import RequestError
 from archbench.report.findings import Findings
 from archbench.report.page import build_report
-from archbench.report.perplexity import context_curve, loss_of, position_curve, positions, sentences, table
 from archbench.report.settings import ReportSettings
 from archbench.results.frames import load_results
 from archbench.results.store import Store
@@ -26,6 +25,14 @@ from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.execute import run_suite
 from archbench.suite import load_suite
 from archbench.tasks import PerplexityEntry
+from archbench.tasks.perplexity.report import (
+    context_curve,
+    loss_of,
+    position_curve,
+    positions,
+    sentences,
+    table,
+)
 from archbench.tasks.perplexity.task import process_results
 from archbench.tasks.perplexity.texts import Text, by_context, by_position, load_texts
 from tests.results.synthetic import header

@@ -19,8 +19,10 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.runner import evaluate
-from archbench.tasks import StockEntry, squad, stock
-from archbench.tasks.local import check_imports
+from archbench.tasks import StockEntry
+from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.local import squad
+from archbench.tasks.lm_eval.local.build import check_imports
 from tests.tasks.twelve import TWELVE, Sample
 
 HOME = Path(lm_eval.tasks.__file__).parent

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import archbench
 from archbench.cli.app import app
 from archbench.errors import RequestError
-from archbench.jsonfile import parse_json
+from archbench.formats.json_file import parse_json
 from archbench.registry import families
 from archbench.report.curves import Curve, loss_curves
 from archbench.report.style import rendered

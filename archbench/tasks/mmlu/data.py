@@ -11,13 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
-from archbench.tasks.doubles import check_splits_differ
 from archbench.tasks.entry import ENTRY
+from archbench.tasks.files.duplicates import check_splits_differ
+from archbench.tasks.files.rows import Row, parse_json
 from archbench.tasks.mmlu.answers import Base, check_one_way, option_of, unsure_base
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
 from archbench.tasks.mmlu.tables import Table, read_splits
-from archbench.tasks.rows import Row, parse_json
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.paths import expanded
 from archbench.schema import Shots
-from archbench.tasks.doubles import asked_twice, shown_too
 from archbench.tasks.entry import TaskEntry, Variant, each_once
+from archbench.tasks.files.duplicates import asked_twice, shown_too
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archbench.errors import RequestError
 from archbench.paths import expanded, looks_local, nearest_folder
-from archbench.tasks.rows import Located, counted, read_rows
+from archbench.tasks.files.rows import Located, counted, read_rows
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")

@@ -13,8 +13,8 @@ from typing import Any
 
 from archbench.errors import RequestError
 from archbench.paths import expanded
+from archbench.tasks.files.text import read_text
 from archbench.tasks.lengths import TokenCounter, token_counter
-from archbench.tasks.textfile import read_text
 
 VERSION = 1
 """Raised whenever the same settings would cut a text elsewhere."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archbench.draw import Draw
 from archbench.errors import RequestError
-from archbench.tasks.namefile import read_names
+from archbench.tasks.files.names import read_names
 
 FIRST = tuple(
     """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.tasks.answers import first_line, form_of
+from archbench.answers import first_line, form_of
 
 SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number", "empty")
 """What `source` may say, in the order of tables."""

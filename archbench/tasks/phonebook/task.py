@@ -10,8 +10,8 @@ from typing import Any
 import datasets
 from lm_eval.api.task import ConfigurableTask
 
+from archbench.answers import SKIP, answer_of
 from archbench.errors import RequestError
-from archbench.tasks.answers import SKIP, answer_of
 from archbench.tasks.lengths import required_counter
 from archbench.tasks.metadata import checked, refuse_misspelt
 from archbench.tasks.perturb import Perturbation

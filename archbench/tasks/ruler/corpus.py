@@ -12,9 +12,9 @@ from typing import Any
 from archbench.errors import RequestError
 from archbench.paths import expanded
 from archbench.tasks.entry import ENTRY
+from archbench.tasks.files.rows import parse_json
+from archbench.tasks.files.text import decoded
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.rows import parse_json
-from archbench.tasks.textfile import decoded
 
 FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}
 """Which setting names the file of which task."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.tasks.answers import first_line, form_of
+from archbench.answers import first_line, form_of
 
 THRESHOLD = 0.856
 """Average that an effective length must exceed: Llama-2-7B (chat) at 4K, as published with RULER."""
@@ -49,7 +49,7 @@ def begins_line(response: str, answers: Sequence[str]) -> float:
 
 
 def answer_form(doc: Mapping[str, Any], response: str) -> str:
-    """Whether a response holds anything of the kind asked for (`archbench.tasks.answers.FORMS`)."""
+    """Whether a response holds anything of the kind asked for (`archbench.answers.FORMS`)."""
     kind = r"\w" if doc["part"] else _kind(doc["answers"])
     return form_of(response, of_the_kind=bool(re.search(kind, response)))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archbench.errors import RequestError
+from archbench.tasks.files.names import read_names
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.namefile import read_names
 from archbench.tasks.ruler.corpus import FILES, read_corpus
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
 from archbench.tasks.ruler.fitting import Maker, Published, ruler_items

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archbench.errors import RequestError
 from archbench.paths import expanded
-from archbench.tasks.textfile import read_text
+from archbench.tasks.files.text import read_text
 
 NOISE = (
     "The river runs slow.",

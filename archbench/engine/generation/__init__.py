@@ -1,0 +1,1 @@
+"""Texts that models write: requests, decoding, sampling, branches from one state, and when to stop."""

@@ -1,0 +1,66 @@
+"""What safetensors files say in their headers: names and shapes of tensors, without loading any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from archbench.errors import RequestError
+from archbench.formats.json_file import parse_json
+
+_LARGEST_HEADER = 100_000_000
+# Stored by old checkpoints; models compute them from their configuration.
+_BUFFERS = (".inv_freq", ".masked_bias", ".position_ids", ".cos_cached", ".sin_cached")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What safetensors files say without being loaded.
+
+    Attributes:
+        shapes: Shape of every tensor, by name.
+        metadata: Free text, merged.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in all tensors."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+
+def read_header(file: Path) -> Header:
+    """What the header of a safetensors file says.
+
+    Raises:
+        RequestError: It is no safetensors file.
+    """
+    try:
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header: Any = parse_json(stream.read(size)) if 0 < size < _LARGEST_HEADER else None
+        metadata = header.pop("__metadata__", {})
+        shapes = {name: tuple(map(int, one["shape"])) for name, one in header.items()}
+        return Header(shapes, {str(key): str(value) for key, value in metadata.items()})
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError):
+        raise RequestError(
+            f"{file} cannot be read as a safetensors file: it is damaged or something else."
+        ) from None
+
+
+def is_buffer(name: str, shape: Sequence[int]) -> bool:
+    """Whether a tensor of a checkpoint is one that models compute: rotary frequencies, causal masks.
+
+    Args:
+        name: Its name.
+        shape: Its shape; empty where it is not known.
+    """
+    if name.endswith((".attention.bias", ".attn.bias")):
+        # A mask is [1, 1, length, length]; with one dimension it would be a layer's bias.
+        return len(shape) == 4
+    return name.endswith(_BUFFERS)

@@ -1,0 +1,1 @@
+"""Files that tasks read: rows, texts, lists of names, and duplicates among them."""

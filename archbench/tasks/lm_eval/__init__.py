@@ -1,0 +1,1 @@
+"""The kind `lm_eval`: tasks that lm-eval brings."""

@@ -1,0 +1,1 @@
+"""Local files in place of the data sets that lm-eval's tasks name."""
