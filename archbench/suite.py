@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
     AfterValidator,
@@ -35,17 +35,16 @@ from archbench.paths import expanded
 from archbench.registry.family import FamilyChoice, Member
 from archbench.report.settings import ReportSettings
 from archbench.schema import Large, Name, Whole, YamlModel, validate
-from archbench.tasks.lm_eval.entry import StockEntry
-from archbench.tasks.mmlu.entry import MmluEntry
-from archbench.tasks.perplexity.entry import PerplexityEntry
-from archbench.tasks.phonebook.entry import PhonebookEntry
-from archbench.tasks.ruler.entry import RulerEntry
+from archbench.tasks.entry import TaskEntry
+from archbench.tasks.kinds import kinds
 
-# Every kind of task entry; a new kind is added here and nowhere else.
-AnyEntry = MmluEntry | PerplexityEntry | PhonebookEntry | RulerEntry | StockEntry
-ENTRY_KINDS: dict[str, type[AnyEntry]] = {
-    kind: entry for entry in get_args(AnyEntry) for kind in get_args(entry.model_fields["kind"].annotation)
-}
+if TYPE_CHECKING:
+    AnyEntry = TaskEntry
+else:
+    AnyEntry = Annotated[
+        Union[tuple(kind.entry for kind in kinds().values())],  # noqa: UP007 - made from the registry
+        Field(discriminator="kind"),
+    ]
 
 
 def _device(name: str) -> str:
@@ -120,7 +119,7 @@ class Suite(YamlModel):
     description: str = ""
     families: list[FamilyChoice] = Field(default_factory=list)
     members: dict[Name, Member] = Field(default_factory=dict)
-    tasks: dict[EntryName, Annotated[AnyEntry, Field(discriminator="kind")]] = Field(min_length=1)
+    tasks: dict[EntryName, AnyEntry] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()
     seed: Annotated[int, Whole, Field(ge=0, lt=2**32)] = 0
@@ -154,7 +153,7 @@ _SHOWN = 300
 # What may follow a name in `--set members.<name>.<field>` and `--set tasks.<name>.<field>`.
 _FIELDS: dict[str, frozenset[str]] = {
     "members": frozenset(Member.model_fields),
-    "tasks": frozenset(field for entry in ENTRY_KINDS.values() for field in entry.model_fields),
+    "tasks": frozenset(field for kind in kinds().values() for field in kind.entry.model_fields),
 }
 
 

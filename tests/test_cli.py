@@ -172,10 +172,11 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
 def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
-    from archbench.suite import ENTRY_KINDS
+
+    from archbench.tasks.kinds import kinds as all_kinds
 
     told = json.loads(call("show", kind, "--json").stdout)["task kind"]
-    assert told["settings"].keys() == ENTRY_KINDS[kind].model_fields.keys() - {"kind"}
+    assert told["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
     for one in told["settings"].values():
         assert one["meaning"]
         assert ("default" in one) != ("required" in one)

@@ -80,7 +80,16 @@ class Findings:
 
     def of_graded(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of a frame, such as `scores`, that are of the kind of score of the `graded` conditions."""
-        return frame[(frame["kind"] == "perplexity") == self.graded[0].measures_loss]
+        return frame[self._is_loss(frame) == self.graded[0].measures_loss]
+
+    def of_accuracy(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a frame that are of right answers, not of losses."""
+        return frame[~self._is_loss(frame)]
+
+    def _is_loss(self, frame: pd.DataFrame) -> pd.Series[bool]:
+        losses = {(one.task, one.variant) for one in self.results.conditions if one.measures_loss}
+        cells = zip(frame["task"], frame["variant"], strict=True)
+        return pd.Series([cell in losses for cell in cells], index=frame.index, dtype=bool)
 
     @property
     def perturbed(self) -> list[Condition]:

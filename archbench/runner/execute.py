@@ -21,17 +21,20 @@ from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.header import CellHeader
 from archbench.results.store import Store
-from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match
 from archbench.runner.members import load_member
-from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
+from archbench.runner.plan import make_plan
+from archbench.runner.planned import Cell, Plan, PlannedMember
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
 from archbench.runner.sharing import announce_sharing, check_backends_share, said_here
+from archbench.runner.subject import MemberSubject
 from archbench.runner.warnings import warnings_of
 from archbench.statistics.estimates import mean_score
 from archbench.suite import Suite
+from archbench.tasks.entry import Variant
+from archbench.tasks.work import Evaluation, Subject
 
 log = logging.getLogger(__name__)
 
@@ -183,50 +186,77 @@ def _run_member(
     *,
     strict: bool,
 ) -> None:
-    """Load a member and run its cells, writing each.
+    """Run a member's cells and write each; its model is loaded by the first that needs it.
 
     Raises:
         RequestError: It shares no prefixes and is to (`strict`).
     """
-    started = datetime.now(UTC)
-    try:
+    name = member.resolved.name
+
+    def load() -> Any:
         with said_here(display):
             lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-            loaded[member.resolved.name] = lm.describe() | {"sharing": lm.sharing._asdict()}
-    except Exception as error:
-        for cell in cells:
-            display.begin(str(cell.id))
-            display.finished(_write_failed(store, cell, started, error), None)
-        return
-    announce_sharing(member.resolved.name, lm.sharing, display, strict=strict)
+            loaded[name] = lm.describe() | {"sharing": lm.sharing._asdict()}
+        return lm
+
+    subject = MemberSubject(member, load)
     for cell in cells:
-        started, before = datetime.now(UTC), lm.usage
+        started = datetime.now(UTC)
+        if cell.variant.work.needs == "model" and not subject.is_loaded:
+            try:
+                lm = subject.model()
+            except Exception as error:
+                display.begin(str(cell.id))
+                display.finished(_write_failed(store, cell, started, error), None)
+                continue
+            announce_sharing(name, lm.sharing, display, strict=strict)
+            started = datetime.now(UTC)
+        _run_cell(cell, subject, suite, store, display, started)
+
+
+def _run_cell(
+    cell: Cell, subject: MemberSubject, suite: Suite, store: Store, display: Display, started: datetime
+) -> None:
+    """Run a cell, and write what came of it or why nothing did."""
+    lm: Any = None
+    before = Usage()
+    if cell.variant.work.needs == "model":
+        lm = subject.model()
+        before = lm.usage
         display.begin(str(cell.id), partial(_tokens_since, lm, before))
-        try:
-            # Our own tasks count their limit themselves, by subject; lm-eval's leave it to the evaluator.
-            limit = cell.entry.limit if cell.variant.stock else None
-            found = evaluate_variant(lm, cell.variant, limit=limit, seed=suite.seed)
+    else:
+        display.begin(str(cell.id))
+    try:
+        found = evaluate_variant(subject, cell.variant, seed=suite.seed)
+        known: dict[str, Any] = {
+            "metrics": found.metrics,
+            "items": len(found.rows),
+            "excluded": found.excluded,
+            "measures": found.measures,
+            "outcome": found.outcome,
+            "lm_eval": found.aggregates or {},
+        }
+        if lm is not None:
             used = lm.usage.since(before)
-            header = _header(
-                cell,
-                started,
-                metrics=found.metrics,
-                items=len(found.rows),
-                excluded=found.excluded,
-                tokens_requested=int(used.tokens_requested),
-                requests_known=int(used.requests_known),
-                sharing=None if member.resolved.member.backend else lm.sharing.level,
-                **_work(used, member),
-                warnings=tuple(warnings_of(found.rows, used, lm)),
+            known |= {
+                "tokens_requested": int(used.tokens_requested),
+                "requests_known": int(used.requests_known),
+                "sharing": None if cell.member.resolved.member.backend else lm.sharing.level,
+                **_work(used, cell.member),
+                "warnings": tuple(warnings_of(found.rows, used, lm)),
                 # Without lm-eval's reading of tasks, which the first member would pay for all.
-                seconds=used.seconds,
-                lm_eval=found.aggregates,
-            )
-            store.write_cell(header, found.rows)
-        except Exception as error:
-            display.finished(_write_failed(store, cell, started, error), None)
-        else:
-            display.finished(header, _score(found.rows, header.metric))
+                "seconds": used.seconds,
+            }
+        header = store.write_cell(_header(cell, started, **known), found.rows)
+    except Exception as error:
+        display.finished(_write_failed(store, cell, started, error), None)
+    else:
+        display.finished(header, _score(found.rows, header.metric))
+
+
+def evaluate_variant(subject: Subject, variant: Variant, *, seed: int) -> Evaluation:
+    """Do a variant's work on a member."""
+    return variant.work.run(subject, metric=variant.metric, seed=seed)
 
 
 def _work(used: Usage, member: PlannedMember) -> dict[str, int | str | None]:
@@ -266,8 +296,9 @@ def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
         "variant": cell.variant.name,
         "labels": cell.variant.labels,
         "metric": cell.variant.metric,
-        "metrics": (cell.variant.metric,),
+        "metrics": (cell.variant.metric,) if cell.variant.metric else (),
         "chance": cell.variant.chance,
+        "scale": cell.variant.scale,
         "key": cell.key,
         "items": 0,
         "seconds": (finished - started).total_seconds(),
@@ -282,10 +313,10 @@ def _tokens_since(lm: Any, before: Usage) -> tuple[int, int]:
     return int(used.tokens_requested), int(used.tokens_forwarded)
 
 
-def _score(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
+def _score(rows: Sequence[dict[str, Any]], metric: str | None) -> float | None:
     """The cell's score as the report gives it, before any grouping by subject; None without one."""
     frame = pd.DataFrame(list(rows))
-    if metric not in frame:
+    if metric is None or metric not in frame:
         return None
     values, weights = independent_scores(frame, metric)
     return mean_score(values, weights=weights).score if len(values) else None

@@ -15,7 +15,8 @@ from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
 from archbench.runner.match import Match
-from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
+from archbench.runner.plan import SCORER_VERSION
+from archbench.runner.planned import Plan, PlannedMember
 
 _PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
 
@@ -103,6 +104,7 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
             "labels": cell.variant.labels,
             "metric": cell.variant.metric,
             "chance": cell.variant.chance,
+            "scale": cell.variant.scale,
         }
         for cell in plan.cells
     }

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
 from archbench.schema import Seed
-from archbench.tasks.entry import TaskEntry
+from archbench.tasks.entry import Context, TaskEntry
 from archbench.tokens import Encoder
 
 
@@ -29,8 +29,7 @@ class GeneratedEntry(TaskEntry):
             different tokenizers need to be told which of them measures.
     """
 
-    LOCAL: ClassVar[tuple[str, ...]] = ()
-    """Fields that name a local file or folder, which may be relative to the suite's file."""
+    NEEDS_MEMBERS: ClassVar[bool] = True
 
     seed: Seed | None = None
     tokenizer: str | None = Field(default=None, min_length=1)
@@ -39,6 +38,23 @@ class GeneratedEntry(TaskEntry):
     @abstractmethod
     def counts_tokens(self) -> bool:
         """Whether the items depend on a tokenizer."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the tokenizer is known, where one is needed."""
+        return self.tokenizer is not None or not self.counts_tokens
+
+    def resolve(self, context: Context) -> Self:
+        """The entry with its seed and tokenizer written out: its own, else the suite's and the members'.
+
+        The tokenizer stays open where a hub model has not been fetched, as it may be where a plan is shown.
+        """
+        update: dict[str, Any] = {"seed": context.seed if self.seed is None else self.seed}
+        if self.tokenizer is not None:
+            update["tokenizer"] = str(context.find(self.tokenizer) or self.tokenizer)
+        elif self.counts_tokens:
+            update["tokenizer"] = context.tokenizer()
+        return self.model_copy(update=update)
 
     def tokenizer_digest(self) -> str | None:
         """Digest of the tokenizer's files, for `digest`; its hub id where they have not been fetched.

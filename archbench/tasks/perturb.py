@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Literal
 
 from archbench.tasks.entry import Variant
+from archbench.tasks.work import LmEval
 
 Perturbation = Literal[
     "option_order", "labels", "delimiter", "answer_prefix", "shot_order", "preamble", "separator"
@@ -43,9 +44,11 @@ SEPARATOR = "\n\n##########\n\n"
 
 def perturbed(variant: Variant, perturbation: Perturbation) -> Variant:
     """The same items under a changed prompt: a variant of its own, with the label `prompt`."""
+    if not isinstance(variant.work, LmEval):
+        raise TypeError(f"{variant.name} has no prompts that could be changed")
     return replace(
         variant,
         name=f"{variant.name}+{perturbation}",
         labels=variant.labels | {"prompt": perturbation},
-        metadata=variant.metadata | {"perturb": perturbation},
+        work=variant.work.with_metadata(perturb=perturbation),
     )

@@ -18,6 +18,7 @@ from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
 from archbench.tasks.perturb import Perturbation, perturbed
+from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
 
@@ -108,12 +109,9 @@ class MmluEntry(TaskEntry):
             Variant(
                 name=f"{form}-{shots}shot",
                 labels={"format": form, "shots": shots},
-                tasks=[f"archbench_mmlu_{form}"],
-                num_fewshot=shots,
-                metadata=dict(metadata),
+                work=LmEval([f"archbench_mmlu_{form}"], shots, dict(metadata)),
                 metric=_METRIC[form],
                 chance=0.25,
-                stock=False,
             )
             for form in self.formats
             for shots in self.shots

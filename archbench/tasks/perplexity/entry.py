@@ -12,6 +12,7 @@ from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
+from archbench.tasks.work import LmEval
 
 
 class PerplexityEntry(GeneratedEntry):
@@ -79,12 +80,9 @@ class PerplexityEntry(GeneratedEntry):
             Variant(
                 name=f"{'context' if view == 'context' else 'window'}-{tokens}",
                 labels={"context" if view == "context" else "window": tokens},
-                tasks=[f"archbench_perplexity_{view}"],
-                num_fewshot=None,
-                metadata=metadata | more,
+                work=LmEval([f"archbench_perplexity_{view}"], metadata=metadata | more),
                 metric="compression",
-                chance=None,
-                stock=False,
+                scale="loss",
             )
             for view, tokens, more in views
         ]

@@ -16,6 +16,7 @@ from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
+from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
 
@@ -126,12 +127,9 @@ class PhonebookEntry(GeneratedEntry):
             Variant(
                 name=f"{form}-{size}{'entries' if unit == 'entries' else 'tokens'}",
                 labels={"format": form, unit: size},
-                tasks=[f"archbench_phonebook_{form}"],
-                num_fewshot=None,
-                metadata=metadata | {unit: size},
+                work=LmEval([f"archbench_phonebook_{form}"], metadata=metadata | {unit: size}),
                 metric="exact_match",
                 chance=1 / (size - prompts.EXAMPLES) if unit == "entries" else None,
-                stock=False,
             )
             for form in self.formats
             for unit, size in sizes

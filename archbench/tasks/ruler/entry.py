@@ -17,6 +17,7 @@ from archbench.tasks.ruler.fitting import VERSION, TooShort
 from archbench.tasks.ruler.needles import NEEDLES
 from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
+from archbench.tasks.work import LmEval
 
 
 class RulerEntry(GeneratedEntry):
@@ -106,12 +107,10 @@ class RulerEntry(GeneratedEntry):
             Variant(
                 name=f"{length}tokens",
                 labels={"length": length},
-                tasks=[f"archbench_ruler_{task}" for task in self.tasks],
-                num_fewshot=None,
-                metadata=metadata | {"length": length},
+                work=LmEval(
+                    [f"archbench_ruler_{task}" for task in self.tasks], metadata=metadata | {"length": length}
+                ),
                 metric="string_match",
-                chance=None,
-                stock=False,
             )
             for length in self.lengths
         ]

@@ -1,4 +1,4 @@
-"""A variant's tasks, as lm-eval builds them: with the data, shots and prompts that the variant asks for."""
+"""lm-eval tasks as lm-eval builds them: with the data, shots and prompts that a work asks for."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from lm_eval.tasks import TaskManager
 from archbench import paths
 from archbench.answers import SKIP
 from archbench.errors import RunError
-from archbench.tasks.entry import Variant
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.index import task_manager
 from archbench.tasks.lm_eval.local.build import adapted
 from archbench.tasks.lm_eval.perturb import perturb_task
+from archbench.tasks.work.items import LmEval
 
 
-def load_tasks(variant: Variant, seed: int) -> dict[str, Any]:
-    """What `lm_eval.evaluator.evaluate` takes: the variant's tasks, ready to be asked.
+def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
+    """What `lm_eval.evaluator.evaluate` takes: a work's tasks, ready to be evaluated.
 
     Args:
-        variant: The variant.
+        work: The tasks.
         seed: Seed of task construction and of the choice of shots.
 
     Raises:
-        RunError: A task fixes its number of shots and the variant asks for another.
+        RunError: A task fixes its number of shots and the work asks for another.
     """
     seed_all(seed)
-    metadata = json.dumps(variant.metadata, sort_keys=True)
-    manager = stock.task_manager() if variant.stock else _own_tasks(metadata)
-    with adapted(manager.task_index, variant.tasks, variant.data, variant.metadata.get("answer_base")):
-        loaded: dict[str, Any] = manager.load(list(variant.tasks))
+    metadata = json.dumps(work.metadata, sort_keys=True)
+    manager = task_manager(work.include) if work.library else _own_tasks(metadata)
+    with adapted(manager.task_index, work.tasks, work.data, work.metadata.get("answer_base")):
+        loaded: dict[str, Any] = manager.load(list(work.tasks))
     for name, task in loaded["tasks"].items():
-        _set_shots(name, task, variant.num_fewshot, seed)
+        _set_shots(name, task, work.num_fewshot, seed)
         if hasattr(task, "generation_kwargs"):
             task.set_config(key="generation_kwargs", value=dict(task.generation_kwargs))
-        elif variant.metadata.get(SKIP):
+        elif work.metadata.get(SKIP):
             _skip_white_space(task)
-        if variant.stock and "perturb" in variant.metadata:
-            perturb_task(name, task, variant.metadata["perturb"])
+        if work.library and "perturb" in work.metadata:
+            perturb_task(name, task, work.metadata["perturb"])
     return loaded
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from archbench.report.findings import Findings, listing, points, short_name
+from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import rows_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.comparisons import scores_of
@@ -112,3 +113,9 @@ def _parts(findings: Findings) -> Iterator[_Part]:
 
 def _name(findings: Findings, part: _Part) -> str:
     return short_name(part.condition, findings.results.conditions)
+
+
+PARTS = (
+    TablePart("answer_forms", table, 50),
+    TextPart("answer_forms", sentences, 60),
+)

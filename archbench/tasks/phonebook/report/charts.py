@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from archbench.report.findings import Findings
+from archbench.report.part import FigurePart
 from archbench.report.recall import Curve, counted_items, is_beyond, panels, rows_of, size_of
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 from archbench.statistics.estimates import mean_score
-from archbench.tasks.phonebook.report import conditions_of, groups_of, guessed
+from archbench.tasks.phonebook.report.tables import conditions_of, groups_of, guessed
 
 _BINS = 5
 _SIZES = 4
@@ -152,3 +153,15 @@ def _longest(items: pd.DataFrame) -> int:
 
 def _percent(row: dict[str, Any]) -> tuple[float, float, float]:
     return 100 * float(row["score"]), 100 * float(row["low"]), 100 * float(row["high"])
+
+
+PARTS = (
+    FigurePart("phonebook", lengths, "Phonebook: numbers recalled, by the size of the book.", 30),
+    FigurePart(
+        "phonebook_depths",
+        depths,
+        "Phonebook: numbers recalled, by where in the book they stand; of many sizes, four.",
+        31,
+    ),
+    FigurePart("phonebook_digits", digits, "Phonebook: digits right, by their place in the number.", 32),
+)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from archbench.report.findings import Findings, listing, points, short_name, with_interval
+from archbench.report.part import FigurePart, TablePart, TextPart
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import Condition
@@ -214,3 +215,15 @@ def _ends(own: dict[str, Any], mine: pd.DataFrame) -> tuple[_End, _End]:
 def _named(end: _End, unit: str = "") -> str:
     """A score and where it was reached: `40.0 (labels)`."""
     return f"{points(end.score)}{f' {unit}' if unit else ''} ({listing(end.prompts)})"
+
+
+PARTS = (
+    TablePart("prompts", spread, 60),
+    FigurePart(
+        "prompts",
+        dots,
+        "The same items under changed prompts: each dot is a prompt, filled the plain one.",
+        40,
+    ),
+    TextPart("prompts", sentences, 50),
+)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from archbench.report.captions import metric_caption
 from archbench.report.findings import Findings, points, short_name, with_interval
+from archbench.report.part import TablePart
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.results.published import Paper, models_of, published_score
 
@@ -79,3 +80,6 @@ def published(findings: Findings) -> Sheet | None:
     columns += [Column("published"), Column("difference"), Column("source", words=True)]
     table = Table("Published", caption, columns, rows, findings.stamp, frozenset(rules), notes)
     return Sheet("published", [table], stamped(pd.DataFrame(data), findings.stamp))
+
+
+PARTS = (TablePart("published", published, 110, notes=True),)

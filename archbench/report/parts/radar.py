@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from archbench.report.findings import Findings, by_cell, short_name
+from archbench.report.part import FigurePart
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.results.conditions import Condition, natural
 
@@ -177,3 +178,14 @@ def _web(area: Axes, angles: npt.NDArray[np.float64], top: float, step: float, a
         area.text(1.06 * x, 1.06 * y, drawn(label, 18), ha=across, va=along)
     area.set_xlim(-1.55, 1.55)
     area.set_ylim(-1.2, 1.2)
+
+
+PARTS = (
+    FigurePart(
+        "radar",
+        radar,
+        "Scores by task group, with intervals where an axis is one condition; the dashed line is guessing.",
+        10,
+        absent=f"No radar chart: the run gives no choice of {FEWEST} to {MOST} axes.",
+    ),
+)

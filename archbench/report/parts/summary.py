@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from archbench.report import answer_forms, prompts
 from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings, listing, points, short_name
+from archbench.report.part import TextPart
+from archbench.report.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
-from archbench.tasks.perplexity import report as perplexity
-from archbench.tasks.phonebook import report as phonebook
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6
-# More conditions than these are told by task, with how many of its conditions, or by their number.
-_NAMED = 8
 # Scores in more categories than these are left to their table.
 _CATEGORIES = 6
-
-
-def sentences(findings: Findings) -> list[str]:
-    """The summary: what was compared, who leads, what differs, also inside ties, who is at chance, gaps.
-
-    Returns:
-        Sentences of plain text, for the caller to escape.
-    """
-    return [
-        *_scope(findings),
-        *_leading(findings),
-        *_by_category(findings),
-        *_against_baseline(findings),
-        *_within_ties(findings),
-        *phonebook.sentences(findings),
-        *perplexity.sentences(findings),
-        *prompts.sentences(findings),
-        *answer_forms.sentences(findings),
-        *_at_chance(findings),
-        *missing(findings),
-    ]
 
 
 def _scope(findings: Findings) -> list[str]:
@@ -49,7 +25,7 @@ def _scope(findings: Findings) -> list[str]:
         return ["No member has a score under a plain prompt."]
     tasks = listing(list(dict.fromkeys(one.task for one in answered)))
     names = [short_name(one, findings.conditions) for one in answered]
-    shown = f": {listing(names)}" if len(names) <= _NAMED else ""
+    shown = f": {listing(names)}" if len(names) <= NAMED else ""
     many = f"{len(answered)} conditions" if len(answered) > 1 else "one condition"
     counts = {items_in(findings, one) for one in answered}
     items = f"{counts.pop():,} items" if len(counts) == 1 else "items"
@@ -70,7 +46,7 @@ def _scope(findings: Findings) -> list[str]:
             f"{listing(none)} {'has' if len(none) == 1 else 'have'} no score in any of them (notes)"
         )
     if left := [short_name(one, findings.conditions) for one in findings.conditions if one not in answered]:
-        which = listing(left) if len(left) <= _NAMED else f"{len(left)} further conditions"
+        which = listing(left) if len(left) <= NAMED else f"{len(left)} further conditions"
         clauses.append(f"nobody has a score in {which}")
     if len(members) == 1:
         clauses.append("with one member, nothing is compared")
@@ -78,7 +54,7 @@ def _scope(findings: Findings) -> list[str]:
 
 
 def _leading(findings: Findings) -> list[str]:
-    groups: dict[tuple[tuple[str, ...], str], list[_Part]] = {}
+    groups: dict[tuple[tuple[str, ...], str], list[Stated]] = {}
     for condition, leader in findings.leaders.items():
         row = findings.score(leader.members[0], condition)
         if row is None:
@@ -87,13 +63,13 @@ def _leading(findings: Findings) -> list[str]:
         if leader.open:
             open_to += f", too few items to tell from {listing(leader.open)}"
         undecided = bool(leader.tied or leader.open)
-        part = _Part(condition, f"{points(row['score'])} %{open_to}", row["score"], undecided)
+        part = Stated(condition, f"{points(row['score'])} %{open_to}", row["score"], undecided)
         scored = [one for one in findings.members if findings.score(one, condition)]
         groups.setdefault((leader.members, _leads(leader.members, scored, findings.members)), []).append(part)
     # In the order of the members; a member's own conditions come before those that it shares.
     order = sorted(groups, key=lambda key: (findings.members.index(key[0][0]), len(key[0])))
     return [
-        f"{listing(members)} {verb} {listing(_told(findings, groups[members, verb], '%'))}."
+        f"{listing(members)} {verb} {listing(stated(findings, groups[members, verb], '%'))}."
         for members, verb in order
     ]
 
@@ -130,43 +106,6 @@ def _scored(findings: Findings, condition: Condition) -> list[float]:
     return [row["score"] for row in rows if row is not None]
 
 
-class _Part(NamedTuple):
-    """What is said of a condition: its number in words, the number, and whether others are level with it."""
-
-    condition: Condition
-    words: str
-    value: float
-    tied: bool = False
-
-
-def _told(findings: Findings, parts: list[_Part], unit: str = "", signed: bool = False) -> list[str]:
-    """One text for each condition, or for each task where there are many conditions."""
-    if len(findings.conditions) <= _NAMED:
-        return [
-            f"{short_name(one.condition, findings.conditions)} ({' '.join([*_unnamed([one]), one.words])})"
-            for one in parts
-        ]
-    texts = []
-    for task in dict.fromkeys(one.condition.task for one in parts):
-        here = [one for one in parts if one.condition.task == task]
-        total = sum(one.task == task for one in findings.conditions)
-        ends = [points(end(one.value for one in here), signed) for end in (min, max)]
-        span = " to ".join(dict.fromkeys(ends)) + (f" {unit}" if unit else "")
-        if len(here) == total:
-            what = f"all {total} conditions of {task}" if total > 1 else task
-        else:
-            what = f"{len(here)} of {total} conditions of {task}"
-        tied = sum(one.tied for one in here)
-        level = f"; on {tied} not told from others" if tied else ""
-        texts.append(f"{what} ({' '.join([*_unnamed(here), span])}{level})")
-    return texts
-
-
-def _unnamed(parts: list[_Part]) -> set[str]:
-    """What the numbers are where they are no shares of right answers, which go without saying."""
-    return {one.condition.metric for one in parts} & {"compression"}
-
-
 def _leads(best: tuple[str, ...], scored: list[str], members: list[str]) -> str:
     if len(best) > 1:
         return "are exactly level" + (", the highest," if len(scored) > len(best) else "") + " on"
@@ -189,17 +128,17 @@ def _against_baseline(findings: Findings) -> list[str]:
     adjusted = " after Holm's adjustment" if len(rows) > 1 else ""
     said = [
         f"Compared with {findings.baseline} on the same items, in {unit}: "
-        f"{family_sizes(findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}."
+        f"{family_sizes(findings, findings.differences)} at the {100 * findings.alpha:g} % level{adjusted}."
     ]
     for member in findings.members:
         for verdict in VERDICTS:
             here = [row for row in rows if (row["member"], row["verdict"]) == (member, verdict)]
             parts = [
-                _Part(conditions[row["task"], row["variant"]], _delta(row, spelled_out), row["delta"])
+                Stated(conditions[row["task"], row["variant"]], _delta(row, spelled_out), row["delta"])
                 for row in here
             ]
             if parts:
-                told = listing(_told(findings, parts, signed=True))
+                told = listing(stated(findings, parts, signed=True))
                 said.append(f"{_verdict(member, verdict, findings.baseline, here)} on {told}.")
     return [*said, *_reach(findings, rows)]
 
@@ -260,38 +199,10 @@ def _delta(row: dict[str, Any], with_interval: bool) -> str:
     return f"{delta}, {low} to {high}" if with_interval and not math.isnan(row["low"]) else delta
 
 
-def _at_chance(findings: Findings) -> list[str]:
-    said = []
-    otherwise = answer_forms.in_another_form(findings)
-    for member in findings.members:
-        level, below = [], []
-        for condition in findings.conditions:
-            row = findings.score(member, condition)
-            if row is not None and condition.chance is not None:
-                words = f"{points(row['score'])} %"
-                if (missed := otherwise.get((member, condition), 0)) > answer_forms.MANY:
-                    words += (
-                        f", with {points(missed)} % of the answers empty or of another form than asked for"
-                    )
-                part = _Part(condition, words, row["score"])
-                if row["high"] < condition.chance:
-                    below.append(part)
-                elif row["low"] <= condition.chance:
-                    level.append(part)
-        if level:
-            said.append(f"{member} cannot be told from guessing on {listing(_told(findings, level, '%'))}.")
-        if below:
-            said.append(f"{member} is below guessing on {listing(_told(findings, below, '%'))}.")
-    return said
-
-
-def missing(findings: Findings) -> list[str]:
-    """That the run lacks something, if it does."""
-    gaps = findings.lacking
-    if not gaps:
-        return []
-    return [
-        f"Incomplete: {gaps[0]}"
-        if len(gaps) == 1
-        else f"Incomplete in {len(gaps)} places, listed in the notes."
-    ]
+PARTS = (
+    TextPart("scope", _scope, 10),
+    TextPart("leading", _leading, 11),
+    TextPart("categories", _by_category, 12),
+    TextPart("baseline", _against_baseline, 13),
+    TextPart("ties", _within_ties, 14),
+)

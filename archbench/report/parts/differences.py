@@ -1,9 +1,8 @@
-"""Dot plot of the MMLU formats, and forest plot of the paired differences."""
+"""Paired differences from the baseline: the table and the forest plot."""
 
 from __future__ import annotations
 
 import math
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -11,9 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from archbench.report.findings import Findings, heading, short_name
+from archbench.report.captions import (
+    family_sizes,
+    metric_caption,
+)
+from archbench.report.findings import Findings, points, short_name
+from archbench.report.grid import WHO, Row, records_of
+from archbench.report.part import FigurePart, TablePart
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
-from archbench.results.comparisons import UNDECIDED
+from archbench.report.table import Cell, Column, Sheet, Table, stamped
+from archbench.results.comparisons import UNDECIDED, VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
 
@@ -22,86 +28,7 @@ _CONDITION_GAP, _MEMBER_GAP, _TALLEST = 0.14, 0.13, 6.0
 _MOST_COLUMNS = 3
 
 
-def mmlu_formats(findings: Findings) -> Figure | None:
-    """Score by question format and shots, one dot with its interval per member, guessing as a dashed line."""
-    conditions = [one for one in findings.answered if one.kind == "mmlu"]
-    if not conditions:
-        return None
-    members = findings.members
-    several = len({one.task for one in conditions}) > 1
-    width = min(12.0, max(4.2, 1.4 + len(conditions) * (0.45 + 0.17 * len(members))))
-    with drawing(width, 3.4) as figure:
-        area = figure.add_subplot()
-        gap = min(0.15, 0.72 / len(members))
-        extremes = []
-        for index, member in enumerate(members):
-            style = style_of(index)
-            found = [(at, row) for at, one in enumerate(conditions) if (row := findings.score(member, one))]
-            x = [at + (index - (len(members) - 1) / 2) * gap for at, _ in found]
-            y = [100 * row["score"] for _, row in found]
-            bounds = [
-                [100 * abs(row["score"] - row[end]) if not math.isnan(row[end]) else 0.0 for _, row in found]
-                for end in ("low", "high")
-            ]
-            area.errorbar(
-                x,
-                y,
-                yerr=bounds,
-                fmt=style.marker,
-                color=style.colour,
-                markersize=5,
-                elinewidth=1.2,
-                capsize=2,
-                label=drawn(member, 36, 2),
-            )
-            extremes += [
-                value for one, low, high in zip(y, *bounds, strict=True) for value in (one - low, one + high)
-            ]
-        handles, labels = area.get_legend_handles_labels()
-        for at, one in enumerate(conditions):
-            if one.chance is not None:
-                ends, level = [at - 0.45, at + 0.45], 100 * one.chance
-                handles[len(members) :] = area.plot(
-                    ends, [level] * 2, color=GREY, linestyle=(0, (4, 3)), linewidth=1
-                )
-                labels[len(members) :] = ["guessing"]
-                extremes.append(level)
-        area.set_ylim(
-            max(0, 5 * math.floor((min(extremes) - 1) / 5)),
-            min(100.5, 5 * math.ceil((max(extremes) + 1) / 5)),
-        )
-        area.set_xlim(-0.6, len(conditions) - 0.4)
-        area.set_ylabel("score, %")
-        area.grid(axis="y", color="#E6E6E6", linewidth=0.7)
-        area.set_axisbelow(True)
-        heads = [heading(one, several) for one in conditions]
-        area.set_xticks(range(len(conditions)), [drawn(name, 14) for _, name in heads])
-        area.tick_params(axis="x", length=0)
-        _group_labels(area, [group for group, _ in heads])
-        columns = 2 if max(map(len, labels)) > 16 else min(4, len(labels))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-    return figure
-
-
-def _group_labels(area: Axes, groups: list[str]) -> None:
-    """Name runs of neighbouring columns above the plot, and part them by a line."""
-    at = 0
-    for group, members in groupby(groups):
-        count = len(list(members))
-        area.text(
-            at + (count - 1) / 2,
-            1.02,
-            drawn(group, max(10, 12 * count)),
-            transform=area.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-        )
-        at += count
-        if at < len(groups):
-            area.axvline(at - 0.5, color="#CCCCCC", linewidth=0.8)
-
-
-def differences(findings: Findings) -> Figure | None:
+def forest(findings: Findings) -> Figure | None:
     """Forest plot: every paired difference with its interval; filled where Holm's adjustment leaves it.
 
     A row for each condition, the members in it one below the other. Many rows go on in further columns.
@@ -181,3 +108,70 @@ def _forest(
     area.tick_params(axis="y", length=0)
     area.spines["left"].set_visible(False)
     area.grid(axis="x", color="#EEEEEE", linewidth=0.7, zorder=0)
+
+
+def table(findings: Findings) -> Sheet | None:
+    """Paired differences of every member against the baseline."""
+    data = findings.differences
+    if data.empty:
+        return None
+    rows: list[Row] = []
+    rules = set()
+    for condition in findings.conditions:
+        rules.add(len(rows))
+        for row in records_of(data, condition):
+            low, high = points(row["low"], signed=True), points(row["high"], signed=True)
+            rows.append(
+                [
+                    "" if len(rows) not in rules else short_name(condition, findings.conditions),
+                    row["member"],
+                    points(row["delta"], signed=True),
+                    f"{low} to {high}",
+                    f"{row['wins']:,}",
+                    f"{row['losses']:,}",
+                    _p(row["p"]),
+                    _p(row["p_holm"]),
+                    points(row["detectable"]),
+                    _verdict(row),
+                ]
+            )
+    tests = {
+        "mcnemar": "exact McNemar test, Tango's interval",
+        "bootstrap": "sign-flip test, bootstrap interval",
+    }
+    used = "; ".join(tests[method] for method in tests if method in set(data["method"]))
+    few = ""
+    if (data["verdict"] == VERDICTS[-1]).any():
+        few = (
+            f" {VERDICTS[-1].capitalize()}: not even one member ahead on every item would be significant; in "
+            "brackets, from how many items on it would."
+        )
+    caption = (
+        f"Difference from {findings.baseline} on the same items, in points ({used}). Wins: items on which "
+        f"the member scores more; losses: on which {findings.baseline} does. p (Holm) is adjusted for the "
+        f"{family_sizes(findings, data)} of this table and decides the verdict at the "
+        f"{100 * findings.alpha:g} % level; the {findings.level} intervals are for each "
+        "comparison alone. Detectable: the true "
+        f"difference that such a comparison finds with 80 % probability before adjustment.{few} "
+        + metric_caption(findings.conditions)
+    )
+    heads = ["Δ", f"{findings.level} interval", "wins", "losses", "p", "p (Holm)", "detectable"]
+    columns = [*WHO, *map(Column, heads), Column("verdict", words=True)]
+    notes = findings.gaps(findings.conditions)
+    table = Table("Differences", caption, columns, rows, findings.stamp, frozenset(rules), notes)
+    return Sheet("differences", [table], stamped(data, findings.stamp))
+
+
+def _verdict(row: dict[str, Any]) -> Cell:
+    text = f"{row['verdict']} ({row['needed']})" if row["verdict"] == VERDICTS[-1] else row["verdict"]
+    return Cell(text, bold=row["verdict"] not in UNDECIDED)
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+PARTS = (
+    TablePart("differences", table, 100),
+    FigurePart("differences", forest, "Paired differences from the baseline, with intervals.", 100),
+)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from archbench.report.captions import items_caption
 from archbench.report.findings import Findings, by_cell, listing, points, short_name, with_interval
+from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import (
     BEYOND,
     beyond_caption,
@@ -196,3 +197,10 @@ def _guesses(findings: Findings, condition: Condition) -> str:
 def _tokens(rows: pd.DataFrame) -> str:
     tokens = prompt_tokens(rows)
     return MISSING if tokens is None else f"{tokens:,.0f}"
+
+
+PARTS = (
+    TablePart("phonebook", scores, 30),
+    TablePart("phonebook_answers", answers, 31),
+    TextPart("phonebook", sentences, 30),
+)

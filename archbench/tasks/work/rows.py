@@ -9,6 +9,7 @@ from typing import Any
 
 from archbench.answers import form_of
 from archbench.results.header import ITEM_COLUMNS
+from archbench.tasks.work.base import Row
 
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
 """(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
@@ -18,8 +19,6 @@ Excluded = Callable[[Sequence[Any]], bool]
 
 PromptLength = Callable[[str], int | None]
 """Tokens of a prompt; None where the backend does not tell."""
-
-Row = dict[str, Any]
 
 # What only an answer tells; the other columns are known of an item before anybody has answered it.
 _ANSWERED = {"loglikelihoods", "prediction", "margin", "excluded"}

@@ -6,6 +6,7 @@ import pandas as pd
 
 from archbench.report.captions import metric_caption
 from archbench.report.findings import Findings, by_cell, short_name, with_interval
+from archbench.report.part import TablePart
 from archbench.report.table import Cell, Column, Sheet, Table, stamped
 from archbench.results.conditions import natural
 
@@ -62,3 +63,9 @@ def categories(findings: Findings) -> Sheet | None:
     ]
     every = pd.concat([data, *(frame[data.columns] for frame in whole)], ignore_index=True)
     return Sheet("categories", [table], stamped(every, findings.stamp))
+
+
+PARTS = (
+    TablePart("categories", categories, 90),
+    TablePart("subjects", subjects, 91, instead="One line for each subject, too long for this page."),
+)
