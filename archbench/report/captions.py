@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from archbench.report.findings import Findings, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE

@@ -11,7 +11,8 @@ from archbench.report.captions import (
     DAGGER,
     items_in,
 )
-from archbench.report.findings import Findings, heading, points
+from archbench.report.findings import Findings
+from archbench.report.naming import heading, points
 from archbench.report.table import MISSING, Cell, Column, Table
 from archbench.results.conditions import Condition
 from archbench.results.frames import records

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from archbench.report.findings import Findings, points, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import points, short_name
 from archbench.results.conditions import Condition
 
 NAMED = 8

@@ -8,7 +8,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from archbench.report.escape import one_line
-from archbench.report.findings import Findings, short_name, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name, with_interval
 from archbench.report.part import Parts
 from archbench.report.parts.accuracy import WIDEST, accuracy
 from archbench.report.settings import ReportSettings

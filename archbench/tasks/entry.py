@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -38,6 +38,11 @@ class Variant:
     metric: str | None = None
     chance: float | None = None
     scale: Scale = "accuracy"
+
+    def perturbed(self, how: str) -> Variant:
+        """The same items under a changed prompt: a variant of its own, with the label `prompt`."""
+        labels = self.labels | {"prompt": how}
+        return replace(self, name=f"{self.name}+{how}", labels=labels, work=self.work.perturbed(how))
 
 
 class Context(Protocol):

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from archbench.draw import Draw
-from archbench.report.findings import Findings, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import with_interval
 from archbench.report.settings import ReportSettings
 from archbench.reporting import build_report
 from archbench.results.frames import RunResults, load_results

@@ -9,8 +9,9 @@ from archbench.report.captions import (
     margins_note,
     metric_caption,
 )
-from archbench.report.findings import Findings, with_interval
+from archbench.report.findings import Findings
 from archbench.report.grid import grid
+from archbench.report.naming import with_interval
 from archbench.report.part import TablePart
 from archbench.report.table import Sheet, Table, stamped
 

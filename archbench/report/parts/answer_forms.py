@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from archbench.report.findings import Findings, listing, points, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import listing, points, short_name
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import rows_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped

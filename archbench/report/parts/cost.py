@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from archbench.report.findings import Findings, short_name
+from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row, records_of
+from archbench.report.naming import short_name
 from archbench.report.part import TablePart
 from archbench.report.table import MISSING, Column, Sheet, Table, stamped
 

@@ -14,8 +14,9 @@ from archbench.report.captions import (
     family_sizes,
     metric_caption,
 )
-from archbench.report.findings import Findings, points, short_name
+from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row, records_of
+from archbench.report.naming import points, short_name
 from archbench.report.part import FigurePart, TablePart
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
 from archbench.report.table import Cell, Column, Sheet, Table, stamped

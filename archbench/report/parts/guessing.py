@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archbench.report.findings import Findings, listing, points
+from archbench.report.findings import Findings
+from archbench.report.naming import listing, points
 from archbench.report.part import TextPart
 from archbench.report.parts import answer_forms
 from archbench.report.phrases import Stated, stated

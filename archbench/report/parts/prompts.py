@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from archbench.report.findings import Findings, listing, points, short_name, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import listing, points, short_name, with_interval
 from archbench.report.part import FigurePart, TablePart, TextPart
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from archbench.report.captions import family_sizes, items_in
-from archbench.report.findings import Findings, listing, points, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import listing, points, short_name
 from archbench.report.part import TextPart
 from archbench.report.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS

@@ -21,7 +21,7 @@ from archbench.tasks.lm_eval.local.build import check_hub, check_imports
 from archbench.tasks.lm_eval.local.folders import check_folder
 from archbench.tasks.lm_eval.local.splits import folder_digest
 from archbench.tasks.lm_eval.support import check_askable, generation_settings
-from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation, perturbed
+from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation
 from archbench.tasks.work import LmEval
 
 
@@ -192,7 +192,7 @@ class StockEntry(TaskEntry):
             for number in self._numbers
         ]
         return [one for one, _ in plain] + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one, number in plain
             for how in self.perturb
             # Where the task's own number of shots is taken, `check` sees to it that there are enough.

@@ -17,7 +17,7 @@ from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
-from archbench.tasks.perturb import Perturbation, perturbed
+from archbench.tasks.perturb import Perturbation
 from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class MmluEntry(TaskEntry):
             for shots in self.shots
         ]
         return plain + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one in plain
             for how in self.perturb
             if changes(how, str(one.labels["format"]), int(one.labels["shots"]))

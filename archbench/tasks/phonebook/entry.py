@@ -12,7 +12,6 @@ from pydantic import Field, field_validator, model_validator
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
@@ -136,7 +135,7 @@ class PhonebookEntry(GeneratedEntry):
         ]
         # The copied entry has neither a question nor an answer's beginning.
         return plain + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one in plain
             for how in self.perturb
             if how != "answer_prefix" or one.labels["format"] != "copy"

@@ -83,6 +83,10 @@ class Work(ABC):
             seed: Seed of everything random.
         """
 
+    def perturbed(self, how: str) -> Work:
+        """The same work with its prompts changed in one thing (`archbench.tasks.perturb`)."""
+        raise TypeError(f"{type(self).__name__} has no prompts that could be changed")
+
     def texts(self, seed: int) -> list[str]:
         """Texts that it puts to a model, by which different tokenizers are compared; none where unknown."""
         return []

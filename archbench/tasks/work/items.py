@@ -52,6 +52,6 @@ class LmEval(Work):
 
         return texts(self, seed=seed)
 
-    def with_metadata(self, **more: Any) -> LmEval:
-        """The same work with further metadata."""
-        return replace(self, metadata=self.metadata | more)
+    def perturbed(self, how: str) -> LmEval:
+        """The same tasks with their prompts changed in one thing."""
+        return replace(self, metadata=self.metadata | {"perturb": how})

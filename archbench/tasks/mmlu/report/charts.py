@@ -8,7 +8,8 @@ from itertools import groupby
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from archbench.report.findings import Findings, heading
+from archbench.report.findings import Findings
+from archbench.report.naming import heading
 from archbench.report.part import FigurePart
 from archbench.report.style import GREY, drawing, drawn, style_of
 

@@ -7,8 +7,9 @@ from archbench.report.captions import (
     leaders_caption,
     metric_caption,
 )
-from archbench.report.findings import Findings, points
+from archbench.report.findings import Findings
 from archbench.report.grid import grid
+from archbench.report.naming import points
 from archbench.report.part import TablePart
 from archbench.report.table import Sheet, stamped
 

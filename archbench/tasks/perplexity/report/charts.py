@@ -6,7 +6,8 @@ import math
 
 from matplotlib.figure import Figure
 
-from archbench.report.findings import Findings, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name
 from archbench.report.part import FigurePart
 from archbench.report.recall import (
     Curve,

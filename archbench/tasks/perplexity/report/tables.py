@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.report.findings import Findings, listing, short_name, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import listing, short_name, with_interval
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import (
     BEYOND,

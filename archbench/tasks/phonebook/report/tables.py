@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from archbench.report.captions import items_caption
-from archbench.report.findings import Findings, by_cell, listing, points, short_name, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import by_cell, listing, points, short_name, with_interval
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import (
     BEYOND,

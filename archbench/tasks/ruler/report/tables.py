@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.report.findings import Findings, by_cell, points, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import by_cell, points, with_interval
 from archbench.report.part import TablePart
 from archbench.report.recall import (
     BEYOND,
