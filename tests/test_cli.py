@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from archbench.runner import execute
 from tests.command import call
 from tests.runner.tiny import LLAMA, save_model, save_shelf
 
@@ -97,7 +96,7 @@ def test_failed_cells_are_told_and_the_exit_code_says_so(
     def failing(*args: Any, **more: Any) -> None:
         raise ValueError("no luck")
 
-    monkeypatch.setattr(execute, "evaluate_variant", failing)
+    monkeypatch.setattr(cells, "evaluate_variant", failing)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 1
     assert "1 cell failed; the same command tries it again" in done.stderr
@@ -109,7 +108,7 @@ def test_ctrl_c_says_how_to_go_on(shelf: Path, here: Path, monkeypatch: pytest.M
     def stopped(*args: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(execute, "evaluate_variant", stopped)
+    monkeypatch.setattr(cells, "evaluate_variant", stopped)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 130
     assert "the same command goes on from there" in done.stderr
