@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
+from archbench.runner import cells
 from tests.command import call
 from tests.runner.tiny import LLAMA, save_model, save_shelf
 

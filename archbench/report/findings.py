@@ -52,7 +52,7 @@ class Findings:
         self.results, self.settings = results, settings
         self._grouped: dict[str, pd.DataFrame] = {}
         self._items: dict[str, pd.DataFrame] = {}
-        if not (self.scores["n"] > 0).any():
+        if not (self.scores["n"] > 0).any() and results.measures().empty:
             raise RunError(nothing(results))
 
     @property
@@ -259,4 +259,5 @@ class Findings:
     @cached_property
     def lacking(self) -> list[str]:
         """All that is missing, failed, left out or damaged in the whole run, a line each."""
-        return [*self.gaps(self.results.conditions), *self.results.warnings]
+        every = [*self.results.conditions, *self.results.measured]
+        return [*self.gaps(every), *self.results.warnings]

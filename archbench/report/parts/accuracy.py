@@ -19,9 +19,11 @@ WIDEST = 6
 """Conditions that fit next to each other."""
 
 
-def accuracy(findings: Findings) -> Sheet:
+def accuracy(findings: Findings) -> Sheet | None:
     """Members × conditions, every score with its interval; one table a task where one would be too wide."""
     everything = findings.graded
+    if not everything:
+        return None
     tables: list[Table] = []
     tasks = list(dict.fromkeys(one.task for one in everything))
     wide = len(everything) > WIDEST and len(tasks) > 1

@@ -16,7 +16,7 @@ def cost(findings: Findings) -> Sheet:
     cells = findings.results.cells
     rows: list[Row] = []
     rules = set()
-    for condition in findings.conditions:
+    for condition in [*findings.conditions, *findings.results.measured]:
         rules.add(len(rows))
         for row in records_of(cells, condition):
             asked, fed, seconds = row["tokens_requested"], row["tokens_forwarded"], row["seconds"]

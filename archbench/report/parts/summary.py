@@ -22,6 +22,8 @@ _CATEGORIES = 6
 
 def _scope(findings: Findings) -> list[str]:
     members, answered = findings.members, findings.answered
+    if not findings.conditions:
+        return []
     if not answered:
         return ["No member has a score under a plain prompt."]
     tasks = listing(list(dict.fromkeys(one.task for one in answered)))
