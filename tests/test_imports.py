@@ -28,7 +28,7 @@ FLOORS = {
     "statistics": 0,
 }
 GROUND = {
-    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "paths", "schema", "tokens"),
+    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "identity", "paths", "schema", "tokens"),
 }
 
 

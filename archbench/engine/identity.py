@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from archbench.identity import digest, model_fingerprint, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,6 +35,5 @@ class Identity:
                 "engine": ENGINE_VERSION,
                 "transformers": version("transformers"),
             }
-            digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-            self._taken = (changes, digest)
+            self._taken = (changes, digest(parts))
         return self._taken[1]

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import digest, tokenizer_contents
 from archbench.models.remarks import model_remarks, tokenizer_remarks
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.registry import Family, ResolvedMember, families, resolve_members
-from archbench.registry.evidence import spelling
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
-from archbench.runner.identity import digest, identity, localize, tokenizer_identity
+from archbench.runner.identity import identity, localize
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
@@ -279,8 +280,10 @@ def _ways_to_encode(folders: Iterable[Path]) -> int:
     Equal files are the same tokenizer; others may be too: next to different models, or with another template
     for chats.
     """
-    by_files = {tokenizer_identity(folder): folder for folder in folders}
-    return len(by_files) if len(by_files) < 2 else len({spelling(one).whole for one in by_files.values()})
+    by_files = {digest(tokenizer_contents(folder)): folder for folder in folders}
+    if len(by_files) < 2:
+        return len(by_files)
+    return len({tokenizer_identity(folder).encoding for folder in by_files.values()})
 
 
 def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Family]) -> AnyEntry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,6 +13,7 @@ from pydantic import Field
 from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.schema import Seed
 from archbench.tasks.entry import TaskEntry
 from archbench.tokens import Encoder
@@ -41,7 +41,7 @@ class GeneratedEntry(TaskEntry):
         """Whether the items depend on a tokenizer."""
 
     def tokenizer_digest(self) -> str | None:
-        """Digest of the tokenizer's files, for `digest`; its hub id where they have not been fetched.
+        """Digest of how the tokenizer encodes, for `digest`; its hub id where it has not been fetched.
 
         None where none is used.
 
@@ -56,11 +56,7 @@ class GeneratedEntry(TaskEntry):
                 folder = snapshot(self.tokenizer, weights=False, download=False)
             except (OSError, ValueError):
                 return self.tokenizer
-        found = hashlib.sha256()
-        files = tokenizer_files(folder)
-        for file in files:
-            found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-        return found.hexdigest() if files else self.tokenizer
+        return tokenizer_identity(folder).encoding if tokenizer_files(folder) else self.tokenizer
 
 
 class TokenCounter:
