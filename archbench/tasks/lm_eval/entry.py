@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -12,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.answers import SKIP
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import digest
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
@@ -207,7 +206,7 @@ class StockEntry(TaskEntry):
         parts += [{task: folder_digest(folder) for task, folder in self.folders.items()}] * bool(self.folders)
         parts += [SKIP] * self.skip_white_space
         parts += [{"answer_base": self.answer_base}] * (self.answer_base is not None)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
 
 @cache
