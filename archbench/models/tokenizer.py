@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
-from archbench.identity import TokenizerIdentity, digest, loaded_tokenizer_identity, tokenizer_contents
+from archbench.identity import (
+    TokenizerIdentity,
+    contents,
+    digest,
+    loaded_tokenizer_identity,
+    tokenizer_contents,
+)
 from archbench.models.load import load_tokenizer
 
 
@@ -14,7 +21,8 @@ def tokenizer_identity(folder: Path) -> TokenizerIdentity:
     """Digests of how the tokenizer in a folder encodes; loaded once per process for the same files.
 
     Where it cannot be loaded (code of its own, a package missing), or its class does not show its rules, both
-    are of its files, byte by byte.
+    are of its own files, byte by byte: not of the model's configuration next to it, so that copies next to
+    different models stay the same tokenizer.
 
     Raises:
         RequestError: The folder names files outside of it.
@@ -24,8 +32,12 @@ def tokenizer_identity(folder: Path) -> TokenizerIdentity:
 
 @lru_cache(maxsize=256)
 def _identity(folder: Path, files: str) -> TokenizerIdentity:
-    by_files = TokenizerIdentity(files, files)
+    """The files' digest is there so that a tokenizer changed within the process is loaded again."""
     try:
-        return loaded_tokenizer_identity(load_tokenizer(folder)) or by_files
+        loaded = loaded_tokenizer_identity(load_tokenizer(folder))
     except RequestError:
-        return by_files
+        loaded = None
+    if loaded is not None:
+        return loaded
+    own = digest(contents(folder, tokenizer_files(folder)))
+    return TokenizerIdentity(own, own)
