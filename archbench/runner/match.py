@@ -18,7 +18,7 @@ from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
 from archbench.runner.evaluate import evaluate_variant
-from archbench.runner.identity import localize
+from archbench.runner.member_files import localize
 from archbench.runner.plan import Plan
 from archbench.training.recipe import parse_recipe
 

@@ -18,7 +18,7 @@ from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
-from archbench.runner.identity import identity, localize
+from archbench.runner.member_files import localize, member_identity
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
@@ -184,7 +184,9 @@ def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | Non
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
         found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
-    return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
+    return PlannedMember(
+        member, weights, tokenizer, member_identity(member, weights, tokenizer), tuple(found)
+    )
 
 
 def _check(name: str, entry: AnyEntry) -> None:

@@ -26,7 +26,7 @@ class GeneratedEntry(TaskEntry):
         seed: Seed of the items; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that lengths are counted with. Where absent, the one that
             all members of the run share: the text of an item is the same for every member, so members with
-            different tokenizers need to be told which of them measures.
+            different tokenizers need one of them named.
     """
 
     LOCAL: ClassVar[tuple[str, ...]] = ()
@@ -109,10 +109,10 @@ def token_counter(source: str) -> TokenCounter:
     except RequestError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise RequestError(
             f"The tokenizer '{source}', with which lengths are to be counted, cannot be loaded "
-            f"({type(error).__name__}: {told}). Name a folder with tokenizer.json, or a hub id."
+            f"({type(error).__name__}: {reason}). Name a folder with tokenizer.json, or a hub id."
         ) from error
 
 

@@ -17,7 +17,7 @@ from archbench.identity import (
     tokenizer_contents,
 )
 from archbench.registry import FamilyChoice, families, resolve_members
-from archbench.runner.identity import identity, localize
+from archbench.runner.member_files import localize, member_identity
 
 
 def sha256(content: bytes) -> str:
@@ -71,6 +71,6 @@ def test_the_members_of_finished_runs_keep_their_identity() -> None:
     weights, tokenizer = localize(member)
     assert weights is not None
     assert tokenizer is not None
-    known = identity(member, weights, tokenizer)
+    known = member_identity(member, weights, tokenizer)
     assert known == "9ba9d791b185c9eec92910dbb05473edfa1df34b284580843fdd17e16dd97f3f"
     assert known == digest([model_contents(weights), tokenizer_contents(tokenizer, weights)])

@@ -22,7 +22,7 @@ from archbench.models.build import build_model
 from archbench.models.load import load_model, load_tokenizer
 from archbench.registry.family import Member
 from archbench.registry.resolve import ResolvedMember
-from archbench.runner.identity import identity
+from archbench.runner.member_files import member_identity
 from tests.runner.tiny import LLAMA, save_tokenizer
 
 _watched: list[tuple[str, set[str]]] = []
@@ -93,7 +93,7 @@ def save_everything(folder: Path, *, shards: bool) -> Path:
 def identity_of(folder: Path, tokenizer: Path | None = None) -> str | None:
     words = tokenizer or folder
     member = ResolvedMember("m", "m", None, str(folder), str(words), Member(path=str(folder)))
-    return identity(member, folder, words)
+    return member_identity(member, folder, words)
 
 
 def fingerprints(folder: Path) -> tuple[object, ...]:

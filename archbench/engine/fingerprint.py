@@ -1,4 +1,4 @@
-"""What stored answers depend on: the model, its tokenizer and the code that asks them."""
+"""What stored answers depend on: the model in memory, its tokenizer and the code that evaluates them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENGINE_VERSION = 6
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
-class Identity:
+class Fingerprint:
     """The digest under which a model's answers are kept; another one after weights were changed in place."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

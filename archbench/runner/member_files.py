@@ -1,4 +1,4 @@
-"""What a member is, told from its files: nothing is loaded to learn that its cells are already there."""
+"""Where a member's files are, and what they say it is: nothing is loaded to learn which cells are there."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def not_cached(member: ResolvedMember) -> list[str]:
     Raises:
         RequestError: If an id is none that a hub could have.
     """
-    asked = []
+    wanted = []
     if member.member.hub is not None:
-        asked.append((member.member.hub, True))
+        wanted.append((member.member.hub, True))
     if member.tokenizer is not None and not Path(member.tokenizer).is_dir():
-        asked.append((member.tokenizer, False))
-    return [name for name, weights in asked if _snapshot(member, download=False, weights=weights) is None]
+        wanted.append((member.tokenizer, False))
+    return [name for name, weights in wanted if _snapshot(member, download=False, weights=weights) is None]
 
 
-def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
+def member_identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
     """Digest of everything that a member's answers depend on: configs, weights and tokenizer, byte by byte.
 
     A `random` member is a function of its architecture and seed, and of the code that draws its weights; what
-    a backend's arguments name is known by its name alone. None where the files are not at hand.
+    a backend's arguments name is known by its name alone. None where the files are not here.
     """
     said = member.member
     if said.backend is not None and member.source is None:
@@ -109,8 +109,8 @@ def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path 
 
 
 def _not_given(member: ResolvedMember, repository: str | None, error: Exception) -> RequestError:
-    told = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300]
     return RequestError(
         f"Member '{member.name}': there is no folder {repository} here, so it was taken for a hub id, and "
-        f"the hub did not give it ({type(error).__name__}: {told}). For a local model, write its folder."
+        f"the hub did not give it ({type(error).__name__}: {reason}). For a local model, write its folder."
     )
