@@ -29,7 +29,8 @@ FLOORS = {
     "statistics": 0,
 }
 GROUND = {
-    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "paths", "schema", "tokens", "version"),
+    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "identity", "paths", "schema", "tokens"),
+    "version",
 }
 
 

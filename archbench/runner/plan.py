@@ -9,13 +9,14 @@ from pathlib import Path
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import digest
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.context import RunContext
-from archbench.runner.identity import digest, identity, localize
+from archbench.runner.member_files import localize, member_identity
 from archbench.runner.planned import Cell, Plan, PlannedMember
 from archbench.suite import Suite
 from archbench.tasks.entry import ENTRY, TaskEntry, Variant
@@ -107,7 +108,9 @@ def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | Non
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
         found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
-    return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
+    return PlannedMember(
+        member, weights, tokenizer, member_identity(member, weights, tokenizer), tuple(found)
+    )
 
 
 def _checked(name: str, entry: TaskEntry, own_engine: bool) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from archbench.data.microworld.quiz import GROUPS, Question
 from archbench.data.stream import WINDOWS_PER_SHARD, TokenStream
 from archbench.data.tokenizer import END, save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, RunError, did_you_mean
+from archbench.identity import tokenizer_rules
 from archbench.models.build import build_config
 from archbench.registry import Family
 from archbench.training.devices import Devices
@@ -294,7 +294,9 @@ def _prepare(recipe: Recipe, places: _Places, devices: Devices) -> _Material:
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     """Digest of everything that decides how a text is encoded (sha256, hex)."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    rules = tokenizer_rules(tokenizer)
+    assert rules is not None, "a fast tokenizer shows its rules"
+    return rules
 
 
 def _write_items(places: Mapping[str, Path], world: World, documents: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
+from archbench.identity import weights_digest
 from archbench.models.build import build_model
 from archbench.training.devices import Devices
 from archbench.training.objective import Loss, objective
@@ -85,6 +86,9 @@ class TrainResult(BaseModel):
             can tell two recipes apart by field. None in records that older versions wrote.
         architecture: The architecture block.
         tokenizer: Digest of the tokenizer.
+        weights: Digest of the tensors that training left (`archbench.identity.weights_digest`), by which an
+            audit knows weights that were changed since. None where training diverged, and in records that
+            older versions wrote.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -109,6 +113,7 @@ class TrainResult(BaseModel):
     recipe_fields: dict[str, Any] | None = None
     architecture: dict[str, Any] | None = None
     tokenizer: str | None = None
+    weights: str | None = None
 
 
 def trained(folder: Path) -> TrainResult | None:
@@ -240,7 +245,7 @@ def train_member(
         tokenizer=tokenizer,
     )
     if devices.first:
-        _publish(model if finite else None, folder, result)
+        result = _publish(model if finite else None, folder, result)
         shutil.rmtree(state.parent)
     devices.wait()
     return result
@@ -356,31 +361,37 @@ def publish_choice(folder: Path, result: TrainResult) -> None:
         part.mkdir()
         shutil.copyfile(folder / result.chosen / "config.json", part / "config.json")
         _with_header(folder / result.chosen / "model.safetensors", part / "model.safetensors", result)
+        result = result.model_copy(update={"weights": weights_digest(part)})
         for file_name in ("config.json", "model.safetensors"):
             (part / file_name).replace(folder / file_name)
         part.rmdir()
     write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
 
 
-def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -> None:
+def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -> TrainResult:
     """Write configuration, weights (with the recipe's digest in their header) and the record, record last.
 
     Of a run that diverged (no model) only the record is left: its weights are of no use to anyone.
+
+    Returns:
+        The record as it was written, with the digest of the weights.
     """
     (folder / CARD).unlink(missing_ok=True)
     if model is None:
         (folder / "model.safetensors").unlink(missing_ok=True)
         write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
-        return
+        return result
     part = folder / ".state" / "published"
     disable_progress_bar()
     model.save_pretrained(part, safe_serialization=True)
     weights = part / "model.safetensors"
     _with_header(weights, weights, result)
+    result = result.model_copy(update={"weights": weights_digest(part)})
     for file_name in ("config.json", "model.safetensors"):
         (part / file_name).replace(folder / file_name)
     # Where the folder lies is no part of the record: it travels.
     write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
+    return result
 
 
 def _with_header(source: Path, target: Path, result: TrainResult) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.answers import SKIP
 from archbench.errors import RequestError
+from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
@@ -237,4 +236,4 @@ class StockEntry(TaskEntry):
         parts += [SKIP] * self.skip_white_space
         parts += [{"answer_base": self.answer_base}] * (self.answer_base is not None)
         parts += [[included_digest(folder) for folder in self._folders]] * bool(self._folders)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
@@ -126,7 +125,7 @@ class MmluEntry(TaskEntry):
     def digest(self) -> str:
         """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
         parts = [prompts.VERSION, self._questions().digest(), self.description, self.question_prefix]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     def _questions(self) -> Questions:
         return load(self.data, subjects=self.subjects, limit=self.limit, answer_base=self.answer_base)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -94,4 +93,4 @@ class PerplexityEntry(GeneratedEntry):
         """
         longest = max(self.contexts, default=0)
         parts = [VERSION, texts_digest(self.data), longest, self.target, self.windows, self.limit]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return digest([*parts, self.tokenizer_digest()])

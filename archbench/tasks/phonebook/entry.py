@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -155,7 +154,7 @@ class PhonebookEntry(GeneratedEntry):
         ]
         parts += [self.tokenizer_digest(), names, self.digits]
         parts += [self.skip_white_space, self.worked_examples]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     @property
     def _layout(self) -> Layout:

@@ -1,14 +1,14 @@
-"""What a model and a tokenizer are, as a digest: equal digests answer alike."""
+"""What a model and a tokenizer in memory are: equal digests answer alike."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archbench.errors import RunError
+from archbench.identity.digests import content_digest, digest
+from archbench.identity.tensors import TensorContent, in_parallel, tensors_digest
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,18 @@ _CLEAN_UP = (
 )
 
 
+class TokenizerIdentity(NamedTuple):
+    """How a tokenizer encodes, as digests (sha256, hex).
+
+    Attributes:
+        rules: Of its vocabulary, merges, normalisation and added tokens: what a training record names.
+        encoding: Of the rules and the special tokens: what members are compared by.
+    """
+
+    rules: str
+    encoding: str
+
+
 def model_fingerprint(model: PreTrainedModel) -> str:
     """Digest of what a model computes: its config and every weight.
 
@@ -56,13 +68,9 @@ def model_fingerprint(model: PreTrainedModel) -> str:
     Raises:
         RunError: Some weights are not in memory (offloaded to disk).
     """
-    state = model.state_dict()
-    digest = hashlib.sha256(_canonical(config_fields(model.config.to_dict())))
-    # hashlib releases the interpreter lock on large buffers, so threads hash in parallel.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for part in pool.map(_tensor_digest, sorted(state), (state[name] for name in sorted(state))):
-            digest.update(part)
-    return digest.hexdigest()
+    tensors = in_parallel(_content, model.state_dict().items())
+    parts = {"config": config_fields(model.config.to_dict()), "weights": tensors_digest(tensors)}
+    return digest(parts, default=str)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -83,18 +91,36 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
         rules = {key: value for key, value in rules.items() if key not in {"padding", "truncation"}}
     else:
         rules = {"class": type(tokenizer).__name__, "vocab": tokenizer.get_vocab()}
-    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    template = getattr(tokenizer, "chat_template", None)
-    told = {"rules": rules, "special": special, "chat": template}
-    # Of the texts that are generated; most tokenizers have neither set.
-    if decoding := {name: True for name in _CLEAN_UP if getattr(tokenizer, name, None)}:
-        told["decoding"] = decoding
-    return hashlib.sha256(_canonical(told)).hexdigest()
+    parts = {
+        "rules": rules,
+        "special": _special(tokenizer),
+        "chat": getattr(tokenizer, "chat_template", None),
+        # Of the texts that are generated; most tokenizers have neither set.
+        "decoding": [name for name in _CLEAN_UP if getattr(tokenizer, name, None)],
+    }
+    return digest(parts, default=str)
+
+
+def tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Digest of a tokenizer's rules, as `training.json` names it; None where its class does not show them."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return None if backend is None else content_digest(backend.to_str())
+
+
+def loaded_tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> TokenizerIdentity | None:
+    """How a tokenizer encodes; None where its class does not show its rules."""
+    rules = tokenizer_rules(tokenizer)
+    if rules is None:
+        return None
+    return TokenizerIdentity(rules, digest({"rules": rules, "special": _special(tokenizer)}))
 
 
 def config_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """What of a configuration decides what a model computes: without notes on how it was made or saved."""
-    """The fields that matter, in nested configs too."""
+    """What of a configuration decides what a model computes: without notes on how it was made or saved.
+
+    Args:
+        fields: All of it; nested configurations are gone through too.
+    """
     return {
         str(key): config_fields(value) if isinstance(value, dict) else value
         for key, value in fields.items()
@@ -102,20 +128,19 @@ def config_fields(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, default=str).encode()
+def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    return {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
 
 
-def _tensor_digest(name: str, tensor: torch.Tensor) -> bytes:
+def _content(named: tuple[str, torch.Tensor]) -> TensorContent:
     import torch
 
+    name, tensor = named
     if tensor.device.type == "meta":
         raise RunError(
             f"The model's weight '{name}' is not in memory, so the model cannot be fingerprinted. Load it "
             "without offloading to disk."
         )
-    digest = hashlib.sha256(_canonical([name, list(tensor.shape), str(tensor.dtype)]))
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    if flat.numel():
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.digest()
+    content = hashlib.sha256(flat.view(torch.uint8).numpy().data if flat.numel() else b"").hexdigest()
+    return TensorContent(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), content)

@@ -1,13 +1,11 @@
-"""What stored answers depend on: the model, its tokenizer and the code that asks them."""
+"""What stored answers depend on: the model in memory, its tokenizer and the code that evaluates them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from archbench.identity import digest, model_fingerprint, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,7 +14,7 @@ ENGINE_VERSION = 6
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 
-class Identity:
+class Fingerprint:
     """The digest under which a model's answers are kept; another one after weights were changed in place."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -37,6 +35,5 @@ class Identity:
                 "engine": ENGINE_VERSION,
                 "transformers": version("transformers"),
             }
-            digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-            self._taken = (changes, digest)
+            self._taken = (changes, digest(parts))
         return self._taken[1]

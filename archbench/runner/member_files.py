@@ -1,25 +1,17 @@
-"""What a member is, told from its files: nothing is loaded to learn that its cells are already there."""
+"""Where a member's files are, and what they say it is: nothing is loaded to learn which cells are there."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from archbench.checkpoint import CONFIG, has_tokenizer, model_files, tokenizer_files
+from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError
 from archbench.hub import snapshot
+from archbench.identity import digest, model_contents, tokenizer_contents
 from archbench.registry import ResolvedMember
 from archbench.registry.sources import check_model_folder
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of plain data in canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def localize(member: ResolvedMember, *, download: bool = True) -> tuple[Path | None, Path | None]:
@@ -72,20 +64,19 @@ def not_cached(member: ResolvedMember) -> list[str]:
     Raises:
         RequestError: If an id is none that a hub could have.
     """
-    asked = []
+    wanted = []
     if member.member.hub is not None:
-        asked.append((member.member.hub, True))
+        wanted.append((member.member.hub, True))
     if member.tokenizer is not None and not Path(member.tokenizer).is_dir():
-        asked.append((member.tokenizer, False))
-    return [name for name, weights in asked if _snapshot(member, download=False, weights=weights) is None]
+        wanted.append((member.tokenizer, False))
+    return [name for name, weights in wanted if _snapshot(member, download=False, weights=weights) is None]
 
 
-def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
+def member_identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> str | None:
     """Digest of everything that a member's answers depend on: configs, weights and tokenizer, byte by byte.
 
-    generation_config.json is one of them: the engine takes the tokens that end a text from it.
     A `random` member is a function of its architecture and seed, and of the code that draws its weights; what
-    a backend's arguments name is known by its name alone. None where the files are not at hand.
+    a backend's arguments name is known by its name alone. None where the files are not here.
     """
     said = member.member
     if said.backend is not None and member.source is None:
@@ -93,43 +84,12 @@ def identity(member: ResolvedMember, weights: Path | None, tokenizer: Path | Non
     elif tokenizer is None:
         return None
     elif weights is not None:
-        model = _digests(weights, model_files(weights))
+        model = model_contents(weights)
     else:
         model = [said.architecture, said.seed, version("torch")]
-    parts = [model, _tokenizer(tokenizer, weights) if tokenizer is not None else None]
+    parts = [model, tokenizer_contents(tokenizer, weights) if tokenizer is not None else None]
     # Settings of a backend may all change an answer; without one, the digest is what it always was.
     return digest([*parts, said.backend, said.arguments] if said.backend is not None else parts)
-
-
-def tokenizer_identity(folder: Path) -> str:
-    """Digest of a tokenizer's files, byte by byte."""
-    return digest(_tokenizer(folder, None))
-
-
-def _tokenizer(folder: Path, weights: Path | None) -> list[list[str]]:
-    """Name and digest of each file that decides how a tokenizer encodes."""
-    files = tokenizer_files(folder)
-    # The class of a tokenizer may come from a model's configuration next to it.
-    config = folder / CONFIG
-    if config.is_file() and (weights is None or folder.resolve() != weights.resolve()):
-        files = sorted([*files, config])
-    return _digests(folder, files)
-
-
-def _digests(folder: Path, files: list[Path]) -> list[list[str]]:
-    """Name and digest of each file."""
-    stats = [file.stat() for file in files]
-    return [
-        [file.relative_to(folder).as_posix(), _file(file, stat.st_size, stat.st_mtime_ns)]
-        for file, stat in zip(files, stats, strict=True)
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _file(path: Path, size: int, mtime: int) -> str:
-    """SHA-256 of a file; size and time are there so that a file changed within the process is read again."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path | None:
@@ -149,8 +109,8 @@ def _snapshot(member: ResolvedMember, download: bool, *, weights: bool) -> Path 
 
 
 def _not_given(member: ResolvedMember, repository: str | None, error: Exception) -> RequestError:
-    told = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300]
     return RequestError(
         f"Member '{member.name}': there is no folder {repository} here, so it was taken for a hub id, and "
-        f"the hub did not give it ({type(error).__name__}: {told}). For a local model, write its folder."
+        f"the hub did not give it ({type(error).__name__}: {reason}). For a local model, write its folder."
     )
