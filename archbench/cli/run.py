@@ -128,6 +128,12 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Where the report goes. [default: RUN/report]"),
     ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style", metavar="FILE", help="Matplotlib style for the figures: a *.mplstyle file or a name."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
@@ -135,7 +141,10 @@ def report(
     from archbench.results.frames import load_results
 
     results = load_results(run_folder)
-    files = build_report(results, out or run_folder / "report", _settings(results))
+    settings = _settings(results)
+    if style is not None:
+        settings = settings.model_copy(update={"figure_style": style})
+    files = build_report(results, out or run_folder / "report", settings)
     if as_json:
         lists = {"tables": files.tables, "figures": files.figures}
         paths = {name: [str(path) for path in some] for name, some in lists.items()}
