@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.build import build_config
+from archbench.models.build import build_config, not_built
 from archbench.models.recognise import Part, has_experts, recognise
 
 if TYPE_CHECKING:
@@ -167,10 +167,8 @@ def meta_model(config: PretrainedConfig) -> PreTrainedModel:
     try:
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
-        raise RequestError(
-            f"architecture: no '{config.model_type}' can be built from these fields: {error}"
-        ) from error
+    except Exception as error:
+        raise not_built(config, error) from error
     finally:
         hf_logging.set_verbosity(level)
     return model

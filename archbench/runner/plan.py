@@ -17,6 +17,7 @@ from archbench.registry.evidence import spelling
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
+from archbench.runner.built import check_built
 from archbench.runner.identity import digest, identity, localize, tokenizer_identity
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
@@ -153,6 +154,8 @@ def make_plan(
     members = []
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
+        if one.member.init == "random":
+            check_built(one, tokenizer, suite, known)
         members.append(_planned(one, weights, tokenizer))
     digests, variants = {}, {}
     for name, entry in entries.items():
