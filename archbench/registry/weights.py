@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archbench.checkpoint import read_headers
 from archbench.errors import RequestError
 from archbench.headers import Header, is_buffer
+from archbench.models.fields import check_tokenizer_fields
 from archbench.models.fingerprint import config_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.family import Member
@@ -57,7 +58,6 @@ def member_config(
 
     from archbench.models.build import build_config
 
-    vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
     if files.weights is not None:
         try:
             return AutoConfig.from_pretrained(files.weights, trust_remote_code=False), None
@@ -66,6 +66,7 @@ def member_config(
     if member.architecture is None:
         return None, None
     try:
+        vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
         return build_config(member.architecture, vocab_size=vocabulary), None
     except RequestError as error:
         return None, str(error)
@@ -73,10 +74,11 @@ def member_config(
 
 def _vocabulary(tokenizer: Path | None) -> int | None:
     rules = tokenizer / "tokenizer.json" if tokenizer else None
-    if rules is None or not rules.is_file():
+    if tokenizer is None or rules is None or not rules.is_file():
         return None
     from tokenizers import Tokenizer
 
+    check_tokenizer_fields(tokenizer)
     return int(Tokenizer.from_file(str(rules)).get_vocab_size())
 
 

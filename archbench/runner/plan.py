@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
+from archbench.models.fields import check_tokenizer_fields
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.registry.evidence import spelling
@@ -180,12 +181,18 @@ def make_plan(
 
 
 def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> PlannedMember:
-    """A member with what its files say."""
+    """A member with what its files say.
+
+    Raises:
+        RequestError: Its tokenizer's files say what cannot be meant.
+    """
     found: list[str] = []
     # Other backends have their own ways to read a folder.
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
-        found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
+        if tokenizer is not None:
+            check_tokenizer_fields(tokenizer)
+            found += tokenizer_remarks(tokenizer)
     return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
 
 
