@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.checkpoint import INDEX, WEIGHTS, is_plain, read_fields
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.jsonfile import parse_json, shown
 
 _LARGEST_HEADER = 100_000_000  # the format's own bound
@@ -44,7 +44,8 @@ def check_tensor_file(file: Path) -> None:
         length = int.from_bytes(start, "little")
         if len(start) < 8 or not 0 < length <= min(size - 8, _LARGEST_HEADER):
             raise RequestError(
-                f"{file} cannot be read as a safetensors file: it has {size:,} bytes and no header. {_AGAIN}"
+                f"{file} cannot be read as a safetensors file: it has {amount(size, 'byte')} and no "
+                f"header. {_AGAIN}"
             )
         content = stream.read(length)
     try:

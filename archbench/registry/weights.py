@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import read_headers
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.headers import Header, is_buffer
 from archbench.models.fields import check_tokenizer_fields
 from archbench.models.fingerprint import config_fields
@@ -146,7 +146,7 @@ def architecture_evidence(
         wanted = _shapes(meta_model(config))
     except RequestError as error:
         return Evidence("differs", note=str(error))
-    told = f"{len(header.shapes)} tensors, {header.numbers:,} numbers"
+    told = f"{amount(len(header.shapes), 'tensor')}, {amount(header.numbers, 'number')}"
     whose = "architecture block" if member.architecture is not None else "configuration"
     wrong = _difference(wanted, header.shapes)
     if wrong is not None:

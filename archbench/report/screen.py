@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from archbench.report.captions import leaders_caption
 from archbench.report.escape import one_line
 from archbench.report.findings import Findings, short_name, with_interval
 from archbench.report.settings import ReportSettings
@@ -29,8 +30,11 @@ def summary(results: RunResults, settings: ReportSettings | None = None) -> Rend
         RequestError: The baseline is no member of the run.
     """
     findings = Findings(results, settings or ReportSettings())
-    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
-    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
+    wide = len(findings.graded) > WIDEST
+    shown = _upright(findings) if wide else _table(accuracy(findings).tables[0])
+    # Beside each other, members bear no marks.
+    marks = "" if wide else f" {leaders_caption(findings)}".rstrip()
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.{marks}", style="dim")
     alarms = [*findings.warnings, *sharing_warnings(results)]
     told = [*alarms, *sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
     words = "\n".join(f"• {one_line(sentence)}" for sentence in told)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from archbench.errors import amount
 from archbench.report.captions import (
     DAGGER,
     METRICS,
@@ -179,7 +180,8 @@ def cost(findings: Findings) -> Sheet:
     if "requests_known" in cells and (cells["requests_known"].fillna(0) > 0).any():
         known = cells[cells["requests_known"].fillna(0) > 0]
         caption += (
-            f" {len(known)} of {len(cells)} cells found answers there already, of equal prompts in another "
+            f" {len(known)} of {amount(len(cells), 'cell')} found answers there already, of equal prompts "
+            "in another "
             "cell or from a run that was stopped: tokens and seconds are of their other requests only."
         )
     tokens = ["tokens requested", "distinct", "forwarded", "saved", "of the bound", "passes"]

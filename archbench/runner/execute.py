@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from archbench.engine import RequestStore, Usage
-from archbench.errors import ArchbenchError, RequestError
+from archbench.errors import ArchbenchError, RequestError, amount
 from archbench.results.comparisons import independent_scores
 from archbench.results.estimates import mean_score
 from archbench.results.files import plain
@@ -125,7 +125,9 @@ def run_plan(
             for text in one.remarks:
                 display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
-            display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+            display.say(
+                f"{len(plan.cells) - len(missing)} of {amount(len(plan.cells), 'cell')} are already in {out}."
+            )
         if not missing:
             _renew(store, content(datetime.now(UTC).isoformat()))
             return load_results(out)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.bases import check_numbered, rebased, unsure
 from archbench.tasks.columns import check_rows, columns_of
 from archbench.tasks.declared import CLASSES, asked_split, declared, said_split, shots_split, written_out
@@ -62,7 +62,8 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
         most = len(rows) - (said_split(task) == task.get("test_split"))
         if split == shot_split and most < shots:
             raise RequestError(
-                f"{where}: {shots} shots are asked for, but the {split} split has {len(rows)} rows for "
+                f"{where}: {amount(shots, 'shot is', 'shots are')} asked for, but the {split} split has "
+                f"{amount(len(rows), 'row')} for "
                 f"'{name}'. Ask for at most {most}."
             )
         splits[split] = rows
@@ -156,7 +157,8 @@ def _notes(
     options = [options_of(name, row) for row in rows]
     if twins := [at for at, one in enumerate(options) if len(set(one)) < len(one)]:
         found.append(
-            f"{len(twins)} of {len(rows)} questions of '{name}' have two options with the same text (the "
+            f"{len(twins)} of {amount(len(rows), 'question')} of '{name}' have two options with the same "
+            "text (the "
             f"first: {names[twins[0]]}); they are kept as they are."
         )
     return [note for note in found if note is not None]

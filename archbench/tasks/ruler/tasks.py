@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.namefile import read_names
 from archbench.tasks.ruler.corpus import FILES, read_corpus
@@ -96,7 +96,7 @@ class Sources:
         if needle.keys == "words" and self.data is not None:
             parts.append(hashlib.sha256("\n".join(self.names()).encode()).hexdigest())
         if needle.values == "numbers" and self.digits != DIGITS:
-            parts.append(f"{self.digits} digits")
+            parts.append(amount(self.digits, "digit"))
         return " ".join(parts) or None
 
     def names(self) -> tuple[str, ...]:
