@@ -37,14 +37,15 @@ def check_complete(name: str, folder: Path, info: Mapping[str, Any]) -> None:
         raise RequestError(
             f"{amount(len(mismatched), 'weight')} in {name} {'does' if len(mismatched) == 1 else 'do'} "
             f"not fit its config.json; the first is {first}, of "
-            f"shape {tuple(found)} where {tuple(expected)} was expected. They come from different models."
+            f"shape {tuple(found)} where {tuple(expected)} was expected. Both come from different models."
         )
     missing = sorted(info["missing_keys"])
     if missing:
         raise RequestError(
             f"{amount(len(missing), 'weight')} that the architecture needs "
             f"{'is' if len(missing) == 1 else 'are'} not in {name}: {_some(missing)}. "
-            "They would have been filled with random values. Use a complete checkpoint of this architecture."
+            "What is missing would have been filled with random values. Use a complete checkpoint of this "
+            "architecture."
         )
     if info.get("error_msgs"):
         raise RequestError(f"The weights in {name} could not be read: {' '.join(info['error_msgs'])}")
@@ -88,7 +89,7 @@ def _check_unused(name: str, folder: Path, unexpected: list[str]) -> None:
         raise RequestError(
             f"{name} holds {amount(len(used), 'weight')} that the architecture in its config.json does "
             "not use: "
-            f"{_some(used)}. They would have been left out, and the model be another than was saved. Use the "
+            f"{_some(used)}. Left out, the model would be another than was saved. Use the "
             "config.json that belongs to these weights, or save the model again without what is not part of "
             "it."
         )

@@ -169,8 +169,8 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
         )
     else:
         lines.append(
-            f"the tokenizers of {who} differ, but encode "
-            f"{amount(len(texts), 'text of the suite', 'texts of the suite')} alike"
+            f"the tokenizers of {who} differ, but encode {'all ' if len(texts) > 1 else ''}"
+            f"{amount(len(texts), 'text')} of the suite alike"
         )
     return lines
 
