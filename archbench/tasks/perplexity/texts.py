@@ -204,7 +204,8 @@ def _spread(texts: list[Text], before: int, length: int, wanted: int) -> Iterato
         raise RequestError(
             f"Perplexity: the texts have room for {amount(len(slots), 'piece')} of {amount(length, 'token')}"
             f"{f' with {before} before each' if before else ''}, but {wanted} "
-            f"{'is' if wanted == 1 else 'are'} asked for (`windows`); they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or ask "
+            f"{'is' if wanted == 1 else 'are'} asked for (`windows`); "
+            f"they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or ask "
             "for fewer or "
             "shorter ones."
         )
