@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.efficiency.recognise import Part, has_experts, recognise
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.build import build_config, meta_model
+from archbench.models.build import build_config
+from archbench.models.meta import meta_model
 
 if TYPE_CHECKING:
     from torch import nn

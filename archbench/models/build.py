@@ -9,15 +9,21 @@ architecture:
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.causality import why_not_causal
-from archbench.models.patterns import KINDS, expand_pattern
+from archbench.models.memory import check_fits
+from archbench.models.meta import not_built
+from archbench.models.patterns import KINDS, MOST_LAYERS, expand_pattern
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
+
+# Modules are built one by one for each of these, and some configurations list them.
+_COUNTS = re.compile(r"layers?$|blocks$|experts$")
 
 
 def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = None) -> PretrainedConfig:
@@ -35,7 +41,6 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         RequestError: the model type or a field is unknown to the installed transformers, or its
             configuration or the pattern refuses a value.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -60,12 +65,13 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
                 f"architecture: '{model_type}' has no field '{field}'. "
                 + did_you_mean(field, known, label="Its fields")
             )
+    _check_counts(fields)
     if vocab_size is not None:
         fields.setdefault("vocab_size", vocab_size)
     try:
         config = config_class(**fields)
-    except (TypeError, ValueError, StrictDataclassError) as error:
-        raise RequestError(f"architecture: '{model_type}' refuses these fields: {error}") from error
+    except Exception as error:  # each configuration checks its fields in its own way, or divides by them
+        raise RequestError(f"architecture: '{model_type}' refuses these fields: {_told(error)}") from error
     if why := why_not_causal(config.to_dict()):
         raise RequestError(f"architecture: {why}. A causal language model is expected.")
     return config
@@ -86,42 +92,30 @@ def build_model(
         A causal language model with random weights, in training mode.
 
     Raises:
-        RequestError: as `build_config`, or the fields do not fit together.
+        RequestError: as `build_config`, or the fields do not fit together, or the weights take more than this
+            machine's memory.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     config = build_config(architecture, vocab_size=vocab_size)
+    check_fits(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise RequestError(
-                f"architecture: no '{config.model_type}' can be built from these fields: {error}"
-            ) from error
+        except Exception as error:
+            raise not_built(config, error) from error
     return model.train()
 
 
-def meta_model(config: PretrainedConfig) -> PreTrainedModel:
-    """A model without weights: shapes alone.
-
-    Raises:
-        RequestError: transformers cannot build a model from the configuration.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as hf_logging
-
-    level = hf_logging.get_verbosity()
-    hf_logging.set_verbosity_error()
-    try:
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
-        raise RequestError(
-            f"architecture: no '{config.model_type}' can be built from these fields: {error}"
-        ) from error
-    finally:
-        hf_logging.set_verbosity(level)
-    return model
+def _check_counts(fields: Mapping[str, Any]) -> None:
+    """Refuse more layers or experts than could be gone through one by one, in nested fields too."""
+    for field, value in fields.items():
+        if isinstance(value, Mapping):
+            _check_counts(value)
+        elif isinstance(value, int) and value > MOST_LAYERS and _COUNTS.search(str(field)):
+            raise RequestError(
+                f"architecture: {field} is {value:,}; at most {MOST_LAYERS:,} of them are built. Look for "
+                "digits too many."
+            )

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from archbench.checkpoint import CONFIG, INDEX, WEIGHTS, model_files
+from archbench.checkpoint import CONFIG, GENERATION, INDEX, WEIGHTS, model_files
 from archbench.errors import RequestError, did_you_mean
 from archbench.formats.json_file import read_json
 from archbench.models.causality import why_not_causal
+from archbench.models.fields import check_fields
 from archbench.models.original import is_original
 from archbench.models.remarks import quantization
+from archbench.models.tensors import check_tensors
 
 _IMPLEMENTATIONS = (
     "attn_implementation",
@@ -28,8 +30,8 @@ def check_model_folder(folder: Path) -> None:
         folder: A folder that exists.
 
     Raises:
-        RequestError: It does not: a file is missing, can be read in two ways or names others outside of the
-            folder; or its configuration asks for what is not applied here.
+        RequestError: It does not: a file is missing, damaged, can be read in two ways or names others outside
+            of the folder; or its configuration asks for what is not applied here.
     """
     path = folder / CONFIG
     if is_original(folder):
@@ -38,8 +40,12 @@ def check_model_folder(folder: Path) -> None:
             f"{folder} --out DIR, and name DIR."
         )
     if path.is_file():
+        check_tensors(folder)
         model_files(folder)
         check_config(_read(path), str(path))
+        for name in (CONFIG, GENERATION):
+            if (folder / name).is_file():
+                check_fields(folder / name)
         return
     # An adapter alone has no config.json either, and is what the message should be about.
     if any(folder.glob("*.safetensors")):

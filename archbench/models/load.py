@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from archbench.checkpoint import has_tokenizer, tokenizer_files
+from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
 from archbench.models.causality import why_not_causal
 from archbench.models.complete import check_complete, check_tied
+from archbench.models.fields import check_tokenizer_fields
 from archbench.models.folder import check_model_folder, check_quantized
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
@@ -121,13 +122,14 @@ def load_tokenizer(
             f"The folder {folder} holds no tokenizer: tokenizer.json was expected. Save one there with "
             "tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
         )
-    # Refuses one whose files lie elsewhere.
-    tokenizer_files(folder)
+    check_tokenizer_fields(folder)
     for remark in tokenizer_remarks(folder):
         log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+            # Some settings are only looked at with the first text.
+            tokenizer.decode(tokenizer("a text", verbose=False)["input_ids"])
         except Exception as error:
             raise _load_failure("tokenizer", location, error) from error
     tokenizer.name_or_path = location

@@ -136,7 +136,8 @@ def load_original(folder: Path) -> PreTrainedModel:
     """
     import torch
 
-    from archbench.models.build import build_config, meta_model
+    from archbench.models.build import build_config
+    from archbench.models.meta import meta_model
 
     path = folder / _CONFIG
     if not is_original(folder):

@@ -19,7 +19,8 @@ KINDS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 _SHARES = {"layers", "attention", "mlp"}
 _BLOCK = {"block", "repeat"}
-_MOST_LAYERS = 10_000
+MOST_LAYERS = 10_000
+"""Layers that an architecture may have, and experts in a layer."""
 
 
 def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
@@ -44,9 +45,9 @@ def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
             and attention layers next to each other): no baseline to compare a hybrid with.
     """
     asked = f"pattern: {{layers: {layers}, attention: {attention:g}, mlp: {mlp:g}}}"
-    if not 0 < layers <= _MOST_LAYERS or not 0 <= attention <= 1 or not 0 <= mlp <= 1:
+    if not 0 < layers <= MOST_LAYERS or not 0 <= attention <= 1 or not 0 <= mlp <= 1:
         raise RequestError(
-            f"{asked}: layers must lie in 1…{_MOST_LAYERS}, attention and mlp are shares, 0 to 1."
+            f"{asked}: layers must lie in 1…{MOST_LAYERS}, attention and mlp are shares, 0 to 1."
         )
     attentions, mlps = round(layers * attention), round(layers * mlp)
     others = layers - attentions
@@ -98,6 +99,10 @@ def expand_pattern(pattern: Any) -> str:
     """
     if isinstance(pattern, Mapping):
         pattern = _written_out(pattern)
+    if isinstance(pattern, str) and len(pattern) > MOST_LAYERS:
+        raise RequestError(
+            f"architecture: the pattern has {len(pattern):,} layers; at most {MOST_LAYERS:,} are built."
+        )
     if not isinstance(pattern, str) or not pattern or set(pattern) - set(KINDS):
         unknown = sorted(set(pattern) - set(KINDS)) if isinstance(pattern, str) else []
         raise RequestError(
@@ -124,12 +129,13 @@ def _written_out(pattern: Mapping[str, Any]) -> str:
             raise RequestError(f"architecture: pattern.{key} is {value!r}; expected a number.")
     if keys == _BLOCK:
         repeat = numbers.get("repeat", 1)
-        if not isinstance(pattern.get("block"), str) or not 1 <= repeat <= _MOST_LAYERS:
+        block = pattern.get("block")
+        if not isinstance(block, str) or not 1 <= repeat * max(1, len(block)) <= MOST_LAYERS:
             raise RequestError(
                 "architecture: such a pattern needs a block and how often it comes: "
-                '{block: "M-*-", repeat: 4}.'
+                f'{{block: "M-*-", repeat: 4}}, of at most {MOST_LAYERS:,} layers in all.'
             )
-        return str(pattern["block"]) * int(repeat)
+        return block * int(repeat)
     if "layers" not in numbers:
         raise RequestError(
             "architecture: a pattern by shares needs the number of layers: "

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import INDEX, read_headers, weight_files
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.formats.safetensors import Header, is_buffer
 from archbench.identity import config_fields, weights_digest
+from archbench.models.fields import check_tokenizer_fields
 from archbench.registry.contract import Evidence
 from archbench.registry.evidence import RECORD
 from archbench.registry.family import Member
@@ -87,7 +88,6 @@ def member_config(
 
     from archbench.models.build import build_config
 
-    vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
     if files.weights is not None:
         try:
             return AutoConfig.from_pretrained(files.weights, trust_remote_code=False), None
@@ -96,6 +96,7 @@ def member_config(
     if member.architecture is None:
         return None, None
     try:
+        vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
         return build_config(member.architecture, vocab_size=vocabulary), None
     except RequestError as error:
         return None, str(error)
@@ -103,10 +104,11 @@ def member_config(
 
 def _vocabulary(tokenizer: Path | None) -> int | None:
     rules = tokenizer / "tokenizer.json" if tokenizer else None
-    if rules is None or not rules.is_file():
+    if tokenizer is None or rules is None or not rules.is_file():
         return None
     from tokenizers import Tokenizer
 
+    check_tokenizer_fields(tokenizer)
     return int(Tokenizer.from_file(str(rules)).get_vocab_size())
 
 
@@ -155,7 +157,8 @@ def architecture_evidence(
         config: Its configuration; None where nothing says what it is.
         said: What is declared of its architecture.
     """
-    from archbench.models.build import build_config, meta_model
+    from archbench.models.build import build_config
+    from archbench.models.meta import meta_model
 
     if config is None:
         return said
@@ -173,7 +176,7 @@ def architecture_evidence(
         wanted = _shapes(meta_model(config))
     except RequestError as error:
         return Evidence("differs", note=str(error))
-    told = f"{len(header.shapes)} tensors, {header.numbers:,} numbers"
+    told = f"{amount(len(header.shapes), 'tensor')}, {amount(header.numbers, 'number')}"
     whose = "architecture block" if member.architecture is not None else "configuration"
     wrong = _difference(wanted, header.shapes)
     if wrong is not None:

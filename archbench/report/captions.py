@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from archbench.errors import amount
 from archbench.report.findings import Findings
 from archbench.report.naming import short_name
 from archbench.results.comparisons import VERDICTS
@@ -39,7 +40,7 @@ def items_caption(findings: Findings, conditions: Sequence[Condition]) -> str:
         return "No item has a score."
     if len(counts) == 1:
         columns = "every column" if len(answered) == len(conditions) else "every column with a score"
-        text = f"n = {counts[0]:,} items in {columns}."
+        text = f"n = {amount(counts[0], 'item')} in {columns}."
     else:
         text = f"n = {counts[0]:,} to {counts[-1]:,} items per column (last row)."
     fewer = any(

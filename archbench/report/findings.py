@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.errors import RunError
+from archbench.errors import RunError, amount
 from archbench.report.gaps import gap_of, nothing
 from archbench.report.naming import by_cell
 from archbench.report.settings import ReportSettings
@@ -244,7 +244,8 @@ class Findings:
             out = self.results.left_out.get((condition.task, condition.variant), 0)
             if out:
                 lines.append(
-                    f"{condition}: {out:,} items are too long for a member and left out for every one."
+                    f"{condition}: {amount(out, 'item is', 'items are')} too long for a member and left "
+                    "out for every one."
                 )
             for member in self.members:
                 named = CellId(member, condition.task, condition.variant)

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from archbench.report.captions import leaders_caption
 from archbench.report.escape import one_line
 from archbench.report.findings import Findings
 from archbench.report.naming import short_name, with_interval
@@ -31,7 +32,10 @@ def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> Rend
         RequestError: The baseline is no member of the run.
     """
     findings = Findings(results, settings)
-    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
+    wide = len(findings.graded) > WIDEST
+    # Next to each other, members bear no marks.
+    marks = "" if wide else f" {leaders_caption(findings)}".rstrip()
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.{marks}", style="dim")
     alarms = [*findings.warnings, *sharing_warnings(results)]
     told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
     words = "\n".join(f"• {one_line(sentence)}" for sentence in told)

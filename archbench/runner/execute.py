@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import RequestStore
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
@@ -118,7 +118,9 @@ def run_plan(
             for text in one.remarks:
                 display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
-            display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+            display.say(
+                f"{len(plan.cells) - len(missing)} of {amount(len(plan.cells), 'cell')} are already in {out}."
+            )
         if not missing:
             _renew(store, content(datetime.now(UTC).isoformat()))
             return load_results(out)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import ENGINE_VERSION
+from archbench.models.memory import machine_memory
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
@@ -123,15 +124,14 @@ def hardware() -> dict[str, Any]:
 
     try:
         cores = len(os.sched_getaffinity(0))
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Linux
-        cores, memory = os.cpu_count() or 1, None
+    except AttributeError:  # not on Linux
+        cores = os.cpu_count() or 1
     return {
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": cores,
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": machine_memory(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.checkpoint import has_tokenizer
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.models.load import load_tokenizer
 from archbench.models.tokenizer import tokenizer_identity
 from archbench.paths import expanded
@@ -160,11 +160,13 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     apart = sum(any(other[at] != ids for other in others) for at, ids in enumerate(first))
     if apart:
         lines.append(
-            f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"
+            f"the tokenizers of {who} encode {apart:,} of {amount(len(texts), 'text')} of the suite "
+            "differently"
         )
     else:
         lines.append(
-            f"the tokenizers of {who} differ, but encode all {len(texts):,} texts of the suite alike"
+            f"the tokenizers of {who} differ, but encode {'all ' if len(texts) > 1 else ''}"
+            f"{amount(len(texts), 'text')} of the suite alike"
         )
     return lines
 

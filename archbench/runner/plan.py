@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.identity import digest
+from archbench.models.fields import check_tokenizer_fields
 from archbench.models.remarks import model_remarks, tokenizer_remarks
-from archbench.registry import ResolvedMember, families, resolve_members
+from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
+from archbench.runner.built import check_built
 from archbench.runner.context import RunContext
 from archbench.runner.member_files import localize, member_identity
 from archbench.runner.planned import Cell, Plan, PlannedMember
@@ -73,7 +75,7 @@ def make_plan(
             entries[name] = entries[name].resolve(contexts[name])
             if found := _checked(name, entries[name], own_engine):
                 notes[name] = found
-    members = [_planned(one, *_files(one, needs_model, download)) for one in resolved]
+    members = [_planned(one, *_files(one, suite, known, needs_model, download)) for one in resolved]
     digests, variants = {}, {}
     for name, entry in entries.items():
         if entry.NEEDS_MEMBERS:
@@ -96,18 +98,31 @@ def make_plan(
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
 
 
-def _files(member: ResolvedMember, needs_model: bool, download: bool) -> tuple[Path | None, Path | None]:
+def _files(
+    member: ResolvedMember, suite: Suite, known: Mapping[str, Family], needs_model: bool, download: bool
+) -> tuple[Path | None, Path | None]:
     """Folders of a member's weights and tokenizer; neither where only its architecture is needed."""
-    return localize(member, download=download) if needs_model else (None, None)
+    if not needs_model:
+        return None, None
+    weights, tokenizer = localize(member, download=download)
+    if member.member.init == "random":
+        check_built(member, tokenizer, suite, known)
+    return weights, tokenizer
 
 
 def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> PlannedMember:
-    """A member with what its files say."""
+    """A member with what its files say.
+
+    Raises:
+        RequestError: Its tokenizer's files say what cannot be meant.
+    """
     found: list[str] = []
     # Other backends have their own ways to read a folder.
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
-        found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
+        if tokenizer is not None:
+            check_tokenizer_fields(tokenizer)
+            found += tokenizer_remarks(tokenizer)
     return PlannedMember(
         member, weights, tokenizer, member_identity(member, weights, tokenizer), tuple(found)
     )

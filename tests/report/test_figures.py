@@ -202,5 +202,5 @@ def test_a_style_file_that_is_wrong_is_refused(tmp_path: Path, text: str, told: 
 
 
 def test_a_style_that_does_not_exist_is_refused_with_the_nearest() -> None:
-    with pytest.raises(RequestError, match="no style 'gplot'.*Did you mean 'ggplot'"), using("gplot"):
+    with pytest.raises(RequestError, match=r"no style 'gplot'.*Did you mean 'ggplot'"), using("gplot"):
         pass

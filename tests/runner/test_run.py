@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from safetensors.numpy import save_file
 
 import archbench
 from archbench.errors import RequestError
@@ -237,7 +239,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_alone(
 ) -> None:
     broken = here / "broken"
     shutil.copytree(shelf / "llama", broken)
-    (broken / "model.safetensors").write_bytes(b"no tensors")
+    save_file({"a": numpy.zeros(1)}, broken / "model.safetensors")
     suite = content(shelf)
     suite["members"] = {"broken": str(broken), "fine": str(shelf / "mamba")}
     results = archbench.run(suite, quiet=True)

@@ -57,7 +57,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
     ("task", "change", "message"),
     [
         ("arc_easy", {"answerKey": "E"}, "`answerKey` is 'E', which is none of the labels A, B, C, D"),
-        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 labels"),
+        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 label"),
         ("openbookqa", {"choices": {"text": ["x", "y"], "label": ["A", "A"]}}, "label twice"),
         ("hellaswag", {"endings": ["x", "y"], "label": "3"}, "there are 2 `endings`"),
         ("truthfulqa_mc1", {"mc1_targets": {"choices": ["x", "y"], "labels": [0, 1]}}, "1 for the first"),

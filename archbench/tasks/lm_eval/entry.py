@@ -38,7 +38,7 @@ class StockEntry(TaskEntry):
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
         answer_base: Of local data: what answers that are numbers of options are counted from, 0 or 1; as in
-            the data set itself where absent, which `notes` says if the data leave it open.
+            the data set itself where absent, and a note beside the scores says so if the data leave it open.
         perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
 
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, amount, did_you_mean
 from archbench.identity import digest
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.duplicates import check_splits_differ
@@ -90,7 +90,8 @@ class Questions:
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
     """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
     return RequestError(
-        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask "
+        f"{source}: {amount(asked, 'shot is', 'shots are')} asked for, but subject '{subject}' has {have} "
+        "in the dev split. Ask "
         f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
         "subject are never borrowed from another)."
     )
@@ -246,7 +247,7 @@ def _listed(row: Row, at: str) -> list[str]:
                 f"it is {_shown(value)}. Four columns A, B, C and D will do too."
             ) from error
     if not isinstance(value, list) or len(value) != len(LETTERS):
-        got = f"{len(value)} options" if isinstance(value, list) else _shown(value)
+        got = amount(len(value), "option") if isinstance(value, list) else _shown(value)
         raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
     options = zip(LETTERS, value, strict=True)
     return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.errors import amount
 from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.schema import Shots
@@ -45,12 +46,12 @@ class MmluEntry(TaskEntry):
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
-        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, which `notes`
-            says if the data leave it open.
+        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, and a note
+            beside the scores says so if the data leave it open.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
             `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
-            change nothing (labels in `cloze`, the order of no shots) it is left out, which `check` tells; one
-            that would change none of the variants is refused.
+            change nothing (labels in `cloze`, the order of no shots) it is left out, with a warning; one that
+            would change none of the variants is refused.
     """
 
     kind: Literal["mmlu"] = "mmlu"
@@ -151,7 +152,8 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
         found.append(
-            f"{len(unlisted)} subjects are not among MMLU's 57 and name no category, so they are reported as "
+            f"{amount(len(unlisted), 'subject is', 'subjects are')} not among MMLU's 57 and without a "
+            "category, reported as "
             f"'{UNLISTED}': {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}."
         )
     twins = [item for item in questions.test if len(set(item.choices)) < len(item.choices)]
@@ -159,7 +161,8 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
         gold = sum(item.choices.count(item.choices[item.answer]) > 1 for item in twins)
         lost = sum(item.choices.index(item.choices[item.answer]) != item.answer for item in twins)
         found.append(
-            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one "
+            f"{len(twins)} of {amount(len(questions.test), 'item')} have two options with the same text, "
+            "the right one "
             f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
             f"of equals is the prediction, so {lost} cannot be won."
         )

@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.identity import content_digest, digest, file_digest
 from archbench.paths import expanded
 from archbench.tasks.files.text import read_text
@@ -199,9 +199,11 @@ def _spread(texts: list[Text], before: int, length: int, wanted: int) -> Iterato
     if len(slots) < wanted:
         total = sum(text.tokens for text in texts)
         raise RequestError(
-            f"Perplexity: the texts have room for {len(slots)} pieces of {length} tokens"
-            f"{f' with {before} before each' if before else ''}, but {wanted} are asked for (`windows`); "
-            f"they have {total:,} tokens in {len(texts)} files. Give more text, or ask for fewer or "
+            f"Perplexity: the texts have room for {amount(len(slots), 'piece')} of {amount(length, 'token')}"
+            f"{f' with {before} before each' if before else ''}, but {wanted} "
+            f"{'is' if wanted == 1 else 'are'} asked for (`windows`); "
+            f"they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or ask "
+            "for fewer or "
             "shorter ones."
         )
     for at in range(wanted):

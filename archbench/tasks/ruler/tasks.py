@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.identity import content_digest
 from archbench.tasks.files.names import read_names
 from archbench.tasks.lengths import TokenCounter
@@ -96,7 +96,7 @@ class Sources:
         if needle.keys == "words" and self.data is not None:
             parts.append(content_digest("\n".join(self.names())))
         if needle.values == "numbers" and self.digits != DIGITS:
-            parts.append(f"{self.digits} digits")
+            parts.append(amount(self.digits, "digit"))
         return " ".join(parts) or None
 
     def names(self) -> tuple[str, ...]:
