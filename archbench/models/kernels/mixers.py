@@ -17,9 +17,9 @@ from unittest import mock
 
 import torch
 
-from archbench.models.convolution import causal_convolution
-from archbench.models.selective import selective_scan
-from archbench.models.ssd import chunk_scan
+from archbench.models.kernels.convolution import causal_convolution
+from archbench.models.kernels.selective import selective_scan
+from archbench.models.kernels.ssd import chunk_scan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
