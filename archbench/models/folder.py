@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from archbench.checkpoint import CONFIG, INDEX, WEIGHTS, model_files
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
 from archbench.models.causality import why_not_causal
-from archbench.models.original import is_original
+from archbench.models.known import check_known
 from archbench.models.remarks import quantization
 
 _IMPLEMENTATIONS = (
@@ -50,6 +50,15 @@ def check_model_folder(folder: Path) -> None:
     )
 
 
+def is_original(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint in mamba_ssm's layout."""
+    try:
+        config = read_json(folder / CONFIG)
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
+
+
 def check_config(fields: Mapping[str, Any], where: str) -> None:
     """Make sure that a configuration is of a causal language model, and asks for nothing that is not applied.
 
@@ -60,24 +69,10 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
     Raises:
         RequestError: It is not, or it does.
     """
-    # Imported here: about a second.
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    )
-
-    model_type = fields.get("model_type")
     if why := why_not_causal(fields):
         raise RequestError(f"{where}: {why}. A causal language model was expected.")
-    # Classes registered by hand count too; asking transformers' own for their type would import them all.
-    known = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
-    known |= {one.model_type for one in MODEL_FOR_CAUSAL_LM_MAPPING._extra_content}
-    if model_type not in known:
-        code = " Code of its own (auto_map) is never run." if fields.get("auto_map") else ""
-        raise RequestError(
-            f"{where}: transformers has no causal language model of model_type '{model_type}'.{code} "
-            + did_you_mean(str(model_type), known, label="Among those it has")
-        )
+    code = "Code of its own (auto_map) is never run." if fields.get("auto_map") else ""
+    check_known(fields.get("model_type"), where, note=code)
     named = fields.get("transformers_weights")
     if named not in (None, WEIGHTS, INDEX):
         raise RequestError(

@@ -15,14 +15,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.checkpoint import CONFIG
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.formats.json_file import read_json
+from archbench.models.build import build_config, meta_model
+from archbench.models.folder import is_original
+from archbench.models.load import load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-_CONFIG, _WEIGHTS = "config.json", "pytorch_model.bin"
+_WEIGHTS = "pytorch_model.bin"
 _RENAMED = {"backbone.embedding.weight": "backbone.embeddings.weight"}
 _KNOWN = {
     "d_model", "d_intermediate", "n_layer", "vocab_size", "ssm_cfg", "attn_layer_idx", "attn_cfg", "rms_norm",
@@ -38,15 +42,6 @@ _MAMBA2 = {
 _NO_MATTER = {
     "layer", "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "A_init_range", "use_fast_path",
 }  # fmt: skip
-
-
-def is_original(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint in mamba_ssm's layout."""
-    try:
-        config = read_json(folder / _CONFIG)
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
 
 
 def original_architecture(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -136,9 +131,7 @@ def load_original(folder: Path) -> PreTrainedModel:
     """
     import torch
 
-    from archbench.models.build import build_config, meta_model
-
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not is_original(folder):
         raise RequestError(f"{path} is no configuration of mamba_ssm: it needs d_model and n_layer.")
     config = read_json(path)
@@ -189,8 +182,6 @@ def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = 
             model, or `out` is not empty.
         RunError: `out` cannot be written.
     """
-    from archbench.models.load import load_tokenizer
-
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise RequestError(f"{out} is there already and is not empty. Name a new folder with --out.")
     model = load_original(folder)

@@ -54,7 +54,11 @@ def audit_family(
 
     Returns:
         The audit. Nothing is loaded: weights are read by their headers.
+
+    Raises:
+        RequestError: A package that the family file names cannot be imported.
     """
+    family.import_packages()
     length = family.budget.sequence_length or (recipe or {}).get("sequence_length") or contexts[0]
     rows: dict[str, MemberAudit] = {}
     for name, at_hand in files.items():

@@ -18,6 +18,7 @@ from tests.engine.tiny import CONFIGS, UNSHARED, make_model
 # Model type: how tokens may follow a held prefix ("chunk": all at once, "steps": one at a time, "none").
 LEVELS = {
     "bamba": "chunk",
+    "delta_rule": "chunk",
     "falcon_h1": "chunk",
     "falcon_mamba": "chunk",
     "gemma2": "chunk",

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.efficiency.recognise import Part
 from archbench.efficiency.sizes import Sizes, architecture_sizes, model_sizes
 from archbench.errors import RequestError
 from archbench.models.build import build_model
+from archbench.models.protocol import Part
 
 GIB = 2**30
 WIDE = {"vocab_size": 256_000, "hidden_size": 4096, "tie_word_embeddings": False}
@@ -113,6 +113,8 @@ CACHED: list[dict[str, Any]] = [
     {"model_type": "qwen3_next", "head_dim": 8, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
      "linear_num_key_heads": 2, "linear_num_value_heads": 4, "num_experts": 4, "num_experts_per_tok": 2,
      "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16} | GQA,
+    {"model_type": "delta_rule", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 2,
+     "head_dim": 8, "intermediate_size": 48},
     {"model_type": "lfm2", "layer_types": ["conv", "full_attention", "conv", "conv"]} | GQA,
 ]  # fmt: skip
 
