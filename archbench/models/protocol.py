@@ -60,7 +60,10 @@ class MakesCache(Protocol):
 
 @runtime_checkable
 class SelectsRows(Protocol):
-    """A layer of a cache: the states of some sequences, one a row."""
+    """A layer of a cache: the states of some sequences, one a row.
+
+    Its tensors are attributes of it, or in dicts that are: that is how the memory that they take is counted.
+    """
 
     def select_rows(self, rows: torch.Tensor, /) -> Any:
         """A copy that holds some rows, in their order and possibly several times; this one stays as it is.

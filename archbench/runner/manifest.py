@@ -11,6 +11,7 @@ from typing import Any
 
 from archbench import __version__
 from archbench.engine import ENGINE_VERSION
+from archbench.models.known import imported_packages
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
@@ -110,9 +111,10 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
+    """Versions of archbench and its parts, of Python, and of the packages that prompt, compute and bring models."""
     ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
-    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    ours |= {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    return imported_packages() | ours
 
 
 def hardware() -> dict[str, Any]:

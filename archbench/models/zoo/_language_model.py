@@ -27,6 +27,9 @@ class RecurrentConfig(PretrainedConfig):  # type: ignore[misc]
         initializer_range: Standard deviation that weights are drawn with.
         use_cache: Whether forward passes hand out states unless asked not to.
         tie_word_embeddings: Whether the output layer has the embedding's weights.
+        bos_token_id: Token that texts begin with.
+        eos_token_id: Token that texts end with.
+        pad_token_id: Token that batches are padded with.
         kwargs: transformers' common fields.
     """
 
@@ -40,6 +43,9 @@ class RecurrentConfig(PretrainedConfig):  # type: ignore[misc]
         initializer_range: float = 0.02,
         use_cache: bool = True,
         tie_word_embeddings: bool = False,
+        bos_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        pad_token_id: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -49,6 +55,9 @@ class RecurrentConfig(PretrainedConfig):  # type: ignore[misc]
         self.rms_norm_eps = rms_norm_eps
         self.initializer_range = initializer_range
         self.use_cache = use_cache
+        self.bos_token_id = bos_token_id
+        self.eos_token_id = eos_token_id
+        self.pad_token_id = pad_token_id
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
 
