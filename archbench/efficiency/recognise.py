@@ -1,6 +1,6 @@
 """What the parts of a model are: as they declare it, or for transformers' own by their weights and shapes.
 
-Nothing here asks for a model by name: a new architecture made of known parts is understood as it is, and a
+Nothing here looks for a model by name: a new architecture made of known parts is understood as it is, and a
 part that is not known is said to be unknown. Sizes are in elements (numbers), not bytes. An architecture that
 declares its parts (`archbench.models.protocol`) needs no line here; these are the tables for the others:
 

@@ -29,7 +29,7 @@ def check_model_folder(folder: Path) -> None:
 
     Raises:
         RequestError: It does not: a file is missing, can be read in two ways or names others outside of the
-            folder; or its configuration asks for what is not applied here.
+            folder; or its configuration requests what is not applied here.
     """
     path = folder / CONFIG
     if is_original(folder):
@@ -60,7 +60,7 @@ def is_original(folder: Path) -> bool:
 
 
 def check_config(fields: Mapping[str, Any], where: str) -> None:
-    """Make sure that a configuration is of a causal language model, and asks for nothing that is not applied.
+    """Make sure that a configuration is of a causal language model, and requests nothing that is not applied.
 
     Args:
         fields: The fields of config.json.
@@ -89,7 +89,7 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
 
 
 def check_quantized(fields: Mapping[str, Any], quantizer: object, where: str) -> None:
-    """Refuse a model whose configuration asks for a quantization that was not applied.
+    """Refuse a model whose configuration requests a quantization that was not applied.
 
     Args:
         fields: The fields of config.json.
@@ -102,7 +102,7 @@ def check_quantized(fields: Mapping[str, Any], quantizer: object, where: str) ->
     method = quantization(fields)
     if method is not None and quantizer is None:
         raise RequestError(
-            f"{where}: quantization_config asks for the method '{method}', which this transformers does not "
+            f"{where}: quantization_config names the method '{method}', which this transformers does not "
             "have and leaves out without an error. Use a checkpoint in a method that it has; or, where the "
             "weights are not quantized, remove quantization_config from config.json."
         )

@@ -1,6 +1,6 @@
 """Checkpoints in the layout of the `mamba_ssm` package, as transformers models.
 
-Mamba's authors publish a `config.json` of their own (`d_model`, `n_layer`, `ssm_cfg`, …) beside a
+Mamba's authors publish a `config.json` of their own (`d_model`, `n_layer`, `ssm_cfg`, …) next to a
 `pytorch_model.bin`. transformers has the same models under other names. The weights are read with torch's
 `weights_only` loader, which makes tensors and nothing else; `convert_original` saves them as safetensors, so
 that whatever comes later never opens a pickle.
@@ -32,7 +32,7 @@ _KNOWN = {
     "d_model", "d_intermediate", "n_layer", "vocab_size", "ssm_cfg", "attn_layer_idx", "attn_cfg", "rms_norm",
     "residual_in_fp32", "fused_add_norm", "pad_vocab_size_multiple", "tie_embeddings",
 }  # fmt: skip
-# Settings of the mixers that transformers has, with mamba_ssm's defaults; `layer` tells which mixer it is.
+# Settings of the mixers that transformers has, with mamba_ssm's defaults; `layer` names the mixer.
 _MAMBA = {"d_state": 16, "d_conv": 4, "expand": 2, "dt_rank": "auto", "bias": False, "conv_bias": True}
 _MAMBA2 = {
     "d_state": 128, "d_conv": 4, "expand": 2, "headdim": 64, "ngroups": 1, "bias": False, "conv_bias": True,
@@ -171,7 +171,7 @@ def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = 
     Args:
         folder: Holds `config.json` and `pytorch_model.bin`.
         out: Folder to write, new or empty; it appears when all is in it.
-        tokenizer: Folder or hub id of the tokenizer to save beside the weights, since the layout has none;
+        tokenizer: Folder or hub id of the tokenizer to save next to the weights, since the layout has none;
             the model then begins, ends and pads with its tokens.
 
     Returns:

@@ -1,1 +1,1 @@
-"""What the parts of transformers' models keep and cost, a table for each kind, told from weights' shapes."""
+"""What the parts of transformers' models keep and cost, a table for each kind, from weights' shapes."""

@@ -1,4 +1,4 @@
-"""Architectures that transformers does not have, one file each, registered when they are first asked for.
+"""Architectures that transformers does not have, one file each, registered when a type is first looked up.
 
 A file here is found by walking the folder (one whose name begins with `_` is no architecture). It defines a
 configuration and a causal language model as transformers does, and registers them with transformers' Auto

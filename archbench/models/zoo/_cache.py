@@ -34,7 +34,7 @@ class StateLayer(CacheLayerMixin):  # type: ignore[misc]
         return new
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Keep some rows, as beam search asks for."""
+        """Keep some rows, as beam search requires."""
         self.states = self.select_rows(beam_idx).states
 
     def reset(self) -> None:

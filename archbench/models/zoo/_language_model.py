@@ -25,7 +25,7 @@ class RecurrentConfig(PretrainedConfig):  # type: ignore[misc]
         intermediate_size: Width of the feed-forward blocks; 0 leaves them out.
         rms_norm_eps: Added to the mean square in norms.
         initializer_range: Standard deviation that weights are drawn with.
-        use_cache: Whether forward passes hand out states unless asked not to.
+        use_cache: Whether forward passes return states by default.
         tie_word_embeddings: Whether the output layer has the embedding's weights.
         bos_token_id: Token that texts begin with.
         eos_token_id: Token that texts end with.
