@@ -111,7 +111,7 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of archbench and its parts, of Python, and of packages that prompt, compute or bring models."""
+    """Versions of archbench and its parts, Python, and packages that prompt, compute or bring models."""
     ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
     ours |= {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
     return imported_packages() | ours
