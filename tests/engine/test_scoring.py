@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from archbench.engine import Usage, load_lm
-from archbench.engine.scoring.pairs import pairs as scoring
+from archbench.engine.scoring import pairs as scoring
 from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
 
 LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]

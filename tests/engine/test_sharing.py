@@ -208,7 +208,7 @@ def test_without_the_scan_from_states_mamba_is_followed_token_by_token(
 
 
 def test_following_token_by_token_is_exact(tokenizer: PreTrainedTokenizerBase) -> None:
-    from archbench.engine.scoring.pairs import pairs as scoring
+    from archbench.engine.scoring import pairs as scoring
 
     requests = [(None, [5] * 200 + [i, i + 1], [7, 8, i]) for i in range(10)]
     for name in ("llama", "nemotron_h"):

@@ -145,6 +145,7 @@ CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
     "qwen3_next": ("qwen3_next", {**_BODY, **_ATTENTION, **_DELTA, **_EXPERTS, "num_experts": 4}),
     "olmo_hybrid": ("olmo_hybrid", {**_BODY, **_ATTENTION, **_DELTA}),
     "delta_rule": ("delta_rule", {**_BODY, "num_heads": 2, "head_dim": 8, "intermediate_size": 48}),
+    "min_gru": ("min_gru", {**_BODY, "expand": 2, "intermediate_size": 48}),
     "delta_rule_plain": (
         "delta_rule",
         {

@@ -115,6 +115,8 @@ CACHED: list[dict[str, Any]] = [
      "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16} | GQA,
     {"model_type": "delta_rule", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 2,
      "head_dim": 8, "intermediate_size": 48},
+    {"model_type": "min_gru", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "expand": 2,
+     "intermediate_size": 0},
     {"model_type": "lfm2", "layer_types": ["conv", "full_attention", "conv", "conv"]} | GQA,
 ]  # fmt: skip
 

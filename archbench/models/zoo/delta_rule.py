@@ -29,10 +29,8 @@ from transformers import initialization as init
 
 from archbench.models.kernels.convolution import causal_convolution
 from archbench.models.zoo._cache import States
+from archbench.models.zoo._decays import CHUNK, decays
 from archbench.models.zoo._language_model import Mixer, RecurrentConfig, RecurrentForCausalLM
-
-_CHUNK = 32
-"""Steps in a chunk; the result does not depend on it."""
 
 
 class DeltaRuleConfig(RecurrentConfig):
@@ -151,7 +149,7 @@ def delta_scan(
     state: torch.Tensor | None = None,
     starts: torch.Tensor | None = None,
     *,
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the recurrence over whole segments.
 
@@ -176,7 +174,7 @@ def delta_scan(
         begins = None if starts is None else starts[:, part]
         q, k, v = (one[:, part].transpose(1, 2) for one in (query, key, value))
         b = beta[:, part].mT[..., None]
-        from_start, between = _decays(log_decay[:, part], begins)
+        from_start, between = decays(log_decay[:, part], begins)
         weights = between * (k @ k.mT)
         right = b * (v - from_start * (k @ state))
         written = torch.linalg.solve_triangular(
@@ -185,21 +183,6 @@ def delta_scan(
         outputs.append(from_start * (q @ state) + torch.tril(between * (q @ k.mT)) @ written)
         state = from_start[:, :, -1:] * state + (between[:, :, -1, :, None] * k).mT @ written
     return torch.cat(outputs, dim=2).transpose(1, 2), state
-
-
-def _decays(log_decay: torch.Tensor, starts: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """γ, [batch, heads, length, 1], and Γ, [batch, heads, i, j], zero for j > i; both zero across starts."""
-    # Differences of long sums cancel: in fp32 they would be off by |sum| x 1e-7.
-    log = log_decay.mT.double().cumsum(2)
-    size = log.shape[2]
-    apart = torch.ones(size, size, dtype=torch.bool, device=log.device).triu(1)
-    from_start = log.exp().float()
-    if starts is not None:
-        document = starts.cumsum(1)[:, None]
-        apart = apart | (document[..., :, None] != document[..., None, :])
-        from_start = from_start.masked_fill(document > 0, 0.0)
-    between = (log[..., :, None] - log[..., None, :]).masked_fill(apart, -torch.inf).exp().float()
-    return from_start[..., None], between
 
 
 class DeltaRuleForCausalLM(RecurrentForCausalLM):
