@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import logging
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -83,8 +83,10 @@ def import_packages(names: Sequence[str], where: str) -> None:
                 "or my_lab.models, not a file or folder. Install the package, or put the folder that holds "
                 "it on PYTHONPATH."
             )
+        # Before any package: a type means the same whatever is imported, and in whichever order.
+        _register_own()
         try:
-            with _own_types_kept(name):
+            with _earlier_classes_kept(name):
                 module = importlib.import_module(name)
         # Whatever a package does when it is imported, its user should read which one it was.
         except (Exception, SystemExit) as error:
@@ -109,16 +111,12 @@ def _own() -> frozenset[str]:
 @cache
 def _register() -> tuple[str, ...]:
     """Register archbench's own architectures and those of installed entry points; says which failed."""
-    # By its name: the zoo's files import from this room, and which there are only the folder knows.
-    zoo = importlib.import_module(_ZOO)
-    for found in pkgutil.iter_modules(zoo.__path__):
-        if not found.name.startswith("_"):
-            importlib.import_module(f"{_ZOO}.{found.name}")
+    _register_own()
     failures = []
     for point in metadata.entry_points(group=ENTRY_POINTS):
         where = f"entry point '{point.name}' of {ENTRY_POINTS}"
         try:
-            import_packages([point.value.partition(":")[0].strip()], where)
+            import_packages([point.module], where)
         except RequestError as error:
             # A broken package must not keep archbench from models of others.
             log.warning("%s", error)
@@ -126,31 +124,52 @@ def _register() -> tuple[str, ...]:
     return tuple(failures)
 
 
+@cache
+def _register_own() -> None:
+    """Register archbench's own architectures: which there are, only the folder knows."""
+    zoo = importlib.import_module(_ZOO)
+    for found in pkgutil.iter_modules(zoo.__path__):
+        if not found.name.startswith("_"):
+            importlib.import_module(f"{_ZOO}.{found.name}")
+
+
 @contextlib.contextmanager
-def _own_types_kept(package: str) -> Iterator[None]:
-    """Keep transformers' classes for the types that it has itself, whatever is registered inside the block.
+def _earlier_classes_kept(package: str) -> Iterator[None]:
+    """Keep the classes of types that are there already, whatever is registered inside the block.
 
     A type would otherwise mean another class depending on which packages were imported before.
     """
     from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    extra: dict[str, Any] = CONFIG_MAPPING._extra_content
-    before = dict(extra)
+    configs: dict[str, Any] = CONFIG_MAPPING._extra_content
+    models: dict[Any, Any] = MODEL_FOR_CAUSAL_LM_MAPPING._extra_content
+    before = dict(configs), dict(models)
     try:
         yield
     finally:
-        replaced = [one for one in extra if one in _own() and extra[one] is not before.get(one)]
-        for one in replaced:
-            if one in before:
-                extra[one] = before[one]
-            else:
-                del extra[one]
+        taken = [one for one in configs if one in _own() or one in before[0]]
+        replaced = set(_restored(configs, before[0], taken))
+        # transformers' own models are in another mapping; their configurations' module shows them.
+        owned = [one for one in models if one.__module__.startswith("transformers.") or one in before[1]]
+        replaced |= {one.model_type for one in _restored(models, before[1], owned)}
     if replaced:
         log.warning(
-            "%s registers classes of its own for %s, which transformers has itself: transformers' are used",
+            "%s registers classes of its own for %s, which were there already: the earlier ones are used",
             package,
             ", ".join(sorted(replaced)),
         )
+
+
+def _restored(mapping: dict[Any, Any], before: Mapping[Any, Any], keys: Sequence[Any]) -> list[Any]:
+    """Put back what some keys of a mapping had before; returns those that had changed."""
+    changed = [key for key in keys if mapping[key] is not before.get(key)]
+    for key in changed:
+        if key in before:
+            mapping[key] = before[key]
+        else:
+            del mapping[key]
+    return changed
 
 
 def _failure(name: str, error: BaseException) -> str:

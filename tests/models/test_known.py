@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import CONFIG_MAPPING, LlamaConfig
+from transformers import CONFIG_MAPPING, GPTNeoXForCausalLM, LlamaConfig
 
 from archbench.efficiency.sizes import architecture_sizes
 from archbench.errors import RequestError
 from archbench.models import known
-from archbench.models.build import build_config, build_model
+from archbench.models.build import build_config, build_model, meta_model
 from archbench.models.known import check_known, import_packages, imported_packages, known_types
 from archbench.models.load import load_model
 from tests.models.outside import package
@@ -56,7 +56,7 @@ def test_every_type_that_is_known_has_a_configuration() -> None:
     assert {"llama", "mamba", "delta_rule"} <= known_types()
 
 
-def test_transformers_own_types_stay_its_own(
+def test_a_type_means_the_same_whatever_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # flash-linear-attention registers classes for `mamba`, among others, in place of transformers'.
@@ -64,6 +64,11 @@ def test_transformers_own_types_stay_its_own(
         "\nclass Other(LeakyConfig):\n    model_type = 'llama'\n"
         "class OtherForCausalLM(LeakyForCausalLM):\n    config_class = Other\n"
         "AutoConfig.register('llama', Other, exist_ok=True)\n"
+        "from transformers import GPTNeoXConfig, GPTNeoXForCausalLM\n"
+        "class Mine(GPTNeoXForCausalLM):\n    pass\n"
+        "AutoModelForCausalLM.register(GPTNeoXConfig, Mine, exist_ok=True)\n"
+        "class Third(LeakyConfig):\n    model_type = 'delta_rule'\n"
+        "AutoConfig.register('delta_rule', Third, exist_ok=True)\n"
         "AutoModelForCausalLM.register(Other, OtherForCausalLM, exist_ok=True)\n"
     )
     with (
@@ -71,8 +76,12 @@ def test_transformers_own_types_stay_its_own(
         caplog.at_level(logging.WARNING),
     ):
         import_packages([name], "suite.yaml:2: imports")
-    assert "greedy registers classes of its own for llama" in caplog.text
+    assert (
+        "greedy registers classes of its own for delta_rule, gpt_neox, llama, which were there" in caplog.text
+    )
     assert type(build_config({"model_type": "llama"})) is LlamaConfig
+    assert type(meta_model(build_config({"model_type": "gpt_neox"}))) is GPTNeoXForCausalLM
+    assert build_config({"model_type": "delta_rule"}).num_heads == 4
     assert "leaky_two" in known_types()
 
 
