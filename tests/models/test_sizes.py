@@ -197,6 +197,28 @@ def test_flops_by_hand() -> None:
     assert part(window=4).kv_bytes(10, batch=2, dtype="float32") == 4 * 4 * 2 * 4
 
 
+class Growing:
+    """A part that declares what attention of the same width keeps and costs, and a state of three numbers."""
+
+    kind = "growing"
+
+    def state_size(self, tokens: int) -> int:
+        return 3 + 4 * tokens
+
+    def step_flops(self, tokens: float) -> float:
+        return 8 * tokens
+
+
+@given(st.integers(1, 10**5))
+def test_what_a_part_declares_counts_like_what_is_recognised(length: int) -> None:
+    declared = Sizes(100, 100, 0, {}, {}, (Growing(),), 200, (), ())
+    recognised = part(state=3)
+    assert declared.state_bytes() == recognised.state_bytes() == 6
+    assert declared.kv_bytes(length) == recognised.kv_bytes(length)
+    assert declared.inference_flops(length) == recognised.inference_flops(length)
+    assert declared.training_flops(length) == recognised.training_flops(length)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 64))
 def test_caches_grow_with_the_context_and_the_batch(context: int, batch: int) -> None:
     sizes = part()
