@@ -1,4 +1,4 @@
-"""Untrained transformers models from the `architecture` block of a family file.
+"""Untrained models from the `architecture` block of a family file.
 
 architecture:
   model_type: nemotron_h
@@ -11,12 +11,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.checkpoint import CONFIG, read_fields
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.causality import why_not_causal
+from archbench.models.known import check_known
 from archbench.models.memory import check_fits
-from archbench.models.meta import not_built
+from archbench.models.meta import not_built, stated
 from archbench.models.patterns import KINDS, MOST_LAYERS, expand_pattern
 
 if TYPE_CHECKING:
@@ -38,19 +41,14 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         The configuration; transformers' defaults stand for every field not named.
 
     Raises:
-        RequestError: the model type or a field is unknown to the installed transformers, or its
+        RequestError: the model type is not known (`archbench.models.known`) or has no such field, or its
             configuration or the pattern refuses a value.
     """
     from transformers import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     fields = dict(architecture)
     model_type = fields.pop("model_type", None)
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise RequestError(
-            f"architecture: transformers has no causal language model of model_type '{model_type}'. "
-            + did_you_mean(str(model_type), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, label="Among those it has")
-        )
+    check_known(model_type, "architecture")
     config_class = CONFIG_MAPPING[model_type]
     known = (
         set(inspect.signature(config_class.__init__).parameters)
@@ -71,10 +69,28 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
     try:
         config = config_class(**fields)
     except Exception as error:  # each configuration checks its fields in its own way, or divides by them
-        raise RequestError(f"architecture: '{model_type}' refuses these fields: {_told(error)}") from error
+        raise RequestError(f"architecture: '{model_type}' refuses these fields: {stated(error)}") from error
     if why := why_not_causal(config.to_dict()):
         raise RequestError(f"architecture: {why}. A causal language model is expected.")
     return config
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The configuration in a model folder, which may be of any model type that is known.
+
+    Args:
+        folder: Holds `config.json`.
+
+    Raises:
+        RequestError: Its model type is none that is known.
+        OSError, ValueError, KeyError, TypeError: It cannot be read.
+    """
+    from transformers import AutoConfig
+
+    file = folder / CONFIG
+    if (model_type := read_fields(file).get("model_type")) is not None:
+        check_known(model_type, str(file))
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def build_model(

@@ -35,10 +35,11 @@ def meta_model(config: PretrainedConfig) -> PreTrainedModel:
 def not_built(config: PretrainedConfig, error: Exception) -> RequestError:
     """The error for a configuration that transformers accepts and cannot build a model from."""
     return RequestError(
-        f"architecture: no '{config.model_type}' can be built from these fields: {_told(error)}"
+        f"architecture: no '{config.model_type}' can be built from these fields: {stated(error)}"
     )
 
 
-def _told(error: Exception) -> str:
+def stated(error: Exception) -> str:
+    """What an error of transformers says, on one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -58,7 +58,11 @@ def audit_family(
     Returns:
         The audit. No model is loaded: weights are read by their headers, and where a training record has a
         digest of the tensors, in pieces to compute it again.
+
+    Raises:
+        RequestError: A package that the family file names cannot be imported.
     """
+    family.import_packages()
     length = family.budget.sequence_length or (recipe or {}).get("sequence_length") or contexts[0]
     rows: dict[str, MemberAudit] = {}
     for name, at_hand in files.items():

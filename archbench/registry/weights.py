@@ -14,7 +14,9 @@ from archbench.checkpoint import INDEX, read_headers, weight_files
 from archbench.errors import RequestError, amount
 from archbench.formats.safetensors import Header, is_buffer
 from archbench.identity import config_fields, weights_digest
+from archbench.models.build import build_config, read_config
 from archbench.models.fields import check_tokenizer_fields
+from archbench.models.meta import meta_model
 from archbench.registry.contract import Evidence
 from archbench.registry.evidence import RECORD
 from archbench.registry.family import Member
@@ -84,14 +86,11 @@ def member_config(
     Returns:
         The configuration, and what is wrong with it.
     """
-    from transformers import AutoConfig
-
-    from archbench.models.build import build_config
-
+    vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
     if files.weights is not None:
         try:
-            return AutoConfig.from_pretrained(files.weights, trust_remote_code=False), None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read_config(files.weights), None
+        except (RequestError, OSError, ValueError, KeyError, TypeError) as error:
             return None, f"the configuration beside the weights cannot be read ({error})"
     if member.architecture is None:
         return None, None
@@ -157,9 +156,6 @@ def architecture_evidence(
         config: Its configuration; None where nothing says what it is.
         said: What is declared of its architecture.
     """
-    from archbench.models.build import build_config
-    from archbench.models.meta import meta_model
-
     if config is None:
         return said
     identity = json.dumps(config.to_diff_dict(), sort_keys=True, default=str)

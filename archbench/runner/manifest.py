@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import ENGINE_VERSION
+from archbench.models.known import imported_packages
 from archbench.models.memory import machine_memory
 from archbench.registry import Family
 from archbench.results.header import CellHeader
@@ -113,9 +114,10 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
+    """Versions of archbench and its parts, Python, and packages that prompt, compute or bring models."""
     ours = {"archbench": installed_version(), "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
-    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    ours |= {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    return imported_packages() | ours
 
 
 def hardware() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.identity import digest
 from archbench.models.fields import check_tokenizer_fields
+from archbench.models.known import import_packages
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
@@ -48,6 +49,7 @@ def make_plan(
             " (or a hub id; once per model), or a family with --set families=[FAMILY]; families: "
             f"{', '.join(known) or 'none yet'}."
         )
+    import_packages(suite.imports, f"{suite.where('imports')}: imports")
     needs_model = any(entry.WORKS_ON == "model" for entry in suite.tasks.values())
     resolved = resolve_members(
         suite.families, suite.members, known, where=suite.where, needs_model=needs_model

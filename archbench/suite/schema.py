@@ -101,6 +101,7 @@ class Suite(YamlModel):
         description: What the suite is for.
         families: Families from the registry, whole or in part.
         members: Further models by name: a folder, a hub id, or a mapping as in a family file.
+        imports: Packages that register architectures with transformers' Auto classes (docs/families.md).
         tasks: Task entries by name; `kind` says which settings an entry takes.
         engine: How models are run.
         report: What the report shows.
@@ -113,6 +114,7 @@ class Suite(YamlModel):
     description: str = ""
     families: list[FamilyChoice] = Field(default_factory=list)
     members: dict[Name, Member] = Field(default_factory=dict)
+    imports: list[str] = Field(default_factory=list)
     tasks: dict[EntryName, AnyEntry] = Field(min_length=1)
     engine: EngineSettings = EngineSettings()
     report: ReportSettings = ReportSettings()

@@ -101,6 +101,7 @@ def train_family(
                 + did_you_mean(name, family.members, label="Its members")
             )
     places = _Places.of(family, out)
+    family.import_packages()
     for name in chosen:
         _check_architecture(family, name)
         if not restart:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from archbench.data.stream import Tokens
 from archbench.errors import RequestError
-from archbench.models.mixers import fast_mixers
+from archbench.models.kernels.mixers import fast_mixers
 from archbench.training.recipe import Recipe
 
 Loss = Callable[[Tokens], torch.Tensor]

@@ -156,9 +156,9 @@ def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(RequestError, match="'nobody/nothing', which is no folder here"):
+    with pytest.raises(RequestError, match="'nobody/nothing', which is no local folder"):
         load_model("nobody/nothing")
-    with pytest.raises(RequestError, match="'nobody/nothing', which is no folder here"):
+    with pytest.raises(RequestError, match="'nobody/nothing', which is no local folder"):
         load_tokenizer("nobody/nothing")
 
 

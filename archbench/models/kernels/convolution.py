@@ -1,4 +1,4 @@
-"""The short causal convolution of Mamba layers in plain torch: transformers' reference, sooner on a CPU.
+"""The short causal convolution of Mamba layers in plain torch: transformers' reference, faster on a CPU.
 
     y_t = act(bias + Σ_k w_k x_{t-K+1+k}),   per channel, K taps (4 as a rule)
 

@@ -1,8 +1,8 @@
 """Mamba layers that train fast without CUDA kernels, and that can begin anew at the borders of documents.
 
 transformers' mixers call functions of their own modules for the scan and the convolution. While `fast_mixers`
-is open, archbench's functions stand in their place: the same results within rounding, several times sooner on
-a CPU (docs/training.md), and with a say in where a state begins.
+is open, archbench's functions stand in their place: the same results within rounding, several times faster on
+a CPU (docs/training.md), and able to begin a state anew.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from unittest import mock
 
 import torch
 
-from archbench.models.convolution import causal_convolution
-from archbench.models.selective import selective_scan
-from archbench.models.ssd import chunk_scan
+from archbench.models.kernels.convolution import causal_convolution
+from archbench.models.kernels.selective import selective_scan
+from archbench.models.kernels.ssd import chunk_scan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,7 +35,7 @@ _FUSED = ("mamba_inner_fn", "mamba2_split_conv1d_scan_combined")
 
 @dataclass
 class Borders:
-    """Where the sequences at hand begin anew.
+    """Where the current sequences begin anew.
 
     Attributes:
         starts: Steps whose past counts as nothing, booleans of shape [batch, length]; None for nowhere.

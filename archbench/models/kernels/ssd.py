@@ -1,4 +1,4 @@
-"""Mamba-2's scan in plain torch, laid out for CPUs: the same function as transformers' reference, sooner.
+"""Mamba-2's scan in plain torch, laid out for CPUs: the same function as transformers' reference, faster.
 
 The recurrence, per head, with state h of shape [head_dim, state]:
 

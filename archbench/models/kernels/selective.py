@@ -1,4 +1,4 @@
-"""Mamba-1's selective scan in plain torch: the same function as transformers' reference, many times sooner.
+"""Mamba-1's selective scan in plain torch: transformers' reference, many times faster.
 
 The recurrence, per channel, with a state h of `state` numbers (Gu & Dao 2023, arXiv 2312.00752, equation 2a):
 
