@@ -29,8 +29,8 @@ from unittest import mock
 import torch
 
 from archbench.engine import identity, load_lm
-from archbench.engine.scoring.forward import Scorer
 from archbench.engine.scoring import pairs as scoring
+from archbench.engine.scoring.forward import Scorer
 from archbench.engine.sharing.forks import Forks
 from archbench.engine.sharing.trie import Trie
 from archbench.engine.store import Answers, RequestStore

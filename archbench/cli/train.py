@@ -14,7 +14,7 @@ from archbench.cli.run import AsJson, Families
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
-    from archbench.training.train import TrainResult
+    from archbench.training.result import TrainResult
 
 EPILOG = """\
 Examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +26,18 @@ def compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> 
         planned = _planned(one, recipe)
         for group in _comparable(one, told):
             values = {name: told[name].value for name in group}
+            expected = _completed(planned, values.values())
             if len(set(values.values())) > 1:
                 usual = (
-                    planned if planned in values.values() else Counter(values.values()).most_common(1)[0][0]
+                    expected if expected in values.values() else Counter(values.values()).most_common(1)[0][0]
                 )
                 for name in group:
                     if values[name] != usual:
                         others = [other for other in group if values[other] == usual]
                         note = _against(values[name], usual, others or ["the family file"])
                         rows[name].evidence[one] = replace(told[name], status="differs", note=note)
-            elif planned is not None and (apart := set(values.values()) - {planned}):
-                told_apart = _against(apart.pop(), planned, ["the family file says"])
+            elif expected is not None and (apart := set(values.values()) - {expected}):
+                told_apart = _against(apart.pop(), expected, ["the family file says"])
                 notes.append(f"{one.replace('_', ' ')}, of all members: {told_apart}")
     _compare_architectures(rows, family)
     _compare_sizes(rows, family)
@@ -48,6 +49,21 @@ def _planned(one: FieldName, recipe: Mapping[str, Any] | None) -> str | None:
     if recipe is None or one in ("tokenizer", "data_order", "architecture"):
         return None
     return field_value(recipe, one)
+
+
+def _completed(planned: str | None, values: Iterable[str | None]) -> str | None:
+    """The plan with the digests of text that it does not state, taken from what was trained by it.
+
+    A family file names a folder, a record the text that was in it.
+    """
+    plan = _settings(planned)
+    for value, _ in Counter(values).most_common():
+        settings = _settings(value)
+        if plan is not None and settings is not None:
+            stated = {k: one for k, one in settings.items() if k in plan or k.rsplit(".", 1)[-1] != "digest"}
+            if stated == plan:
+                return value
+    return planned
 
 
 def _comparable(one: FieldName, told: Mapping[str, Evidence]) -> list[list[str]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from archbench.report.curves import Curve, Points, loss_curves
 from archbench.report.style import rendered
 from archbench.training.recipe import Recipe
+from archbench.training.result import TrainResult, read_result
 from archbench.training.sweep import spreads
-from archbench.training.train import TrainResult, read_result
 
 _COLUMNS = (
     "member",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.formats.text import read_text
 from archbench.paths import expanded
-from archbench.tasks.files.text import read_text
 from archbench.tasks.lengths import TokenCounter, token_counter
 
 VERSION = 1
