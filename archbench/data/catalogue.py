@@ -38,7 +38,7 @@ _OLD_KEY = "generator"
 
 @cache
 def corpora() -> Mapping[str, type[CorpusSettings]]:
-    """Settings of every kind of corpus, by name; those that cannot be imported are left out with a warning."""
+    """Settings of every kind of corpus, by name; what cannot be imported is left out with a warning."""
     found: dict[str, type[CorpusSettings]] = {}
     for origin, model in (*_shipped(), *_registered()):
         name = kind_of(model)

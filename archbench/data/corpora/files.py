@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,20 +92,22 @@ class FilesCorpus(OrderedCorpus):
             RequestError: A part would be without documents.
         """
         keyed = sorted((hashlib.sha256(text).digest(), text) for text in found.documents)
-        whole = hashlib.sha256(b"".join(key for key, _ in keyed)).hexdigest()
+        keys = [key for key, _ in keyed]
+        whole = hashlib.sha256(b"".join(keys)).hexdigest()
         parts: dict[Split, list[bytes]] = {"train": [], "validation": [], "evaluation": []}
         for key, text in keyed:
             parts[_split(key, settings.held_out)].append(text)
         for split, texts in parts.items():
             if not texts:
+                fitting = next((str(one) for one in _SHARES if _is_enough(keys, one)), None)
+                share = f", set held_out: {fitting}," if fitting else ""
                 raise RequestError(
                     f"{reading.where}.folder: of the {len(keyed):,} documents of {reading.folder}, none is "
                     f"left for {_PURPOSES[split]} with held_out: {settings.held_out:g}, which parts them by "
-                    "their digests. Add documents, change held_out, or cut text files into documents with "
-                    "`separator`, like "
-                    r'separator: "\n\n".'
+                    f"their digests. Add documents{share} or cut text files into documents with `separator`, "
+                    r'like separator: "\n\n".'
                 )
-        return cls(settings.pinned(whole), whole, _description(found, [key for key, _ in keyed]), parts)
+        return cls(settings.pinned(whole), whole, _description(found, keys), parts)
 
     def documents(self, split: Split) -> Iterator[Document]:
         """Training text in a new order each epoch; all else once, by digest."""
@@ -128,6 +130,9 @@ class FilesCorpus(OrderedCorpus):
                 return
 
 
+_SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+"""Shares that a message proposes."""
+
 _PURPOSES: dict[Split, str] = {
     "train": "training",
     "validation": "the validation loss",
@@ -140,6 +145,11 @@ def _split(key: bytes, held_out: float) -> Split:
     if place >= held_out:
         return "train"
     return "validation" if place < held_out / 2 else "evaluation"
+
+
+def _is_enough(keys: Iterable[bytes], held_out: float) -> bool:
+    """Whether no split is without documents."""
+    return {_split(key, held_out) for key in keys} == set(_PURPOSES)
 
 
 def _description(found: Found, keys: list[bytes]) -> str:
