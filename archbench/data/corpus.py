@@ -26,7 +26,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from archbench.data.stream import Document, Encoding, OrderedStream, TokenStream, Windows
+from archbench.data.ordered import OrderedStream
+from archbench.data.stream import Document, Encoding, TokenStream, Windows
 from archbench.errors import RequestError
 
 Split = Literal["train", "validation", "tokenizer", "evaluation"]

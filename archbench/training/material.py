@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from archbench.checkpoint import has_tokenizer, tokenizer_files
 from archbench.data.corpus import Corpus, Opening
-from archbench.data.stream import WINDOWS_PER_SHARD, Encoding, OrderedStream, TextEndedError, Windows
+from archbench.data.ordered import OrderedStream
+from archbench.data.stream import WINDOWS_PER_SHARD, Encoding, TextEndedError, Windows
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.models.load import load_tokenizer

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import archbench
 from archbench.cli.app import app
 from archbench.data.corpus import Opening
-from archbench.data.stream import Document, Encoding, OrderedStream, TextEndedError
+from archbench.data.ordered import OrderedStream
+from archbench.data.stream import Document, Encoding, TextEndedError
 from archbench.errors import RequestError
 from archbench.registry import Family, audit_family, families
 from archbench.registry.verdict import Audit
