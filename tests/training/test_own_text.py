@@ -310,3 +310,28 @@ def test_the_microworld_is_what_it_always_was_byte_for_byte(tmp_path: Path) -> N
     for name, expected in files.items():
         assert digest((tmp_path / "out/own" / name).read_bytes()) == expected, name
     assert tokenizer_digest(material.tokenizer) == material.digest
+
+
+# The documentation
+
+
+@pytest.mark.slow
+def test_the_family_file_of_the_documentation_works_from_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/training.md").read_text()
+    block = page.split("```yaml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "mine.yaml").write_text(block)
+    for i in range(400):
+        lines = [f"Line {j} holds {hashlib.sha256(bytes([i % 256, j])).hexdigest()}" for j in range(60)]
+        path = tmp_path / "texts" / f"{i}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"Text {i}\n" + "\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "mine", "--families", ".", "--out", "trained", "--tokens", "4096"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    found = families([tmp_path / "trained"])["mine"]
+    files = {name: files_at_hand(found, name) for name in found.members}
+    assert list(files) == ["transformer", "mamba"]
+    assert audit_family(found, files, recipe=full_recipe(found)).verdict == "matched"
