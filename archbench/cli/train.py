@@ -74,14 +74,14 @@ def train(
         )
     if not Devices().first:
         return
-    told = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
+    records = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
     diverged = [result for result in results if result.outcome == "diverged"]
     if as_json:
-        print_json(told)
+        print_json(records)
         if diverged:
             raise RunError(_diverged(diverged))
         return
-    for one in told:
+    for one in records:
         loss = one["validation_loss"]
         ends = one["outcome"] if loss is None else f"validation loss {loss:.3f} nats per token"
         typer.echo(

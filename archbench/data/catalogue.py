@@ -88,7 +88,7 @@ def parse_settings(value: Any) -> Any:
     """Settings of a corpus from the block in a recipe; what are settings already is returned.
 
     Raises:
-        PydanticCustomError: No corpus has such settings. Its context has `errors`, which `told` resolves.
+        PydanticCustomError: No corpus has such settings. Its context has `errors`, which `resolved` lists.
     """
     if isinstance(value, CorpusSettings) or not isinstance(value, Mapping):
         return value
@@ -105,11 +105,11 @@ def parse_settings(value: Any) -> Any:
         return corpora()[name].model_validate(given)
     except ValidationError as error:
         details = [one for each in error.errors(include_url=False) for one in resolved(each)]
-        found = [(path, _said(name, "kind" in value, path, text)) for path, text in details]
+        found = [(path, _with_hint(name, "kind" in value, path, text)) for path, text in details]
         raise _several(found) from None
 
 
-def _said(name: str, named: bool, path: tuple[str | int, ...], text: str) -> str:
+def _with_hint(name: str, named: bool, path: tuple[str | int, ...], text: str) -> str:
     """Add to what pydantic says which keys there are."""
     if not text.startswith("extra inputs"):
         return text

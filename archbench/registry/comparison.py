@@ -22,10 +22,10 @@ def compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> 
     for one in found.controlled:
         if one == "size":
             continue
-        told = {name: row.evidence[one] for name, row in rows.items() if one in row.evidence}
+        known = {name: row.evidence[one] for name, row in rows.items() if one in row.evidence}
         planned = _planned(one, recipe)
-        for group in _comparable(one, told):
-            values = {name: told[name].value for name in group}
+        for group in _comparable(one, known):
+            values = {name: known[name].value for name in group}
             expected = _completed(planned, values.values())
             if len(set(values.values())) > 1:
                 usual = (
@@ -35,10 +35,10 @@ def compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> 
                     if values[name] != usual:
                         others = [other for other in group if values[other] == usual]
                         note = _against(values[name], usual, others or ["the family file"])
-                        rows[name].evidence[one] = replace(told[name], status="differs", note=note)
+                        rows[name].evidence[one] = replace(known[name], status="differs", note=note)
             elif expected is not None and (apart := set(values.values()) - {expected}):
-                told_apart = _against(apart.pop(), expected, ["the family file says"])
-                notes.append(f"{one.replace('_', ' ')}, of all members: {told_apart}")
+                note = _against(apart.pop(), expected, ["the family file says"])
+                notes.append(f"{one.replace('_', ' ')}, of all members: {note}")
     _compare_architectures(rows, family)
     _compare_sizes(rows, family)
     return replace(found, members=rows, notes=notes)
@@ -66,10 +66,10 @@ def _completed(planned: str | None, values: Iterable[str | None]) -> str | None:
     return planned
 
 
-def _comparable(one: FieldName, told: Mapping[str, Evidence]) -> list[list[str]]:
+def _comparable(one: FieldName, known: Mapping[str, Evidence]) -> list[list[str]]:
     """Members whose values can be compared: those that were computed, and those that were declared alike."""
     groups: dict[str, list[str]] = {}
-    for name, evidence in told.items():
+    for name, evidence in known.items():
         if evidence.value is not None and evidence.status in ("verified", "declared"):
             key = "any" if one in ("tokens", "sequence_length", "architecture") else evidence.status
             groups.setdefault(key, []).append(name)
