@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from archbench.runner import execute
+from archbench.runner import cells
 from tests.command import call
 from tests.runner.tiny import LLAMA, save_model, save_shelf
 
@@ -97,7 +97,7 @@ def test_failed_cells_are_told_and_the_exit_code_says_so(
     def failing(*args: Any, **more: Any) -> None:
         raise ValueError("no luck")
 
-    monkeypatch.setattr(execute, "evaluate_variant", failing)
+    monkeypatch.setattr(cells, "evaluate_variant", failing)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 1
     assert "1 cell failed; the same command tries it again" in done.stderr
@@ -109,7 +109,7 @@ def test_ctrl_c_says_how_to_go_on(shelf: Path, here: Path, monkeypatch: pytest.M
     def stopped(*args: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(execute, "evaluate_variant", stopped)
+    monkeypatch.setattr(cells, "evaluate_variant", stopped)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 130
     assert "the same command goes on from there" in done.stderr
@@ -172,10 +172,11 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
 def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
-    from archbench.suite import ENTRY_KINDS
+
+    from archbench.tasks.kinds import kinds as all_kinds
 
     told = json.loads(call("show", kind, "--json").stdout)["task kind"]
-    assert told["settings"].keys() == ENTRY_KINDS[kind].model_fields.keys() - {"kind"}
+    assert told["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
     for one in told["settings"].values():
         assert one["meaning"]
         assert ("default" in one) != ("required" in one)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archbench.results.frames import RunResults
     from archbench.results.header import CellHeader
     from archbench.runner.match import Match
-    from archbench.runner.plan import Plan
+    from archbench.runner.planned import Plan
 
 RUN_EPILOG = """\
 Examples:
@@ -131,7 +131,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
-    from archbench.report.page import build_report
+    from archbench.reporting import build_report
     from archbench.results.frames import load_results
 
     results = load_results(run_folder)
@@ -188,7 +188,7 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
 
 def _downloads(plan: Plan) -> dict[str, list[str]]:
     """Hub ids that each member lacks here."""
-    from archbench.runner.identity import not_cached
+    from archbench.runner.member_files import not_cached
 
     names = {one.resolved.name: not_cached(one.resolved) for one in plan.members if one.identity is None}
     return {member: missing for member, missing in names.items() if missing}
@@ -225,7 +225,7 @@ def _print_results(results: RunResults, as_json: bool) -> None:
         return
     if results.scores().empty:
         return  # what failed, and why, is told after this
-    from archbench.report.screen import summary
+    from archbench.reporting import summary
 
     console().print(summary(results, _settings(results)))
     typer.echo(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archbench.engine.backend import BackendLM, unshared_backend
     from archbench.engine.backends import check_backend, load_backend
-    from archbench.engine.identity import ENGINE_VERSION
+    from archbench.engine.fingerprint import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
     from archbench.engine.lm import NEVER_ENDS, ArchbenchLM
     from archbench.engine.load import load_lm
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ENGINE_VERSION": "identity",
+    "ENGINE_VERSION": "fingerprint",
     "NEVER_ENDS": "lm",
     "ArchbenchLM": "lm",
     "BackendLM": "backend",

@@ -11,9 +11,9 @@ from lm_eval.api.model import TemplateLM
 
 from archbench.engine.admission import Admission
 from archbench.engine.cache.corrections import exact_states
+from archbench.engine.fingerprint import Fingerprint
 from archbench.engine.generation.generate import Generator
 from archbench.engine.generation.requests import answer_prompts
-from archbench.engine.identity import Identity
 from archbench.engine.limits import UNLIMITED, context_limit
 from archbench.engine.scoring.batching import Budget
 from archbench.engine.scoring.forward import Scorer
@@ -99,7 +99,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._progress = progress
         self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
         self._meter = Meter()
-        self._identity = Identity(model, tokenizer)
+        self._fingerprint = Fingerprint(model, tokenizer)
         self._settings = Settings(cache_bytes, self._limit, self.name)
         self._likelihoods = Likelihoods(
             self._scorer,
@@ -174,7 +174,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
         Taken anew after weights were changed in place.
         """
-        return self._identity.digest()
+        return self._fingerprint.digest()
 
     @property
     def exactness(self) -> Exactness:

@@ -1,4 +1,4 @@
-"""What a member's weights and configuration say, read by their headers: nothing is loaded."""
+"""What a member's weights and configuration say: headers are read, tensors compared by their digest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import read_headers
+from archbench.checkpoint import INDEX, read_headers, weight_files
 from archbench.errors import RequestError
 from archbench.formats.safetensors import Header, is_buffer
-from archbench.models.fingerprint import config_fields
+from archbench.identity import config_fields, weights_digest
 from archbench.registry.contract import Evidence
+from archbench.registry.evidence import RECORD
 from archbench.registry.family import Member
 
 if TYPE_CHECKING:
@@ -43,6 +44,35 @@ def read_header(folder: Path) -> Header | None:
     except RequestError:
         return None
     return header if header.shapes else None
+
+
+def changed_weights(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """How the tensors of a trained member are others than its record is of; None where they are the same.
+
+    None, too, where the record has no digest of them (`has_weights_digest`).
+
+    Args:
+        folder: The member's folder. Its weights are read whole, once per process.
+        record: Its training record.
+    """
+    if not has_weights_digest(record):
+        return None
+    try:
+        found = weights_digest(folder)
+        files = ", ".join(file.name for file in weight_files(folder) if file.name != INDEX)
+    except (RequestError, OSError) as error:
+        return f"the tensors cannot be compared with {RECORD}: {error}"
+    if found == record["weights"]:
+        return None
+    return (
+        f"the tensors in {files} are not those that training left: their digest is {found[:12]}, in {RECORD} "
+        f"{str(record['weights'])[:12]}"
+    )
+
+
+def has_weights_digest(record: Mapping[str, Any]) -> bool:
+    """Whether a training record says which tensors it is of; those of older versions do not."""
+    return record.get("weights") is not None
 
 
 def member_config(

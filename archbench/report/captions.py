@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from archbench.report.findings import Findings, short_name
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
@@ -73,14 +74,14 @@ def leaders_caption(findings: Findings) -> str:
     few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
         f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "
-        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
-        "highest). "
+        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(findings, tests)} "
+        "with the highest). "
     )
 
 
-def family_sizes(tests: pd.DataFrame) -> str:
+def family_sizes(findings: Findings, tests: pd.DataFrame) -> str:
     """How many comparisons p-values are adjusted for; of right answers and of losses where there are both."""
-    losses = int((tests["kind"] == "perplexity").sum())
+    losses = len(tests) - len(findings.of_accuracy(tests))
     if losses in (0, len(tests)):
         return _comparisons(len(tests))
     answers = _comparisons(len(tests) - losses)

@@ -34,6 +34,8 @@ def gap_of(header: CellHeader | None, answered: int, left_out: int) -> str | Non
         return "no result"
     if header.status == "failed":
         return f"failed ({header.error})"
+    if header.metric is None:
+        return None
     if header.items and header.excluded == header.items:
         return f"all {header.items:,} items are longer than it takes, so it has no score"
     if header.excluded:

@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from archbench import __version__
 from archbench.engine import ENGINE_VERSION
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
 from archbench.runner.match import Match
-from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
+from archbench.runner.plan import SCORER_VERSION
+from archbench.runner.planned import Plan, PlannedMember
+from archbench.version import installed_version
 
 _PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
 
@@ -103,6 +104,7 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
             "labels": cell.variant.labels,
             "metric": cell.variant.metric,
             "chance": cell.variant.chance,
+            "scale": cell.variant.scale,
         }
         for cell in plan.cells
     }
@@ -111,7 +113,7 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 def versions() -> dict[str, str]:
     """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
-    ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
+    ours = {"archbench": installed_version(), "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
     return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
 
 

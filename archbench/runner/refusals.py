@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.runner.plan import Plan
+from archbench.runner.planned import Plan
 from archbench.suite import Suite
 
 

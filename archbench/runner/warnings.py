@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archbench.engine import NEVER_ENDS, Usage, spanning
-from archbench.runner.items import Row
+from archbench.tasks.work import Row
 
 
 def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from archbench.data.ordered import OrderedStream
 from archbench.data.stream import WINDOWS_PER_SHARD, Encoding, TextEndedError, Windows
 from archbench.data.tokenizer import save_tokenizer, train_tokenizer
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import tokenizer_rules
 from archbench.models.load import load_tokenizer
 from archbench.paths import expanded
 from archbench.registry import Family
@@ -138,7 +138,9 @@ def write_material(material: Material, places: Places) -> None:
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     """Digest of everything that decides how a text is encoded (sha256, hex)."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    rules = tokenizer_rules(tokenizer)
+    assert rules is not None, "a fast tokenizer shows its rules"
+    return rules
 
 
 def _given_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerFast:

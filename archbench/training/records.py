@@ -11,8 +11,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from archbench.report.curves import Curve, Points, loss_curves
 from archbench.report.style import rendered
+from archbench.training.curves import Curve, Points, loss_curves
 from archbench.training.recipe import Recipe
 from archbench.training.result import TrainResult, read_result
 from archbench.training.sweep import spreads

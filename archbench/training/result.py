@@ -58,6 +58,9 @@ class TrainResult(BaseModel):
             can tell two recipes apart by field. None in records that older versions wrote.
         architecture: The architecture block.
         tokenizer: Digest of the tokenizer.
+        weights: Digest of the tensors that training left (`archbench.identity.weights_digest`), by which an
+            audit knows weights that were changed since. None where training diverged, and in records that
+            older versions wrote.
         corpus: Digest and description of the text, and what was read of it by part where that is counted
             (documents, bytes, tokens, share of the bytes, epochs). None in records that older versions wrote.
     """
@@ -84,6 +87,7 @@ class TrainResult(BaseModel):
     recipe_fields: dict[str, Any] | None = None
     architecture: dict[str, Any] | None = None
     tokenizer: str | None = None
+    weights: str | None = None
     corpus: dict[str, Any] | None = None
 
 

@@ -134,7 +134,7 @@ def train_member(
         else {**corpus, **_read(stream, progress.step * recipe.batch_sequences)},
     )
     if devices.first:
-        publish(model if finite else None, folder, result)
+        result = publish(model if finite else None, folder, result)
         shutil.rmtree(state.parent)
     devices.wait()
     return result

@@ -17,8 +17,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from archbench.engine import load_lm
 from archbench.engine.cache import cascade, states
 from archbench.engine.cache.corrections import exact_states
+from archbench.engine.generation import requests as prompts
 from archbench.engine.generation.generate import Generator, Job
-from archbench.engine.generation.generate import requests as prompts
 from archbench.engine.lm import ArchbenchLM
 from archbench.engine.scoring.batching import Budget
 from archbench.engine.scoring.pairs import Settings

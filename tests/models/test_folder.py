@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from archbench.checkpoint import INDEX, tokenizer_files, weight_files
 from archbench.errors import RequestError
-from archbench.models.fingerprint import model_fingerprint
+from archbench.identity import model_fingerprint
 from archbench.models.load import load_model, load_tokenizer
 from archbench.models.remarks import model_remarks
 from archbench.registry.sources import check_model_folder

@@ -24,8 +24,8 @@ from transformers import (
 
 from archbench.engine import load_lm
 from archbench.errors import RequestError, RunError
+from archbench.identity import model_fingerprint, tokenizer_fingerprint
 from archbench.models.build import build_config
-from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from archbench.models.load import load_model, load_tokenizer
 from archbench.registry.sources import check_model_folder
 

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from archbench.data.corpora.microworld import Microworld
 from archbench.data.stream import TokenStream
 from archbench.formats.yaml_file import parse_yaml
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.registry.contract import FIELDS
-from archbench.registry.evidence import spelling
 from archbench.schema import validate
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.train import train_member
@@ -70,7 +70,7 @@ def family(folder: Path, more: str = "") -> Family:
 def train(folder: Path, name: str, recipe: dict[str, Any], architecture: dict[str, Any]) -> None:
     parsed = parse_recipe(recipe, "recipe")
     shutil.rmtree(folder / name, ignore_errors=True)
-    digest = spelling(folder / "tokenizer").rules
+    digest = tokenizer_identity(folder / "tokenizer").rules
 
     def stream(offset: int) -> TokenStream:
         return TokenStream(
@@ -115,7 +115,7 @@ def audited(folder: Path, more: str = "", recipe: dict[str, Any] | None = None) 
 def forget_parts(folder: Path) -> None:
     """Make a record what it was before it named its parts."""
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    for key in ("recipe_fields", "architecture", "tokenizer"):
+    for key in ("recipe_fields", "architecture", "tokenizer", "weights"):
         del record[key]
     (folder / "training.json").write_text(json.dumps(record), encoding="utf-8")
 
@@ -368,7 +368,7 @@ def test_tokenizers_that_cannot_be_loaded_are_told_apart_by_their_files(tmp_path
         (tmp_path / text).mkdir()
         (tmp_path / text / "tokenizer_config.json").write_text("{}", encoding="utf-8")
         (tmp_path / text / "words.tiktoken").write_text(text, encoding="utf-8")
-        digests.add(spelling(tmp_path / text))
+        digests.add(tokenizer_identity(tmp_path / text))
     assert len(digests) == 2
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from archbench.report.charts import differences, mmlu_formats
 from archbench.report.findings import Findings
-from archbench.report.radar import axes_of, radar
+from archbench.report.parts.differences import forest as differences
+from archbench.report.parts.radar import axes_of, radar
 from archbench.report.settings import ReportSettings
 from archbench.report.style import drawn, drawn_line, rendered, style_of
 from archbench.results.store import Store
+from archbench.tasks.mmlu.report.charts import mmlu_formats
 from tests.results.synthetic import header, make_run, rows, share
 
 SHOTS = {f"standard-{shots}shot": {"format": "standard", "shots": shots} for shots in range(13)}

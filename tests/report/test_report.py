@@ -14,9 +14,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from archbench.errors import RequestError, RunError
-from archbench.report.page import FIGURES, SHEETS, build_report
-from archbench.report.screen import summary
 from archbench.report.settings import ReportSettings
+from archbench.reporting import all_parts, build_report, summary
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from tests.results.synthetic import Right, header, make_run, planted, rows, share
@@ -118,7 +117,7 @@ def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path
 
 
 _ELSEWHERE = ("answer_forms", "phonebook", "prompts", "published", "perplexity", "ruler")
-_ON_MMLU = [name for name in SHEETS if not name.startswith(_ELSEWHERE)]
+_ON_MMLU = [part.name for part in all_parts().tables if not part.name.startswith(_ELSEWHERE)]
 
 
 def test_every_table_bears_the_match_verdict(tmp_path: Path) -> None:
@@ -141,7 +140,9 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
         [first.page, *first.tables, *first.figures], [again.page, *again.tables, *again.figures], strict=True
     ):
         assert one.read_bytes() == other.read_bytes(), one
-    assert len(first.figures) == 2 * len([name for name in FIGURES if not name.startswith(_ELSEWHERE)])
+    assert len(first.figures) == 2 * len(
+        [part for part in all_parts().figures if not part.name.startswith(_ELSEWHERE)]
+    )
 
 
 def test_links_lead_to_files(tmp_path: Path) -> None:

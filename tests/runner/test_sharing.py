@@ -9,7 +9,7 @@ import pytest
 import archbench
 from archbench.engine.cache import states
 from archbench.errors import RequestError
-from archbench.report.page import build_report
+from archbench.reporting import build_report
 from archbench.results.frames import RunResults
 from archbench.results.store import Store
 from archbench.results.work import Work, work_of

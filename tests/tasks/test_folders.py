@@ -12,9 +12,9 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.runner import evaluate
-from archbench.tasks import StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
+from tests import evaluation as evaluate
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
 from tests.tasks.twelve import TWELVE
 

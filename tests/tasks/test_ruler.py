@@ -408,8 +408,8 @@ def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable
         ("2048tokens", {"length": 2048}),
     ]
     (variant, _) = entry.variants()
-    assert variant.tasks == [f"archbench_ruler_{task}" for task in TASKS]
-    assert (variant.metric, variant.chance, variant.metadata["samples"]) == ("string_match", None, 4)
+    assert variant.work.tasks == [f"archbench_ruler_{task}" for task in TASKS]
+    assert (variant.metric, variant.chance, variant.work.metadata["samples"]) == ("string_match", None, 4)
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):
         entry.check()
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):

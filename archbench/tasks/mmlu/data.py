@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import digest
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.duplicates import check_splits_differ
 from archbench.tasks.files.rows import Row, parse_json
@@ -68,7 +68,7 @@ class Questions:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
         shots = [shot for subject in sorted(self.dev) for shot in self.dev[subject]]
         content = [[astuple(item) for item in items] for items in (self.test, shots)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest(content, spaces=True)
 
     def require_shots(self, numbers: Sequence[int]) -> None:
         """Make sure that every subject asked about has as many shots as the largest of some numbers.
@@ -167,7 +167,7 @@ def _item(row: Row, at: str, counts: Counter[str], base: Base | None) -> Item:
     choices = _choices(row, at)
     answer = option_of(_cell(row, "answer", at), base, at)
     category = _label(row, "category", at) or CATEGORY_OF.get(subject, UNLISTED)
-    content = hashlib.sha256(json.dumps([question, choices, answer]).encode()).hexdigest()[:8]
+    content = digest([question, choices, answer], spaces=True)[:8]
     item_id = _label(row, "id", at) or f"{subject}/{counts[subject]}-{content}"
     counts[subject] += 1
     return Item(item_id, subject, category, question, tuple(choices), answer)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
@@ -17,7 +16,8 @@ from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
-from archbench.tasks.perturb import Perturbation, perturbed
+from archbench.tasks.perturb import Perturbation
+from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
 
@@ -108,18 +108,15 @@ class MmluEntry(TaskEntry):
             Variant(
                 name=f"{form}-{shots}shot",
                 labels={"format": form, "shots": shots},
-                tasks=[f"archbench_mmlu_{form}"],
-                num_fewshot=shots,
-                metadata=dict(metadata),
+                work=LmEval([f"archbench_mmlu_{form}"], shots, dict(metadata)),
                 metric=_METRIC[form],
                 chance=0.25,
-                stock=False,
             )
             for form in self.formats
             for shots in self.shots
         ]
         return plain + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one in plain
             for how in self.perturb
             if changes(how, str(one.labels["format"]), int(one.labels["shots"]))
@@ -128,7 +125,7 @@ class MmluEntry(TaskEntry):
     def digest(self) -> str:
         """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
         parts = [prompts.VERSION, self._questions().digest(), self.description, self.question_prefix]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     def _questions(self) -> Questions:
         return load(self.data, subjects=self.subjects, limit=self.limit, answer_base=self.answer_base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from archbench.errors import RequestError
 from archbench.formats.text import read_text
+from archbench.identity import content_digest, digest, file_digest
 from archbench.paths import expanded
 from archbench.tasks.lengths import TokenCounter, token_counter
 
@@ -36,7 +36,7 @@ class Text:
     def __init__(self, name: str, text: str, count: TokenCounter) -> None:
         """Count the words of a text."""
         self.name, self._text = name, text
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = content_digest(text)
         words = [match.group() for match in _WORD.finditer(text)]
         self.ends = [match.end() for match in _WORD.finditer(text)]
         self.before = [0, *accumulate(count.pieces(words))] if words else [0]
@@ -77,11 +77,8 @@ def files_of(data: str) -> list[tuple[str, Path]]:
 
 
 def texts_digest(data: str) -> str:
-    """Hex SHA-256 of the names and content of the texts."""
-    found = hashlib.sha256()
-    for name, path in files_of(data):
-        found.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+    """Digest of the names and content of the texts."""
+    return digest([[name, file_digest(path)] for name, path in files_of(data)])
 
 
 def load_texts(data: str, tokenizer: str) -> list[Text]:
