@@ -10,7 +10,7 @@ none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +70,25 @@ def recipe_digest(recipe: Mapping[str, Any], architecture: Mapping[str, Any], to
 
 
 def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:
-    """Settings of a recipe by the field of the contract that they belong to."""
+    """Settings of a recipe by the field of the contract that they belong to; those of a corpus by path."""
     found: dict[FieldName, dict[str, Any]] = {name: {} for name in RECIPE_FIELDS}
     for key, value in recipe.items():
         if key == "corpus" and isinstance(value, Mapping):
-            for part, one in value.items():
-                found["data_order" if part in _OF_THE_ORDER else "data"][part] = one
+            for path, one in _flat(value):
+                order = path.rsplit(".", 1)[-1] in _OF_THE_ORDER
+                found["data_order" if order else "data"][path] = one
         else:
             found[_OF_FIELD.get(key, "other")][key] = value
     return found
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted path: what differs between two mixes is then a key, not the whole of both."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -159,6 +169,9 @@ def recipe_evidence(
         found[field] = Evidence("verified", text, f"recipe digest {str(record['recipe'])[:12]}")
     # Rounded down to whole batches, and less where training diverged: what was read, not what was planned.
     found["tokens"] = Evidence("verified", str(record.get("tokens")), "counted by the training record")
+    if isinstance(corpus := record.get("corpus"), Mapping):
+        note = f"{found['data'].note}; {corpus.get('description')}"
+        found["data"] = Evidence("verified", found["data"].value, note)
     stream = str(record.get("data"))
     order = _text(by_field(settings)["data_order"] | {"digest": stream})
     found["data_order"] = Evidence("verified", order, f"data-stream digest {stream[:12]}")

@@ -13,7 +13,8 @@ from archbench.formats.safetensors import read_header, tensor_places
 from archbench.identity import weights_digest
 from archbench.registry import families
 from archbench.registry.evidence import RECIPE_FIELDS
-from archbench.training.train import TrainResult, publish_choice, read_result
+from archbench.training.publish import publish_choice
+from archbench.training.result import TrainResult, read_result
 from tests.registry.test_audit import audited, copy, differing, trained
 
 __all__ = ["copy", "trained"]

@@ -28,8 +28,8 @@ from archbench.training.curves import Curve, loss_curves
 from archbench.training.objective import objective
 from archbench.training.recipe import Recipe, Sweep, parse_recipe
 from archbench.training.records import table
+from archbench.training.result import Run
 from archbench.training.sweep import choose, spreads
-from archbench.training.train import Run
 from tests.training.test_family import FAMILY, family
 
 RECIPE: dict[str, Any] = {

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError, amount
+from archbench.formats.text import read_text
 from archbench.identity import content_digest, digest, file_digest
 from archbench.paths import expanded
-from archbench.tasks.files.text import read_text
 from archbench.tasks.lengths import TokenCounter, token_counter
 
 VERSION = 1

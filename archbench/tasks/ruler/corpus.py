@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.formats.text import decoded
 from archbench.identity import content_digest
 from archbench.paths import expanded
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.rows import parse_json
-from archbench.tasks.files.text import decoded
 from archbench.tasks.lengths import TokenCounter
 
 FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}

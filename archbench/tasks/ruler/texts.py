@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.formats.text import read_text
 from archbench.identity import content_digest
 from archbench.paths import expanded
-from archbench.tasks.files.text import read_text
 
 NOISE = (
     "The river runs slow.",
