@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from archbench.cli.describe import task_kind
 from archbench.runner import cells
-from archbench.suite import ENTRY_KINDS
 from archbench.tasks.entry import TaskEntry
+from archbench.tasks.kinds import kinds as all_kinds
 from tests.command import call
 from tests.runner.tiny import LLAMA, save_model, save_shelf
 
@@ -177,8 +177,6 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
 def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
-
-    from archbench.tasks.kinds import kinds as all_kinds
 
     told = json.loads(call("show", kind, "--json").stdout)["task kind"]
     assert told["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
@@ -351,9 +349,9 @@ def test_one_cell_is_no_cells(shelf: Path, here: Path) -> None:
     assert "Suite mmlu: 1 cell, 1 to be run" in outcome.stdout
 
 
-@pytest.mark.parametrize("kind", sorted(ENTRY_KINDS))
+@pytest.mark.parametrize("kind", sorted(all_kinds()))
 def test_settings_are_told_without_names_of_the_code(kind: str) -> None:
-    entry = ENTRY_KINDS[kind]
+    entry = all_kinds()[kind].entry
     methods = {name for name in dir(TaskEntry) if name not in entry.model_fields} - set(dir(BaseModel))
     told = task_kind(kind, entry)["settings"].values()
     named = {word for one in told for word in re.findall(r"`([^`]+)`", one["meaning"])}

@@ -202,7 +202,7 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
 
 def _downloads(plan: Plan) -> dict[str, list[str]]:
     """Hub ids that each member lacks here."""
-    from archbench.runner.member_files import not_cached
+    from archbench.runner.member.files import not_cached
 
     names = {one.resolved.name: not_cached(one.resolved) for one in plan.members if one.identity is None}
     return {member: missing for member, missing in names.items() if missing}

@@ -57,7 +57,7 @@ def train(
     """Train the members of a family, matched: one token stream, one recipe, many architectures."""
     from archbench.registry import find_family
     from archbench.training import train_family
-    from archbench.training.devices import Devices
+    from archbench.training.loop.devices import Devices
     from archbench.training.records import table
 
     found = find_family(family, families or ())

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import CONFIG, read_fields
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.causality import why_not_causal
+from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.memory import check_fits
 from archbench.models.known import check_known
-from archbench.models.memory import check_fits
 from archbench.models.meta import not_built, stated
 from archbench.models.patterns import KINDS, MOST_LAYERS, expand_pattern
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
-from archbench.models.causality import why_not_causal
-from archbench.models.complete import check_complete, check_tied
-from archbench.models.fields import check_tokenizer_fields
-from archbench.models.folder import check_model_folder, check_quantized
-from archbench.models.remarks import model_remarks, tokenizer_remarks
+from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.complete import check_complete, check_tied
+from archbench.models.checks.fields import check_tokenizer_fields
+from archbench.models.checks.folder import check_model_folder, check_quantized
+from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
 
 if TYPE_CHECKING:

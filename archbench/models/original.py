@@ -19,7 +19,7 @@ from archbench.checkpoint import CONFIG
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.formats.json_file import read_json
 from archbench.models.build import build_config
-from archbench.models.folder import is_original
+from archbench.models.checks.folder import is_original
 from archbench.models.load import load_tokenizer
 
 if TYPE_CHECKING:

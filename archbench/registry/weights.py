@@ -15,7 +15,7 @@ from archbench.errors import RequestError, amount
 from archbench.formats.safetensors import Header, is_buffer
 from archbench.identity import config_fields, weights_digest
 from archbench.models.build import build_config, read_config
-from archbench.models.fields import check_tokenizer_fields
+from archbench.models.checks.fields import check_tokenizer_fields
 from archbench.models.meta import meta_model
 from archbench.registry.contract import Evidence
 from archbench.registry.evidence import RECORD

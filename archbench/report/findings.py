@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from archbench.errors import RunError, amount
-from archbench.report.gaps import gap_of, nothing
-from archbench.report.naming import by_cell
 from archbench.report.settings import ReportSettings
+from archbench.report.words.gaps import gap_of, nothing
+from archbench.report.words.naming import by_cell
 from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
 from archbench.results.frames import RunResults, records

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
-from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
 from archbench.report.part import Parts, TablePart
@@ -16,7 +15,8 @@ from archbench.report.parts.guessing import missing
 from archbench.report.settings import ReportSettings
 from archbench.report.style import rendered, using
 from archbench.report.table import Sheet
-from archbench.report.work import sharing_lines, sharing_warnings
+from archbench.report.words.captions import margins_note
+from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.files import write_atomic
 from archbench.results.frames import RunResults
 

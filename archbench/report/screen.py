@@ -7,15 +7,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from archbench.report.captions import leaders_caption
 from archbench.report.escape import one_line
 from archbench.report.findings import Findings
-from archbench.report.naming import short_name, with_interval
 from archbench.report.part import Parts
 from archbench.report.parts.accuracy import WIDEST, accuracy
 from archbench.report.settings import ReportSettings
 from archbench.report.table import Cell, Table
-from archbench.report.work import sharing_lines, sharing_warnings
+from archbench.report.words.captions import leaders_caption
+from archbench.report.words.naming import short_name, with_interval
+from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.frames import RunResults
 
 

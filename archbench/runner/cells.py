@@ -15,11 +15,11 @@ from archbench.errors import ArchbenchError
 from archbench.results.comparisons import independent_scores
 from archbench.results.header import CellHeader
 from archbench.results.store import Store
-from archbench.runner.members import load_member
+from archbench.runner.member.load import load_member
+from archbench.runner.member.subject import MemberSubject
 from archbench.runner.planned import Cell, PlannedMember
 from archbench.runner.progress import Display
 from archbench.runner.sharing import announce_sharing, said_here
-from archbench.runner.subject import MemberSubject
 from archbench.runner.warnings import warnings_of
 from archbench.statistics.estimates import mean_score
 from archbench.suite import Suite

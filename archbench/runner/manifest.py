@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import ENGINE_VERSION
+from archbench.models.checks.memory import machine_memory
 from archbench.models.known import imported_packages
-from archbench.models.memory import machine_memory
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of

@@ -13,7 +13,7 @@ from archbench.models.tokenizer import tokenizer_identity
 from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
-from archbench.runner.member_files import localize
+from archbench.runner.member.files import localize
 from archbench.runner.planned import Plan
 from archbench.training.recipe import parse_recipe
 

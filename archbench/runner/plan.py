@@ -10,16 +10,16 @@ from pathlib import Path
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
 from archbench.identity import digest
-from archbench.models.fields import check_tokenizer_fields
+from archbench.models.checks.fields import check_tokenizer_fields
+from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
 from archbench.models.known import import_packages
-from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
-from archbench.runner.built import check_built
 from archbench.runner.context import RunContext
-from archbench.runner.member_files import localize, member_identity
+from archbench.runner.member.built import check_built
+from archbench.runner.member.files import localize, member_identity
 from archbench.runner.planned import Cell, Plan, PlannedMember
 from archbench.suite import Suite
 from archbench.tasks.entry import ENTRY, TaskEntry, Variant

@@ -10,14 +10,14 @@ from typing import Any
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.models.build import build_config
 from archbench.registry import Family
-from archbench.training.devices import Devices
+from archbench.training.loop.devices import Devices
+from archbench.training.loop.train import Report
 from archbench.training.material import open_corpus, prepare, write_material
 from archbench.training.members import Trainer
 from archbench.training.places import Places
 from archbench.training.recipe import Recipe, parse_recipe
 from archbench.training.records import write_records
 from archbench.training.result import TrainResult, trained
-from archbench.training.train import Report
 
 
 def train_family(

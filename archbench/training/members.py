@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archbench.training.devices import Devices
+from archbench.training.loop.devices import Devices
+from archbench.training.loop.train import Report, train_member
 from archbench.training.material import Material
 from archbench.training.publish import publish_choice
 from archbench.training.recipe import Recipe
 from archbench.training.result import CARD, TrainResult, finished_result
 from archbench.training.sweep import as_run, choose, is_sweep, run_folder
-from archbench.training.train import Report, train_member
 
 
 @dataclass(frozen=True)

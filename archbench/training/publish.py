@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from archbench.identity import weights_digest
+from archbench.training.loop.state import write_json
 from archbench.training.result import CARD, TrainResult
-from archbench.training.state import write_json
 
 
 def publish_choice(folder: Path, result: TrainResult) -> None:

@@ -62,7 +62,7 @@ class Recipe(BaseModel):
         sequence_length: Tokens in a training window.
         batch_sequences: Windows in a batch.
         optimizer: `adamw` for everything, or `muon` for the matrices inside the layers and AdamW for the rest
-            (`archbench.training.optimizers`).
+            (`archbench.training.loop.optimizers`).
         learning_rate: AdamW's peak learning rate.
         muon_learning_rate: Muon's, which follows the same schedule; without effect for `adamw`.
         final_learning_rate: Share of the peak that the cosine ends at.

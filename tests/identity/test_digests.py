@@ -17,7 +17,7 @@ from archbench.identity import (
     tokenizer_contents,
 )
 from archbench.registry import FamilyChoice, families, resolve_members
-from archbench.runner.member_files import localize, member_identity
+from archbench.runner.member.files import localize, member_identity
 
 
 def sha256(content: bytes) -> str:

@@ -17,8 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from archbench.checkpoint import INDEX, tokenizer_files, weight_files
 from archbench.errors import RequestError
 from archbench.identity import model_fingerprint
+from archbench.models.checks.remarks import model_remarks
 from archbench.models.load import load_model, load_tokenizer
-from archbench.models.remarks import model_remarks
 from archbench.registry.sources import check_model_folder
 from archbench.registry.weights import read_header
 from tests.runner.tiny import save_tokenizer
@@ -277,7 +277,7 @@ def test_only_buffers_may_be_left_over(folder: Path, caplog: pytest.LogCaptureFi
         "model.layers.0.attention.masked_bias": torch.tensor(-1e4),
     }
     save_file(weights | buffers, folder / "model.safetensors", metadata={"format": "pt"})
-    with caplog.at_level(logging.INFO, logger="archbench.models.complete"):
+    with caplog.at_level(logging.INFO, logger="archbench.models.checks.complete"):
         load_model(folder)
     assert "buffers that its architecture computes itself" in caplog.text
     for name in (

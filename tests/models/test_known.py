@@ -17,9 +17,10 @@ from transformers import CONFIG_MAPPING, GPTNeoXForCausalLM, LlamaConfig
 from archbench.efficiency.sizes import architecture_sizes
 from archbench.errors import RequestError
 from archbench.models import known
-from archbench.models.build import build_config, build_model, meta_model
+from archbench.models.build import build_config, build_model
 from archbench.models.known import check_known, import_packages, imported_packages, known_types
 from archbench.models.load import load_model
+from archbench.models.meta import meta_model
 from tests.models.outside import package
 
 

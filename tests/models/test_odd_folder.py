@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
-from archbench.models.fields import check_tokenizer_fields
+from archbench.models.checks.fields import check_tokenizer_fields
 from archbench.models.load import load_model, load_tokenizer
 from archbench.registry.family import Member
 from archbench.registry.sources import check_model_folder

@@ -13,7 +13,7 @@ import torch
 from archbench.efficiency.sizes import architecture_sizes
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.models.folder import is_original
+from archbench.models.checks.folder import is_original
 from archbench.models.load import load_model
 from archbench.models.original import convert_original, load_original, original_architecture
 

@@ -19,8 +19,8 @@ from archbench.models.tokenizer import tokenizer_identity
 from archbench.registry import Audit, Family, Files, audit_family
 from archbench.registry.contract import FIELDS
 from archbench.schema import validate
+from archbench.training.loop.train import train_member
 from archbench.training.recipe import Recipe, parse_recipe
-from archbench.training.train import train_member
 from tests.runner.tiny import save_tokenizer
 
 RECIPE: dict[str, Any] = {

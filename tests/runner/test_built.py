@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from archbench.errors import RequestError
-from archbench.models import memory
 from archbench.models.build import build_config, build_model
+from archbench.models.checks import memory
 from archbench.results.store import Store
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite

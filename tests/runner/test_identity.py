@@ -22,7 +22,7 @@ from archbench.models.build import build_model
 from archbench.models.load import load_model, load_tokenizer
 from archbench.registry.family import Member
 from archbench.registry.resolve import ResolvedMember
-from archbench.runner.member_files import member_identity
+from archbench.runner.member.files import member_identity
 from tests.runner.tiny import LLAMA, save_tokenizer
 
 _watched: list[tuple[str, set[str]]] = []

@@ -22,8 +22,8 @@ from archbench.errors import RequestError
 from archbench.registry import Family, audit_family, families
 from archbench.registry.verdict import Audit
 from archbench.runner.match import files_at_hand, full_recipe
-from archbench.training import train as training
 from archbench.training import train_family
+from archbench.training.loop import train as training
 from archbench.training.material import open_corpus, prepare, tokenizer_digest, write_material
 from archbench.training.places import Places
 from archbench.training.recipe import parse_recipe

@@ -16,11 +16,11 @@ from safetensors import safe_open
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.training import train as training
-from archbench.training.optimizers import Optimizers
+from archbench.training.loop import train as training
+from archbench.training.loop.optimizers import Optimizers
+from archbench.training.loop.train import train_member
 from archbench.training.recipe import Recipe, Sweep, parse_recipe
 from archbench.training.result import TrainResult, finished_result
-from archbench.training.train import train_member
 
 RECIPE = Recipe(tokens=16 * 4 * 10, sequence_length=16, batch_sequences=4, validation_windows=6, warmup=0.2)
 LLAMA = {

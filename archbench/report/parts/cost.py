@@ -7,9 +7,9 @@ import pandas as pd
 from archbench.errors import amount
 from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row, records_of
-from archbench.report.naming import short_name
 from archbench.report.part import TablePart
 from archbench.report.table import MISSING, Column, Sheet, Table, stamped
+from archbench.report.words.naming import short_name
 
 
 def cost(findings: Findings) -> Sheet:

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 
 from archbench.errors import amount
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points, short_name, with_interval
 from archbench.report.part import FigurePart, TablePart, TextPart
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.naming import listing, points, short_name, with_interval
 from archbench.results.conditions import Condition
 from archbench.statistics.paired import holm, paired_difference
 

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from archbench.errors import amount
-from archbench.report.captions import family_sizes, items_in
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points, short_name
 from archbench.report.part import TextPart
-from archbench.report.phrases import NAMED, Stated, stated
+from archbench.report.words.captions import family_sizes, items_in
+from archbench.report.words.naming import listing, points, short_name
+from archbench.report.words.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records

@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import lm_eval.api.task
@@ -22,7 +22,9 @@ from archbench.errors import RunError
 from archbench.tasks.lm_eval.index import task_manager
 from archbench.tasks.lm_eval.local.build import adapted
 from archbench.tasks.lm_eval.perturb import perturb_task
-from archbench.tasks.work.items import LmEval
+
+if TYPE_CHECKING:
+    from archbench.tasks.work.items import LmEval
 
 
 def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from archbench.training.optimizers import Optimizers
+from archbench.training.loop.optimizers import Optimizers
 
 
 @dataclass

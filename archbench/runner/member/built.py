@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.models.memory import check_fits
+from archbench.models.checks.memory import check_fits
 from archbench.registry import Family, Files, ResolvedMember
 from archbench.registry.weights import member_config
 from archbench.schema import YamlModel

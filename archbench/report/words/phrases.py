@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from archbench.report.findings import Findings
-from archbench.report.naming import points, short_name
+from archbench.report.words.naming import points, short_name
 from archbench.results.conditions import Condition
 
 NAMED = 8

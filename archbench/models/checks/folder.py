@@ -9,11 +9,11 @@ from typing import Any
 from archbench.checkpoint import CONFIG, GENERATION, INDEX, WEIGHTS, model_files
 from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
-from archbench.models.causality import why_not_causal
-from archbench.models.fields import check_fields
+from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.fields import check_fields
+from archbench.models.checks.remarks import quantization
+from archbench.models.checks.tensors import check_tensors
 from archbench.models.known import check_known
-from archbench.models.remarks import quantization
-from archbench.models.tensors import check_tensors
 
 _IMPLEMENTATIONS = (
     "attn_implementation",

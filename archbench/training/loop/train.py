@@ -21,13 +21,13 @@ from transformers import PreTrainedModel
 from archbench.data.stream import Windows
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.training.devices import Devices
-from archbench.training.objective import Loss, objective
-from archbench.training.optimizers import Optimizers
+from archbench.training.loop.devices import Devices
+from archbench.training.loop.objective import Loss, objective
+from archbench.training.loop.optimizers import Optimizers
+from archbench.training.loop.state import Progress, load_progress, load_state, save_state
 from archbench.training.publish import publish
 from archbench.training.recipe import Recipe
 from archbench.training.result import TrainResult
-from archbench.training.state import Progress, load_progress, load_state, save_state
 
 _CURVE_POINTS = 200
 _VALIDATION_POINTS = 8

@@ -8,7 +8,7 @@ import pandas as pd
 
 from archbench.errors import amount
 from archbench.report.findings import Findings
-from archbench.report.naming import short_name
+from archbench.report.words.naming import short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
