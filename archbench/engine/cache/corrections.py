@@ -31,6 +31,8 @@ _STEP = "mamba2_selective_state_update"
 def exact_states(model: PreTrainedModel) -> Iterator[None]:
     """Make going on from a cached state inside the block equal to forward passes without one.
 
+    Blocks of one model must not lie in each other: a correction would be applied twice.
+
     Raises:
         RunError: The model clamps its time steps in a way that this transformers hides.
     """
@@ -65,27 +67,10 @@ def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
             handle.remove()
 
 
-@contextlib.contextmanager
-def exact_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
-    """Make decoding from a cache inside the block equal to forward passes without one.
-
-    Args:
-        model: The model that generates.
-
-    Yields:
-        Arguments to pass to `model.generate`.
-
-    Raises:
-        RunError: The model clamps its time steps in a way that this transformers hides.
-    """
-    with _counting_cache(model) as arguments, exact_states(model):
-        yield arguments
-
-
 class CountingCache(DynamicCache):  # type: ignore[misc]
     """A cache that knows its length although none of its layers is attention.
 
-    transformers asks a cache for its length and raises when no layer can tell (`nemotron_h` with a
+    transformers asks a cache for its length and raises when no layer knows it (`nemotron_h` with a
     pattern without `*`). Here the tokens that went through the model count.
 
     Attributes:
@@ -116,11 +101,19 @@ def cache_argument(model: PreTrainedModel) -> str | None:
 
 def needs_counting(model: PreTrainedModel) -> bool:
     """Whether a model asks its cache for a length that transformers' own cache cannot give."""
-    return cache_argument(model) in ("cache", "past_key_values") and not tells_length(model)
+    return cache_argument(model) in ("cache", "past_key_values") and not knows_length(model)
 
 
 @contextlib.contextmanager
-def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
+def counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
+    """Give `model.generate` a cache that counts its tokens, where transformers' own does not know its length.
+
+    Args:
+        model: The model that generates.
+
+    Yields:
+        Arguments to pass to `model.generate`.
+    """
     name = cache_argument(model)
     if name is None or not needs_counting(model):
         yield {}
@@ -137,8 +130,8 @@ def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
         handle.remove()
 
 
-def tells_length(model: PreTrainedModel) -> bool:
-    """Whether transformers' own cache for a model can tell how many tokens are in it."""
+def knows_length(model: PreTrainedModel) -> bool:
+    """Whether transformers' own cache for a model knows how many tokens are in it."""
     try:
         DynamicCache(config=model.config).get_seq_length()
     except ValueError:
