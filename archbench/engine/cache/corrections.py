@@ -53,13 +53,15 @@ def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
     one afterwards is given them too.
     """
     name = "max_seq_len_cached"
-    stretched = [(module, key) for module in model.modules() for key in vars(module) if key.endswith(name)]
+    rotary = [module for module in model.modules() if any(key.endswith(name) for key in vars(module))]
 
     def forget(*_: object) -> None:
-        for module, key in stretched:
-            setattr(module, key, 0)
+        for module in rotary:
+            # With angles by type of layer, each type gets its own attribute in the first forward pass.
+            for key in [key for key in vars(module) if key.endswith(name)]:
+                setattr(module, key, 0)
 
-    handle = model.register_forward_pre_hook(forget) if stretched else None
+    handle = model.register_forward_pre_hook(forget) if rotary else None
     try:
         yield
     finally:
