@@ -1,4 +1,4 @@
-"""What stored answers depend on: the model, its tokenizer and the code that asks them."""
+"""What stored answers depend on: the model, its tokenizer and the code that runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Identity:
     """The digest under which a model's answers are kept; another one after weights were changed in place."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Nothing is read before the digest is asked for."""
+        """Nothing is read before the digest is needed."""
         self._model, self._tokenizer = model, tokenizer
         self._taken: tuple[tuple[int, ...], str] | None = None
         # Tensors made in inference mode count no changes, and take none outside of it.

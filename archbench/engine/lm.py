@@ -280,7 +280,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     def _answer(
         self, description: str, requests: Sequence[Any], batches: Iterable[Mapping[int, T]]
     ) -> list[T]:
-        """Answers of requests, whose batches nothing was done for yet, with progress, time and count.
+        """Run through batches that are not begun yet, with progress, time and count.
 
         Raises:
             RequestError: The model is in training mode.

@@ -40,7 +40,7 @@ def load_lm(
             named apart is taken at its newest.
         progress: True shows a bar; a callable is called with (requests done, requests in all).
         store: Where answers are kept and found again; the caller closes it.
-        **settings: Fields of `archbench.engine.EngineOptions`, which says what they mean: `dtype`, `device`,
+        **settings: Fields of `archbench.engine.EngineOptions`, where their meaning stands: `dtype`, `device`,
             `batch_tokens`, `cache_bytes`, `max_length`, `rolling_stride`, `too_long`, `border`, `seed`.
 
     Returns:

@@ -72,7 +72,7 @@ def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
 class CountingCache(DynamicCache):  # type: ignore[misc]
     """A cache that knows its length although none of its layers is attention.
 
-    transformers asks a cache for its length and raises when no layer knows it (`nemotron_h` with a
+    transformers needs the length of a cache and raises when no layer knows it (`nemotron_h` with a
     pattern without `*`). Here the tokens that went through the model count.
 
     Attributes:
@@ -102,7 +102,7 @@ def cache_argument(model: PreTrainedModel) -> str | None:
 
 
 def needs_counting(model: PreTrainedModel) -> bool:
-    """Whether a model asks its cache for a length that transformers' own cache cannot give."""
+    """Whether a model needs of its cache a length that transformers' own cache cannot give."""
     return cache_argument(model) in ("cache", "past_key_values") and not knows_length(model)
 
 

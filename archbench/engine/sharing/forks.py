@@ -151,7 +151,7 @@ class Forks:
         """Batches of candidates, longest first, and the candidates that are not worth a forward pass.
 
         Those are refused too for which there is no memory next to `held`: to throw away for them what they go
-        on from would cost its tokens again, and again after the next. `others` says whether there are rows
+        on from would cost its tokens again, and again after the next. `others` is whether there are rows
         other than the candidates.
         """
         costs = self._costs

@@ -97,7 +97,7 @@ class Walk:
             budget: Tokens that one of them may hold, and memory for held prefixes.
             found: What the model was found fit for.
             meter: Counts the work.
-            steps: Forward passes that rows of their own take besides the first, where they are decoded.
+            steps: Further forward passes that rows apart from others take, where they are decoded.
         """
         self._trie = trie
         self._scorer = scorer
