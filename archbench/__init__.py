@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from archbench.version import installed_version
 
 if TYPE_CHECKING:
     from archbench.engine import load_lm
@@ -81,10 +82,7 @@ def run(
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name == "__version__":
-        try:
-            return version("archbench")
-        except PackageNotFoundError:  # a checkout on the path that was never installed
-            return "0+checkout"
+        return installed_version()
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'archbench' has no attribute '{name}'")

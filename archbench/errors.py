@@ -33,6 +33,17 @@ class RunError(ArchbenchError):
     exit_code = 1
 
 
+def amount(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things in words: `1 item`, `2,000 items`, `1 item is`, `2 items are`.
+
+    Args:
+        number: How many.
+        noun: What one is called; its verb may follow, and the plural is given then.
+        plural: What several are called; the noun and an s where left out.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def did_you_mean(name: str, known: Iterable[str], *, label: str = "Known") -> str:
     """Say which of the known names is nearest, or list them.
 

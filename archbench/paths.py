@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 
 Shared = Literal["tasks", "suites", "published"]
 
@@ -55,7 +55,7 @@ def expanded(name: str | Path) -> Path:
         if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART or "\0" in part:
             shown = part if len(part) <= 40 else f"{part[:37]}..."
             raise RequestError(
-                f"{shown!r} is no file name: it has {len(part):,} characters, or a NUL among them."
+                f"{shown!r} is no file name: it has {amount(len(part), 'character')}, or a NUL among them."
             )
     return path
 

@@ -28,7 +28,7 @@ from unittest import mock
 
 import torch
 
-from archbench.engine import identity, load_lm
+from archbench.engine import fingerprint, load_lm
 from archbench.engine.scoring.forward import Scorer
 from archbench.engine.sharing import pairs as scoring
 from archbench.engine.sharing.forks import Forks
@@ -98,7 +98,7 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
         timed(Scorer, "score", "states"),
         timed(Scorer, "logits", "states"),
         timed(Codec, "encode_pairs", "tokenising"),
-        timed(identity, "model_fingerprint", "checks"),
+        timed(fingerprint, "model_fingerprint", "checks"),
         timed(scoring, "exactness", "checks"),
         timed(Trie, "__init__", "trie, forks"),
         timed(Forks, "after", "trie, forks"),

@@ -29,9 +29,9 @@ from lm_eval.api.model import LM
 
 from archbench.engine import load_lm
 from archbench.engine.store import RequestStore
-from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.mmlu.data import load
 from archbench.tasks.mmlu.entry import MmluEntry
+from archbench.tasks.work.evaluate import evaluate
 from benchmarks.command import add_comparison, add_mmlu, add_models, parser_of, print_results, set_threads
 from benchmarks.models import make_model, make_tokenizer
 
@@ -79,7 +79,8 @@ def requests_of(data: Path, form: str, shots: int, subjects: int, limit: int | N
     recorder = Recorder()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evaluate_variant(recorder, entry.variants()[0], limit=None, seed=0)
+        variant = entry.variants()[0]
+        evaluate(recorder, variant.work, metric=variant.metric, seed=0)
     return recorder.requests
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "cli": 9,
     "runner": 8,
     "suite": 7,
+    "reporting": 7,
     "tasks": 6,
     "training": 5,
     "registry": 4,
@@ -28,7 +29,8 @@ FLOORS = {
     "statistics": 0,
 }
 GROUND = {
-    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "paths", "schema", "tokens"),
+    *("answers", "checkpoint", "draw", "errors", "formats", "hub", "identity", "paths", "schema", "tokens"),
+    "version",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,7 +93,8 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     """Everything of that name, by what it is."""
     from archbench.formats.yaml_file import read_yaml
     from archbench.registry import families
-    from archbench.suite import ENTRY_KINDS, suites
+    from archbench.suite import suites
+    from archbench.tasks.kinds import kinds
 
     known, own, shipped = families(dirs), lm_eval_tasks(), suites()
     found: dict[str, Row] = {}
@@ -106,15 +106,16 @@ def _find(name: str, dirs: Sequence[Path]) -> dict[str, Row]:
     for one, its in known.items():
         if name in its.members:
             found[f"member of {one}"] = its.members[name].model_dump(mode="json", exclude_defaults=True)
-    if name in ENTRY_KINDS:
-        found["task kind"] = task_kind(name, ENTRY_KINDS[name])
+    entries = {kind.name: kind.entry for kind in kinds().values()}
+    if name in entries:
+        found["task kind"] = task_kind(name, entries[name])
     if name in own:
-        found["lm-eval task"] = lm_eval_task(name, own[name], ENTRY_KINDS)
+        found["lm-eval task"] = lm_eval_task(name, own[name], entries)
     if name in shipped:
         found["suite"] = {"file": str(shipped[name]), **read_yaml(shipped[name]).value}
     if not found:
         members = [f"{one}:{member}" for one, family in known.items() for member in family.members]
-        names = {*known, *members, *ENTRY_KINDS, *own, *shipped}
+        names = {*known, *members, *entries, *own, *shipped}
         raise RequestError(
             f"There is nothing called '{name}'. {did_you_mean(name, names, label='Names')} lm-eval's own "
             "tasks are listed by: lm_eval ls tasks."
@@ -156,14 +157,14 @@ def _members(dirs: Sequence[Path]) -> list[Row]:
 
 
 def _tasks() -> list[Row]:
-    from archbench.suite import ENTRY_KINDS
 
-    kinds = [
-        {"name": kind, "what": "kind of task entry", "about": (inspect.getdoc(entry) or "").splitlines()[0]}
-        for kind, entry in ENTRY_KINDS.items()
+    from archbench.tasks.kinds import kinds
+
+    found = [
+        {"name": kind.name, "what": "kind of task entry", "about": kind.about} for kind in kinds().values()
     ]
     folder = paths.shared("tasks").parent
-    return kinds + [
+    return found + [
         {"name": name, "what": "lm-eval task", "about": str(file.relative_to(folder))}
         for name, file in lm_eval_tasks().items()
     ]

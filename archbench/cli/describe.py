@@ -43,7 +43,7 @@ def task_kind(kind: str, entry: Any) -> dict[str, Any]:
     for key, info in entry.model_fields.items():
         if key == "kind":
             continue
-        told: dict[str, Any] = {"meaning": meanings[key]}
+        told: dict[str, Any] = {"meaning": info.description or meanings.get(key, "")}
         if values := list(dict.fromkeys(_values(info.annotation))):
             told["values"] = values
         if info.is_required():

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archbench.engine.backend import BackendLM, unshared_backend
     from archbench.engine.backends import check_backend, load_backend
+    from archbench.engine.fingerprint import ENGINE_VERSION
     from archbench.engine.generation.settings import read_settings
     from archbench.engine.generations import NEVER_ENDS
-    from archbench.engine.identity import ENGINE_VERSION
     from archbench.engine.limits import TooLongError
     from archbench.engine.lm import ArchbenchLM
     from archbench.engine.load import load_lm
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ENGINE_VERSION": "identity",
+    "ENGINE_VERSION": "fingerprint",
     "NEVER_ENDS": "generations",
     "ArchbenchLM": "lm",
     "BackendLM": "backend",

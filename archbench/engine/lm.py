@@ -10,9 +10,9 @@ from lm_eval.api.model import TemplateLM
 
 from archbench.engine.admission import Admission
 from archbench.engine.cache.corrections import exact_states
+from archbench.engine.fingerprint import Fingerprint
 from archbench.engine.generation.generate import Generator
 from archbench.engine.generations import MAX_NEW_TOKENS, NEVER_ENDS, Generations
-from archbench.engine.identity import Identity
 from archbench.engine.likelihoods import Encoded, Likelihoods
 from archbench.engine.limits import UNLIMITED, context_limit
 from archbench.engine.options import EngineOptions
@@ -91,8 +91,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self._generator = Generator(model, self._codec)
         self._budget = Budget(options.batch_tokens, options.cache_bytes)
         self._meter = Meter()
-        self._identity = Identity(model, tokenizer)
-        answers = Answers(store, self._identity.digest, self._generator.eos)
+        self._fingerprint = Fingerprint(model, tokenizer)
+        answers = Answers(store, self._fingerprint.digest, self._generator.eos)
         shared = (self._admission, answers, self._budget, self._meter)
         self._likelihoods = Likelihoods(self._scorer, self._codec, *shared)
         self._generations = Generations(self._scorer, self._generator, *shared)
@@ -159,7 +159,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
         Taken anew after weights were changed in place.
         """
-        return self._identity.digest()
+        return self._fingerprint.digest()
 
     @property
     def exactness(self) -> Exactness:

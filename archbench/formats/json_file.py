@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 MOST_BYTES = 64 * 2**20
 _DEEPEST = 64
+_LONGEST_SHOWN = 60
 
 
 def read_json(path: Path) -> Any:
@@ -36,6 +37,12 @@ def parse_json(content: bytes | str) -> Any:
         raise ValueError(f"it is nested more than {_DEEPEST} levels deep") from None
     _check_depth(value)
     return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message gives it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

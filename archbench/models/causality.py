@@ -1,4 +1,4 @@
-"""Whether a model predicts each token from those before it alone: told from its configuration."""
+"""Whether a model predicts each token from those before it alone, by its configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def why_not_causal(config: Mapping[str, Any]) -> str | None:
     model_type = str(config.get("model_type"))
     if config.get("is_encoder_decoder"):
         return f"model_type '{model_type}' is an encoder-decoder, whose decoder alone is no language model"
-    # Imported here: takes a second, and the checks of a suite ask for it.
+    # Imported here: it takes seconds, which a suite without such checks need not wait for.
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     both_ways = model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES or model_type in _BOTH_WAYS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.checkpoint import CONFIG, read_fields, read_headers
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.formats.safetensors import is_buffer
 
 if TYPE_CHECKING:
@@ -35,14 +35,17 @@ def check_complete(name: str, folder: Path, info: Mapping[str, Any]) -> None:
     if mismatched:
         first, found, expected = mismatched[0]
         raise RequestError(
-            f"{len(mismatched)} weights in {name} do not fit its config.json; the first is {first}, of "
-            f"shape {tuple(found)} where {tuple(expected)} was expected. They come from different models."
+            f"{amount(len(mismatched), 'weight')} in {name} {'does' if len(mismatched) == 1 else 'do'} "
+            f"not fit its config.json; the first is {first}, of "
+            f"shape {tuple(found)} where {tuple(expected)} was expected. Both come from different models."
         )
     missing = sorted(info["missing_keys"])
     if missing:
         raise RequestError(
-            f"{len(missing)} weights that the architecture needs are not in {name}: {_some(missing)}. "
-            "They would have been filled with random values. Use a complete checkpoint of this architecture."
+            f"{amount(len(missing), 'weight')} that the architecture needs "
+            f"{'is' if len(missing) == 1 else 'are'} not in {name}: {_some(missing)}. "
+            "What is missing would have been filled with random values. Use a complete checkpoint of this "
+            "architecture."
         )
     if info.get("error_msgs"):
         raise RequestError(f"The weights in {name} could not be read: {' '.join(info['error_msgs'])}")
@@ -84,8 +87,9 @@ def _check_unused(name: str, folder: Path, unexpected: list[str]) -> None:
             log.warning("%s: weights for images or sound were not read: %s", name, _some(senses))
     if used:
         raise RequestError(
-            f"{name} holds {len(used)} weights that the architecture in its config.json does not use: "
-            f"{_some(used)}. They would have been left out, and the model be another than was saved. Use the "
+            f"{name} holds {amount(len(used), 'weight')} that the architecture in its config.json does "
+            "not use: "
+            f"{_some(used)}. Left out, the model would be another than was saved. Use the "
             "config.json that belongs to these weights, or save the model again without what is not part of "
             "it."
         )

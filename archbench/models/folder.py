@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from archbench.checkpoint import CONFIG, INDEX, WEIGHTS, model_files
-from archbench.errors import RequestError, did_you_mean
+from archbench.checkpoint import CONFIG, GENERATION, INDEX, WEIGHTS, model_files
+from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
 from archbench.models.causality import why_not_causal
-from archbench.models.original import is_original
+from archbench.models.fields import check_fields
+from archbench.models.known import check_known
 from archbench.models.remarks import quantization
+from archbench.models.tensors import check_tensors
 
 _IMPLEMENTATIONS = (
     "attn_implementation",
@@ -28,8 +30,8 @@ def check_model_folder(folder: Path) -> None:
         folder: A folder that exists.
 
     Raises:
-        RequestError: It does not: a file is missing, can be read in two ways or names others outside of the
-            folder; or its configuration asks for what is not applied here.
+        RequestError: It does not: a file is missing, damaged, can be read in two ways or names others outside
+            of the folder; or its configuration asks for what is not applied here.
     """
     path = folder / CONFIG
     if is_original(folder):
@@ -38,8 +40,12 @@ def check_model_folder(folder: Path) -> None:
             f"{folder} --out DIR, and name DIR."
         )
     if path.is_file():
+        check_tensors(folder)
         model_files(folder)
         check_config(_read(path), str(path))
+        for name in (CONFIG, GENERATION):
+            if (folder / name).is_file():
+                check_fields(folder / name)
         return
     # An adapter alone has no config.json either, and is what the message should be about.
     if any(folder.glob("*.safetensors")):
@@ -50,8 +56,17 @@ def check_model_folder(folder: Path) -> None:
     )
 
 
+def is_original(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint in mamba_ssm's layout."""
+    try:
+        config = read_json(folder / CONFIG)
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
+
+
 def check_config(fields: Mapping[str, Any], where: str) -> None:
-    """Make sure that a configuration is of a causal language model, and asks for nothing that is not applied.
+    """Make sure that a configuration is of a causal language model, and requests nothing that is not applied.
 
     Args:
         fields: The fields of config.json.
@@ -60,24 +75,10 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
     Raises:
         RequestError: It is not, or it does.
     """
-    # Imported here: about a second.
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    )
-
-    model_type = fields.get("model_type")
     if why := why_not_causal(fields):
         raise RequestError(f"{where}: {why}. A causal language model was expected.")
-    # Classes registered by hand count too; asking transformers' own for their type would import them all.
-    known = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
-    known |= {one.model_type for one in MODEL_FOR_CAUSAL_LM_MAPPING._extra_content}
-    if model_type not in known:
-        code = " Code of its own (auto_map) is never run." if fields.get("auto_map") else ""
-        raise RequestError(
-            f"{where}: transformers has no causal language model of model_type '{model_type}'.{code} "
-            + did_you_mean(str(model_type), known, label="Among those it has")
-        )
+    code = "Code of its own (auto_map) is never run." if fields.get("auto_map") else ""
+    check_known(fields.get("model_type"), where, note=code)
     named = fields.get("transformers_weights")
     if named not in (None, WEIGHTS, INDEX):
         raise RequestError(
@@ -94,7 +95,7 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
 
 
 def check_quantized(fields: Mapping[str, Any], quantizer: object, where: str) -> None:
-    """Refuse a model whose configuration asks for a quantization that was not applied.
+    """Refuse a model whose configuration requests a quantization that was not applied.
 
     Args:
         fields: The fields of config.json.
@@ -107,7 +108,7 @@ def check_quantized(fields: Mapping[str, Any], quantizer: object, where: str) ->
     method = quantization(fields)
     if method is not None and quantizer is None:
         raise RequestError(
-            f"{where}: quantization_config asks for the method '{method}', which this transformers does not "
+            f"{where}: quantization_config names the method '{method}', which this transformers does not "
             "have and leaves out without an error. Use a checkpoint in a method that it has; or, where the "
             "weights are not quantized, remove quantization_config from config.json."
         )

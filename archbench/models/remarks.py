@@ -34,10 +34,10 @@ def model_remarks(folder: Path) -> list[str]:
 def quantization(fields: Mapping[str, Any]) -> str | None:
     """The method that a configuration, or one inside it, has the weights quantized by; None for none."""
     parts = [fields, *(one for one in fields.values() if isinstance(one, Mapping))]
-    asked = next((one["quantization_config"] for one in parts if one.get("quantization_config")), None)
-    if asked is None:
+    found = next((one["quantization_config"] for one in parts if one.get("quantization_config")), None)
+    if found is None:
         return None
-    return str(asked.get("quant_method") if isinstance(asked, Mapping) else asked)
+    return str(found.get("quant_method") if isinstance(found, Mapping) else found)
 
 
 def tokenizer_remarks(folder: Path) -> list[str]:

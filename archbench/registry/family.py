@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from archbench.errors import did_you_mean
+from archbench.models.known import import_packages
 from archbench.registry.contract import Claim, Contract, FieldName
 from archbench.schema import Large, Name, Seed, Tokens, YamlModel
 
@@ -51,7 +52,7 @@ class Member(BaseModel):
     def _has_model_type(cls, architecture: dict[str, Any] | None) -> dict[str, Any] | None:
         if architecture is not None and not isinstance(architecture.get("model_type"), str):
             raise ValueError(
-                "an architecture needs a model_type, a name that transformers knows, like 'llama'"
+                "an architecture needs a model_type, the name of a known architecture, like 'llama'"
             )
         return architecture
 
@@ -120,6 +121,8 @@ class Family(YamlModel):
         controlled: What was held equal, in words.
         varies: What the members differ in, in words.
         match: The contract that an audit checks (docs/matching.md).
+        imports: Packages that register the members' architectures with transformers' Auto classes; imported
+            when the family is used (docs/families.md).
         recipe: How `archbench train` makes the members; its keys belong to the training room.
         items: Evaluation data that come with the family: task kind -> folder or file, relative to this
             one.
@@ -136,6 +139,7 @@ class Family(YamlModel):
     controlled: list[str] = Field(default_factory=list)
     varies: list[str] = Field(default_factory=list)
     match: Contract = Contract()
+    imports: list[str] = Field(default_factory=list)
     recipe: dict[str, Any] | None = None
     items: dict[str, str] = Field(default_factory=dict)
     members: dict[Name, Member] = Field(min_length=1)
@@ -157,6 +161,15 @@ class Family(YamlModel):
                     f"match.architecture_varies: no architecture here has the key '{key}'. {hint.rstrip('.')}"
                 )
         return self
+
+    def import_packages(self) -> None:
+        """Import the packages that the file names, so that their architectures are known.
+
+        Raises:
+            RequestError: One cannot be imported.
+        """
+        for index, name in enumerate(self.imports):
+            import_packages([name], f"{self.where('imports', index)}: imports")
 
     @field_validator("data", mode="before")
     @classmethod

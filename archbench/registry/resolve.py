@@ -44,6 +44,7 @@ def resolve_members(
     known: Mapping[str, Family],
     *,
     where: Callable[..., str],
+    needs_model: bool = True,
 ) -> list[ResolvedMember]:
     """Find every model that a suite asks for.
 
@@ -51,10 +52,13 @@ def resolve_members(
         choices: Families, and which of their members.
         own: Models that the suite names itself.
         known: The families there are.
-        where: Tells file and line of a key path of the suite, for messages.
+        where: Gives file and line of a key path of the suite, for messages.
+        needs_model: Whether weights and tokenizers are needed; otherwise architecture blocks are, and members
+            need not have been trained.
 
     Raises:
-        RequestError: If a family or member is unknown, or a model's weights or tokenizer are not there.
+        RequestError: If a family or member is unknown, a model's weights or tokenizer are not there, or a
+            package that a family file names cannot be imported.
     """
     wanted: list[tuple[Family | None, str, Member, str]] = []
     for index, choice in enumerate(choices):
@@ -63,6 +67,7 @@ def resolve_members(
             hint = did_you_mean(choice.name, known, label="Families")
             raise RequestError(f"{at}: there is no family '{choice.name}'. {hint}")
         family = known[choice.name]
+        family.import_packages()
         for name in dict.fromkeys(choice.members or family.members):
             if name not in family.members:
                 hint = did_you_mean(name, family.members, label="Its members")
@@ -70,12 +75,18 @@ def resolve_members(
             wanted.append((family, name, family.members[name], at))
     wanted += [(None, name, member, where("members", name)) for name, member in own.items()]
     shared = Counter(name for _, name, _, _ in wanted)
-    return [_resolve(family, name, member, at, shared[name] > 1) for family, name, member, at in wanted]
+    return [
+        _resolve(family, name, member, at, is_shared=shared[name] > 1, needs_model=needs_model)
+        for family, name, member, at in wanted
+    ]
 
 
-def _resolve(family: Family | None, name: str, member: Member, at: str, is_shared: bool) -> ResolvedMember:
+def _resolve(
+    family: Family | None, name: str, member: Member, at: str, *, is_shared: bool, needs_model: bool
+) -> ResolvedMember:
     base = family.folder if family else Path()
     source = member.hub
+    called = f"{family.name}:{name}" if family and is_shared else name
     if family is None and member.architecture is not None and member.init != "random":
         raise RequestError(
             f"{at}: 'architecture' is what a family's member is audited against, or what a member with "
@@ -87,6 +98,20 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
             build_config(member.architecture)
         except RequestError as error:
             raise RequestError(f"{written}: {error}") from None
+    if not needs_model:
+        if member.architecture is None:
+            raise RequestError(
+                f"{at}: the suite's tasks work on architecture blocks, and the member '{name}' has none. "
+                "Write its architecture into the family file, or leave it out."
+            )
+        return ResolvedMember(
+            name=called,
+            title=member.title or name,
+            family=family.name if family else None,
+            source=None,
+            tokenizer=None,
+            member=member,
+        )
     if member.path is not None:
         folder = (base / expanded(member.path)).resolve()
         train = ""
@@ -100,7 +125,7 @@ def _resolve(family: Family | None, name: str, member: Member, at: str, is_share
         check_model_folder(folder, at, how=train)
         source = str(folder)
     return ResolvedMember(
-        name=f"{family.name}:{name}" if family and is_shared else name,
+        name=called,
         title=member.title or name,
         family=family.name if family else None,
         source=source,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from archbench.report.findings import Findings, short_name
+from archbench.errors import amount
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
@@ -38,7 +40,7 @@ def items_caption(findings: Findings, conditions: Sequence[Condition]) -> str:
         return "No item has a score."
     if len(counts) == 1:
         columns = "every column" if len(answered) == len(conditions) else "every column with a score"
-        text = f"n = {counts[0]:,} items in {columns}."
+        text = f"n = {amount(counts[0], 'item')} in {columns}."
     else:
         text = f"n = {counts[0]:,} to {counts[-1]:,} items per column (last row)."
     fewer = any(
@@ -73,14 +75,14 @@ def leaders_caption(findings: Findings) -> str:
     few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
         f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "
-        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(tests)} with the "
-        "highest). "
+        f"same items, p ≥ {findings.alpha:g} after Holm's adjustment for {family_sizes(findings, tests)} "
+        "with the highest). "
     )
 
 
-def family_sizes(tests: pd.DataFrame) -> str:
+def family_sizes(findings: Findings, tests: pd.DataFrame) -> str:
     """How many comparisons p-values are adjusted for; of right answers and of losses where there are both."""
-    losses = int((tests["kind"] == "perplexity").sum())
+    losses = len(tests) - len(findings.of_accuracy(tests))
     if losses in (0, len(tests)):
         return _comparisons(len(tests))
     answers = _comparisons(len(tests) - losses)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.errors import RunError
+from archbench.errors import RunError, amount
 from archbench.report.gaps import gap_of, nothing
+from archbench.report.naming import by_cell
 from archbench.report.settings import ReportSettings
 from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
@@ -51,7 +52,7 @@ class Findings:
         self.results, self.settings = results, settings
         self._grouped: dict[str, pd.DataFrame] = {}
         self._items: dict[str, pd.DataFrame] = {}
-        if not (self.scores["n"] > 0).any():
+        if not (self.scores["n"] > 0).any() and results.measures().empty:
             raise RunError(nothing(results))
 
     @property
@@ -80,7 +81,16 @@ class Findings:
 
     def of_graded(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of a frame, such as `scores`, that are of the kind of score of the `graded` conditions."""
-        return frame[(frame["kind"] == "perplexity") == self.graded[0].measures_loss]
+        return frame[self._is_loss(frame) == self.graded[0].measures_loss]
+
+    def of_accuracy(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a frame that are of right answers, not of losses."""
+        return frame[~self._is_loss(frame)]
+
+    def _is_loss(self, frame: pd.DataFrame) -> pd.Series[bool]:
+        losses = {(one.task, one.variant) for one in self.results.conditions if one.measures_loss}
+        cells = zip(frame["task"], frame["variant"], strict=True)
+        return pd.Series([cell in losses for cell in cells], index=frame.index, dtype=bool)
 
     @property
     def perturbed(self) -> list[Condition]:
@@ -234,7 +244,8 @@ class Findings:
             out = self.results.left_out.get((condition.task, condition.variant), 0)
             if out:
                 lines.append(
-                    f"{condition}: {out:,} items are too long for a member and left out for every one."
+                    f"{condition}: {amount(out, 'item is', 'items are')} too long for a member and left "
+                    "out for every one."
                 )
             for member in self.members:
                 named = CellId(member, condition.task, condition.variant)
@@ -249,65 +260,5 @@ class Findings:
     @cached_property
     def lacking(self) -> list[str]:
         """All that is missing, failed, left out or damaged in the whole run, a line each."""
-        return [*self.gaps(self.results.conditions), *self.results.warnings]
-
-
-def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Rows of a frame by member, task, variant and further columns; rows without items are left out."""
-    names = ["member", "task", "variant", *keys]
-    return {tuple(row[name] for name in names): row for row in records(frame) if row["n"]}
-
-
-def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:
-    """How a condition is headed: what it shares with its neighbours, and what tells it from them.
-
-    Labels `format`, `name` and `shots` are shown as `cloze`, `piqa` and `5-shot`, others as `length=1024`.
-
-    Args:
-        condition: The condition.
-        several_tasks: Whether conditions of other tasks stand beside it, so that its own must be named.
-
-    Returns:
-        Group and name; the name is never empty.
-    """
-    parts = [_label(name, value) for name, value in condition.labels if value is not None] or [
-        condition.variant
-    ]
-    if several_tasks:
-        return condition.task, " ".join(parts)
-    return (parts[0], " ".join(parts[1:])) if len(parts) > 1 else (condition.task, parts[0])
-
-
-def _label(name: str, value: object) -> str:
-    if name in ("format", "name"):
-        return str(value)
-    return f"{value}-shot" if name == "shots" else f"{name}={value}"
-
-
-def short_name(condition: Condition, conditions: Sequence[Condition]) -> str:
-    """The shortest name that tells a condition from the others: with its task only if there are several."""
-    several = len({one.task for one in conditions}) > 1
-    group, name = heading(condition, several)
-    return name if not several and group == condition.task else f"{group} {name}"
-
-
-def listing(names: Sequence[str]) -> str:
-    """Names as a sentence lists them: `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def points(fraction: float, signed: bool = False) -> str:
-    """A fraction in points with one decimal: `72.4`, or with its sign `+1.8` or `−1.8`; a dash for NaN."""
-    if math.isnan(fraction):
-        return "—"
-    text = f"{100 * fraction:+.1f}" if signed else f"{100 * fraction:.1f}"
-    # What rounds to nothing has no sign.
-    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
-
-
-def with_interval(row: dict[str, Any] | None) -> str:
-    """A score and its interval, which need not lie evenly around it: `72.4 [68.0, 76.4]`; a dash for none."""
-    if row is None or not row["n"]:
-        return "—"
-    known = not (math.isnan(row["low"]) or math.isnan(row["high"]))
-    return points(row["score"]) + (f" [{points(row['low'])}, {points(row['high'])}]" if known else "")
+        every = [*self.results.conditions, *self.results.measured]
+        return [*self.gaps(every), *self.results.warnings]

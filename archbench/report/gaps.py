@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.errors import amount
 from archbench.results.frames import RunResults
 from archbench.results.header import CellHeader
 
@@ -18,7 +19,8 @@ def nothing(results: RunResults) -> str:
             "engine.max_length where it is below what the members take."
         )
     if complete:
-        return f"{results.folder} has nothing to report on: no item of its {len(complete)} cells has a score."
+        cells = amount(len(complete), "cell")
+        return f"{results.folder} has nothing to report on: no item of its {cells} has a score."
     aside = f", {len(results.set_aside)} set aside" if results.set_aside else ""
     why = f" The first failure: {failed[0].id}: {failed[0].error}" if failed else ""
     why = why or (f" {results.warnings[0]}" if results.warnings else "")
@@ -34,11 +36,14 @@ def gap_of(header: CellHeader | None, answered: int, left_out: int) -> str | Non
         return "no result"
     if header.status == "failed":
         return f"failed ({header.error})"
+    if header.metric is None:
+        return None
     if header.items and header.excluded == header.items:
-        return f"all {header.items:,} items are longer than it takes, so it has no score"
+        every = "the only item is" if header.items == 1 else f"all {header.items:,} items are"
+        return f"{every} longer than it takes, so it has no score"
     if header.excluded:
-        return f"{header.excluded:,} of {header.items:,} items are longer than it takes"
+        return f"{header.excluded:,} of {amount(header.items, 'item')} are longer than it takes"
     compared = header.items - left_out
     if answered < compared or not answered:
-        return f"{compared - answered:,} of {compared:,} items without a score"
+        return f"{compared - answered:,} of {amount(compared, 'item')} without a score"
     return None

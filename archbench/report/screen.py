@@ -7,33 +7,42 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from archbench.report.captions import leaders_caption
 from archbench.report.escape import one_line
-from archbench.report.findings import Findings, short_name, with_interval
+from archbench.report.findings import Findings
+from archbench.report.naming import short_name, with_interval
+from archbench.report.part import Parts
+from archbench.report.parts.accuracy import WIDEST, accuracy
 from archbench.report.settings import ReportSettings
 from archbench.report.table import Cell, Table
-from archbench.report.tables import WIDEST, accuracy
-from archbench.report.words import sentences
 from archbench.report.work import sharing_lines, sharing_warnings
 from archbench.results.frames import RunResults
 
 
-def summary(results: RunResults, settings: ReportSettings | None = None) -> RenderableType:
+def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> RenderableType:
     """The accuracy table and what the statistics say, for `rich.print`.
 
     Args:
         results: The run.
-        settings: The report's settings; the defaults if None.
+        settings: The report's settings.
+        parts: Sentences that a report may have.
 
     Raises:
         RunError: No cell of the run is complete.
         RequestError: The baseline is no member of the run.
     """
-    findings = Findings(results, settings or ReportSettings())
-    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
-    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
+    findings = Findings(results, settings)
+    wide = len(findings.graded) > WIDEST
+    # Next to each other, members bear no marks.
+    marks = "" if wide else f" {leaders_caption(findings)}".rstrip()
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.{marks}", style="dim")
     alarms = [*findings.warnings, *sharing_warnings(results)]
-    told = [*alarms, *sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
+    told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
     words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
+    sheet = accuracy(findings)
+    if sheet is None:
+        return Text(words)
+    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(sheet.tables[0])
     return Group(shown, key, Text(), Text(words))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archbench.errors import amount
 from archbench.results.frames import RunResults
 from archbench.results.header import CellHeader
 from archbench.results.work import Work, work_of
@@ -24,14 +25,15 @@ def sharing_warnings(results: RunResults) -> list[str]:
         cells = _complete(results, member["name"])
         if unshared := sum(one.sharing == "none" for one in cells):
             lines.append(
-                f"WARNING: {member['name']} shared no prefixes in {unshared:,} of {len(cells):,} cells when "
+                f"WARNING: {member['name']} shared no prefixes in {unshared:,} of "
+                f"{amount(len(cells), 'cell')} when "
                 "they were run. Scores are exact; their requests were each computed on their own."
             )
     return lines
 
 
 def sharing_lines(results: RunResults, *, each: bool = True) -> list[str]:
-    """How each member shares prefixes, and the tokens that were requested, needed and forwarded.
+    """How each member with results shares prefixes, and the tokens requested, needed and forwarded.
 
     Args:
         results: The run.
@@ -40,6 +42,8 @@ def sharing_lines(results: RunResults, *, each: bool = True) -> list[str]:
     lines = []
     groups: dict[str, list[str]] = {}
     for member in results.manifest.get("members", []):
+        if not _complete(results, member["name"]):
+            continue
         sharing = member.get("sharing") or {}
         how = _HOW.get(str(sharing.get("level")), "not recorded")
         if sharing.get("reason"):
@@ -51,7 +55,11 @@ def sharing_lines(results: RunResults, *, each: bool = True) -> list[str]:
     works = {name: work_of(_complete(results, name)) for name in results.members}
     if any(work.cells for work in works.values()):
         if each and len(works) > 1:
-            lines += [f"Tokens of {name}: {statement(work)}." for name, work in works.items()]
+            lines += [
+                f"Tokens of {name}: {statement(work)}."
+                for name, work in works.items()
+                if _complete(results, name)
+            ]
         lines.append(f"Tokens of the run: {statement(work_of(results.headers))}.")
     return lines
 
@@ -79,7 +87,8 @@ def statement(work: Work) -> str:
         parts.append(f"{work.unknown:,} of {work.cells + work.unknown:,} cells do not record theirs")
     if work.requests_known:
         parts.append(
-            f"{work.requests_known:,} requests were answered already, of equal prompts in another cell or by "
-            "a run that was stopped, and are not counted"
+            f"{amount(work.requests_known, 'request was', 'requests were')} answered already, of equal "
+            "prompts in another cell or "
+            "by a run that was stopped, and not counted"
         )
     return "; ".join(parts) or "no complete cell"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from archbench.errors import RunError
 from archbench.results.header import CellHeader
+from archbench.results.measures import Scale
 
 
 class Condition(NamedTuple):
@@ -21,9 +22,10 @@ class Condition(NamedTuple):
         variant: Name of the variant.
         kind: The task's kind.
         labels: What the variant stands for, as pairs of name and value.
-        metric: The primary metric.
+        metric: The primary metric; empty where no items are scored.
         metrics: All metrics.
         chance: Expected primary score of guessing, if that means anything.
+        scale: What the primary metric is: `accuracy` or `loss`.
     """
 
     task: str
@@ -33,6 +35,7 @@ class Condition(NamedTuple):
     metric: str
     metrics: tuple[str, ...]
     chance: float | None
+    scale: Scale = "accuracy"
 
     def __str__(self) -> str:
         return f"{self.task} · {self.variant}"
@@ -40,7 +43,7 @@ class Condition(NamedTuple):
     @property
     def measures_loss(self) -> bool:
         """Whether it is scored by how well text is predicted, rather than by right answers."""
-        return self.kind == "perplexity"
+        return self.scale == "loss"
 
 
 def cells_of(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> list[CellHeader]:
@@ -77,9 +80,10 @@ def conditions_of(
     for header in headers:
         named = header.task, header.variant
         labels = tuple(header.labels.items())
-        condition = Condition(*named, header.kind, labels, header.metric, header.metrics, header.chance)
+        metric, metrics = header.metric or "", header.metrics
+        condition = Condition(*named, header.kind, labels, metric, metrics, header.chance, header.scale)
         known, member = found.get(named, (condition, header.member))
-        for field in ("kind", "labels", "metric", "chance"):
+        for field in ("kind", "labels", "metric", "chance", "scale"):
             if getattr(known, field) != getattr(condition, field):
                 differ.setdefault(
                     named,
@@ -91,9 +95,12 @@ def conditions_of(
         found[named] = known._replace(metrics=metrics), member
     planned = {(str(one["task"]), str(one["variant"])): one for one in manifest.get("conditions", [])}
     for named, one in planned.items():
-        if named not in found and all(one.get(key) is not None for key in ("kind", "labels", "metric")):
-            labels, metric = tuple(one["labels"].items()), str(one["metric"])
-            condition = Condition(*named, str(one["kind"]), labels, metric, (metric,), one.get("chance"))
+        if named not in found and all(one.get(key) is not None for key in ("kind", "labels")):
+            labels, metric = tuple(one["labels"].items()), str(one.get("metric") or "")
+            scale: Scale = one.get("scale") or ("loss" if metric == "compression" else "accuracy")
+            condition = Condition(
+                *named, str(one["kind"]), labels, metric, (metric,) * bool(metric), one.get("chance"), scale
+            )
             found[named] = condition, ""
     rest = sorted(found.keys() - planned.keys(), key=lambda named: [natural(part) for part in named])
     conditions = [found[named][0] for named in [*planned, *rest] if named in found]

@@ -34,6 +34,10 @@ NOISE = 1e-3
 _CELL = ("member", "family", "task", "kind", "variant")
 
 
+_NO_COLUMNS = {"labels", "lm_eval", "metrics", "schema_version", "scale", "measures", "outcome"}
+"""What of a header is not in `RunResults.cells`: it has frames of its own, or belongs to conditions."""
+
+
 class RunResults:
     """What one run found.
 
@@ -67,19 +71,21 @@ class RunResults:
         headers, skipped = store.read_headers()
         self.headers = cells_of(self.manifest, headers)
         self.members = members_of(self.manifest, self.headers)
-        self.conditions, self._differ = conditions_of(self.manifest, self.headers)
+        every, self._differ = conditions_of(self.manifest, self.headers)
+        self.conditions = [one for one in every if one.metric]
+        self.measured = [one for one in every if not one.metric]
         self.warnings = [*damage, *skipped]
         self.warnings += [
             f"{name} is planned, but none of its cells is there and the manifest does not say what it is: it "
             "is in no table."
-            for name in unknown_of(self.manifest, self.conditions)
+            for name in unknown_of(self.manifest, every)
         ]
         self.set_aside: dict[CellId, str] = {}
         self._cells: dict[tuple[str, str, str], CellHeader]
         self._cells = {header.id: header for header in self.headers if header.status == "complete"}
         self._rows: dict[tuple[str, str, str], pd.DataFrame] = {}
         self.left_out: dict[tuple[str, str], int] = {}
-        for condition in self.conditions:
+        for condition in every:
             compared, out = leave_out(self._read(condition))
             self.left_out[condition.task, condition.variant] = out
             for member, rows in compared.items():
@@ -144,7 +150,8 @@ class RunResults:
     @cached_property
     def label_names(self) -> list[str]:
         """Names of all labels that any condition carries, such as `format` and `shots`."""
-        return list(dict.fromkeys(name for condition in self.conditions for name, _ in condition.labels))
+        every = (*self.conditions, *self.measured)
+        return list(dict.fromkeys(name for condition in every for name, _ in condition.labels))
 
     @cached_property
     def item_columns(self) -> set[str]:
@@ -160,9 +167,7 @@ class RunResults:
         """
         rows = []
         for header in sorted(self.headers, key=self._place):
-            fields = header.model_dump(
-                mode="json", exclude={"labels", "lm_eval", "metrics", "schema_version"}
-            )
+            fields = header.model_dump(mode="json", exclude=_NO_COLUMNS)
             if header.id in self.set_aside:
                 fields["status"] = "set aside"
             rows.append(
@@ -355,6 +360,25 @@ class RunResults:
             )
         return _tidy(rows, self.label_names, [*_CELL, *self.label_names, "n", "near", "ties"])
 
+    def measures(self) -> pd.DataFrame:
+        """All numbers that are no scores of items, one row each.
+
+        Returns:
+            Columns member, family, task, kind, variant, one per label, measure, value, unit, low, high, n,
+            better and outcome (`finished` or `diverged`). A cell that diverged has a row
+            even without a number.
+        """
+        rows: list[dict[str, Any]] = []
+        for header in sorted(self._cells.values(), key=self._place):
+            names = {name: getattr(header, name) for name in _CELL} | self._labels(header.labels)
+            end = {"outcome": header.outcome}
+            found = [one.model_dump() for one in header.measures]
+            rows += [{**names, "measure": one.pop("name"), **one, **end} for one in found]
+            if header.outcome == "diverged" and not found:
+                rows.append({**names, "measure": None, "value": np.nan, **end})
+        columns = ["measure", "value", "unit", "low", "high", "n", "better", "outcome"]
+        return _tidy(rows, self.label_names, [*_CELL, *self.label_names, *columns])
+
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _scored(
@@ -374,7 +398,7 @@ class RunResults:
                     yield header, condition, frame, name
 
     def _place(self, header: CellHeader) -> tuple[int, int]:
-        places = [(condition.task, condition.variant) for condition in self.conditions]
+        places = [(one.task, one.variant) for one in (*self.conditions, *self.measured)]
         return places.index((header.task, header.variant)), self.members.index(header.member)
 
     def _labels(self, labels: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from archbench.results.files import plain
+from archbench.results.measures import Measure, Outcome, Scale
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the manifest, the headers and the item rows; raised when an older archbench cannot read them."""
 
 ITEM_COLUMNS = (
@@ -68,9 +69,13 @@ class CellHeader(BaseModel):
         variant: Name of the variant within the entry, such as `standard-5shot`.
         labels: What the variant stands for, such as `{"format": "standard", "shots": 5}`; columns of every
             frame.
-        metric: The primary metric: the column of the item rows that tables show.
+        metric: The primary metric: the column of the item rows that tables show; None where no items are
+            scored.
         metrics: All metric columns of the item rows. A metric is a score from 0 to 1, more is better.
         chance: Expected primary score of guessing, if guessing means anything.
+        scale: What the primary metric is: `accuracy` or `loss`.
+        measures: Numbers that are no scores of items.
+        outcome: How the work ended: `finished` or `diverged`.
         key: Digest of everything that could change an answer.
         status: `complete`, or `failed` where the cell could not be run.
         error: Why it failed.
@@ -103,9 +108,12 @@ class CellHeader(BaseModel):
     kind: str = Field(min_length=1)
     variant: str = Field(min_length=1)
     labels: dict[str, str | int | float | bool | None] = {}
-    metric: str
-    metrics: tuple[str, ...]
+    metric: str | None = None
+    metrics: tuple[str, ...] = ()
     chance: float | None = Field(default=None, ge=0, le=1)
+    scale: Scale = "accuracy"
+    measures: tuple[Measure, ...] = ()
+    outcome: Outcome = "finished"
     key: str
     status: Literal["complete", "failed"] = "complete"
     error: str | None = None
@@ -125,6 +133,14 @@ class CellHeader(BaseModel):
     lm_eval: dict[str, Any] = {}
     rows_sha256: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, content: Any) -> Any:
+        # Before version 3 there was one loss, and no word for it.
+        if isinstance(content, dict) and content.get("metric") == "compression":
+            return {"scale": "loss", **content}
+        return content
+
     @field_validator("lm_eval", mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
@@ -132,7 +148,7 @@ class CellHeader(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> CellHeader:
-        if self.metric not in self.metrics:
+        if self.metric is not None and self.metric not in self.metrics:
             raise ValueError(f"metric '{self.metric}' is not among metrics {list(self.metrics)}")
         taken = {*ITEM_COLUMNS, *_CELL_COLUMNS}
         if clash := sorted(
@@ -141,6 +157,9 @@ class CellHeader(BaseModel):
             raise ValueError(
                 f"labels and metrics must not be called {clash}: frames have other columns of these names"
             )
+        names = [one.name for one in self.measures]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a measure is named twice: {names}")
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed cell has an error, a complete one has none")
         return self

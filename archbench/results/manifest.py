@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from archbench.errors import RequestError, RunError
 from archbench.formats.json_file import read_json
 from archbench.results.header import SCHEMA_VERSION
+from archbench.results.measures import Scale
 
 FORMAT = "archbench run"
 """What a manifest has as its `format`."""
@@ -56,6 +57,7 @@ class ManifestCondition(_Part):
         labels: What the variant stands for.
         metric: The primary metric.
         chance: Expected primary score of guessing.
+        scale: What the primary metric is.
     """
 
     task: str = Field(min_length=1)
@@ -64,6 +66,7 @@ class ManifestCondition(_Part):
     labels: dict[str, str | int | float | bool | None] | None = None
     metric: str | None = None
     chance: float | None = Field(default=None, ge=0, le=1)
+    scale: Scale | None = None
 
 
 class ManifestCell(_Part):

@@ -7,30 +7,23 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from archbench.engine import RequestStore, Usage
-from archbench.errors import ArchbenchError, RequestError
-from archbench.results.comparisons import independent_scores
+from archbench.engine import RequestStore
+from archbench.errors import RequestError, amount
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
-from archbench.results.header import CellHeader
 from archbench.results.store import Store
-from archbench.runner.evaluate import evaluate_variant
+from archbench.runner.cells import run_member
 from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match
-from archbench.runner.members import load_member
-from archbench.runner.plan import Cell, Plan, PlannedMember, make_plan
+from archbench.runner.plan import make_plan
+from archbench.runner.planned import Cell, Plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
-from archbench.runner.sharing import announce_sharing, check_backends_share, said_here
-from archbench.runner.warnings import warnings_of
-from archbench.statistics.estimates import mean_score
+from archbench.runner.sharing import check_backends_share
 from archbench.suite import Suite
 
 log = logging.getLogger(__name__)
@@ -125,14 +118,16 @@ def run_plan(
             for text in one.remarks:
                 display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
-            display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+            display.say(
+                f"{len(plan.cells) - len(missing)} of {amount(len(plan.cells), 'cell')} are already in {out}."
+            )
         if not missing:
             _renew(store, content(datetime.now(UTC).isoformat()))
             return load_results(out)
         store.write_manifest(content(None))
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
-                _run_member(
+                run_member(
                     member, list(cells), plan.suite, store, answers, loaded, display, strict=strict_sharing
                 )
                 # Two members need not fit into memory together.
@@ -170,125 +165,6 @@ def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None
         return
     with contextlib.closing(RequestStore(out / "requests.sqlite")) as store:
         yield store
-
-
-def _run_member(
-    member: PlannedMember,
-    cells: list[Cell],
-    suite: Suite,
-    store: Store,
-    answers: RequestStore | None,
-    loaded: dict[str, dict[str, Any]],
-    display: Display,
-    *,
-    strict: bool,
-) -> None:
-    """Load a member and run its cells, writing each.
-
-    Raises:
-        RequestError: It shares no prefixes and is to (`strict`).
-    """
-    started = datetime.now(UTC)
-    try:
-        with said_here(display):
-            lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-            loaded[member.resolved.name] = lm.describe() | {"sharing": lm.sharing._asdict()}
-    except Exception as error:
-        for cell in cells:
-            display.begin(str(cell.id))
-            display.finished(_write_failed(store, cell, started, error), None)
-        return
-    announce_sharing(member.resolved.name, lm.sharing, display, strict=strict)
-    for cell in cells:
-        started, before = datetime.now(UTC), lm.usage
-        display.begin(str(cell.id), partial(_tokens_since, lm, before))
-        try:
-            # Our own tasks count their limit themselves, by subject; lm-eval's leave it to the evaluator.
-            limit = cell.entry.limit if cell.variant.stock else None
-            found = evaluate_variant(lm, cell.variant, limit=limit, seed=suite.seed)
-            used = lm.usage.since(before)
-            header = _header(
-                cell,
-                started,
-                metrics=found.metrics,
-                items=len(found.rows),
-                excluded=found.excluded,
-                tokens_requested=int(used.tokens_requested),
-                requests_known=int(used.requests_known),
-                sharing=None if member.resolved.member.backend else lm.sharing.level,
-                **_work(used, member),
-                warnings=tuple(warnings_of(found.rows, used, lm)),
-                # Without lm-eval's reading of tasks, which the first member would pay for all.
-                seconds=used.seconds,
-                lm_eval=found.aggregates,
-            )
-            store.write_cell(header, found.rows)
-        except Exception as error:
-            display.finished(_write_failed(store, cell, started, error), None)
-        else:
-            display.finished(header, _score(found.rows, header.metric))
-
-
-def _work(used: Usage, member: PlannedMember) -> dict[str, int | str | None]:
-    """What a cell took; lm-eval's own classes do not report it."""
-    if member.resolved.member.backend:
-        return {}
-    return {
-        "tokens_distinct": int(used.tokens_distinct),
-        "tokens_forwarded": int(used.tokens_forwarded),
-        "tokens_padded": int(used.tokens_padded),
-        "passes": int(used.passes),
-    }
-
-
-def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception) -> CellHeader:
-    """Record why a cell could not be run; the next run tries it again."""
-    log.debug("%s failed", cell.id, exc_info=error)
-    return store.write_cell(_header(cell, started, status="failed", error=reason(error)), [])
-
-
-def reason(error: BaseException) -> str:
-    """Why something failed, in one paragraph."""
-    if isinstance(error, ArchbenchError):
-        return str(error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:1000] if text else type(error).__name__
-
-
-def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
-    """Header of a cell that has just ended, with what was found."""
-    finished = datetime.now(UTC)
-    known: dict[str, Any] = {
-        "member": cell.id.member,
-        "family": cell.member.resolved.family,
-        "task": cell.task,
-        "kind": cell.entry.kind,
-        "variant": cell.variant.name,
-        "labels": cell.variant.labels,
-        "metric": cell.variant.metric,
-        "metrics": (cell.variant.metric,),
-        "chance": cell.variant.chance,
-        "key": cell.key,
-        "items": 0,
-        "seconds": (finished - started).total_seconds(),
-        "started": started,
-        "finished": finished,
-    }
-    return CellHeader.model_validate(known | found)
-
-
-def _tokens_since(lm: Any, before: Usage) -> tuple[int, int]:
-    used = lm.usage.since(before)
-    return int(used.tokens_requested), int(used.tokens_forwarded)
-
-
-def _score(rows: Sequence[dict[str, Any]], metric: str) -> float | None:
-    """The cell's score as the report gives it, before any grouping by subject; None without one."""
-    frame = pd.DataFrame(list(rows))
-    if metric not in frame:
-        return None
-    values, weights = independent_scores(frame, metric)
-    return mean_score(values, weights=weights).score if len(values) else None
 
 
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:

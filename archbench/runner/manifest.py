@@ -9,13 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from archbench import __version__
 from archbench.engine import ENGINE_VERSION
+from archbench.models.known import imported_packages
+from archbench.models.memory import machine_memory
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
 from archbench.runner.match import Match
-from archbench.runner.plan import SCORER_VERSION, Plan, PlannedMember
+from archbench.runner.plan import SCORER_VERSION
+from archbench.runner.planned import Plan, PlannedMember
+from archbench.version import installed_version
 
 _PACKAGES = ("torch", "transformers", "lm_eval", "tokenizers", "datasets", "numpy")
 
@@ -103,6 +106,7 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
             "labels": cell.variant.labels,
             "metric": cell.variant.metric,
             "chance": cell.variant.chance,
+            "scale": cell.variant.scale,
         }
         for cell in plan.cells
     }
@@ -110,9 +114,10 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
-    ours = {"archbench": __version__, "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
-    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    """Versions of archbench and its parts, Python, and packages that prompt, compute or bring models."""
+    ours = {"archbench": installed_version(), "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
+    ours |= {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    return imported_packages() | ours
 
 
 def hardware() -> dict[str, Any]:
@@ -121,15 +126,14 @@ def hardware() -> dict[str, Any]:
 
     try:
         cores = len(os.sched_getaffinity(0))
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Linux
-        cores, memory = os.cpu_count() or 1, None
+    except AttributeError:  # not on Linux
+        cores = os.cpu_count() or 1
     return {
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": cores,
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": machine_memory(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
-
 from archbench.checkpoint import has_tokenizer
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.models.load import load_tokenizer
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
-from archbench.registry.evidence import spelling
-from archbench.runner.evaluate import evaluate_variant
-from archbench.runner.identity import localize
-from archbench.runner.plan import Plan
+from archbench.runner.member_files import localize
+from archbench.runner.planned import Plan
 from archbench.training.recipe import parse_recipe
 
 
@@ -144,7 +139,8 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     folders: dict[str, tuple[Path, list[str]]] = {}
     for member in plan.members:
         if member.tokenizer is not None:
-            known = folders.setdefault(spelling(member.tokenizer).whole, (member.tokenizer, []))
+            encoding = tokenizer_identity(member.tokenizer).encoding
+            known = folders.setdefault(encoding, (member.tokenizer, []))
             known[1].append(member.resolved.name)
     bare = [one.resolved.name for one in plan.members if one.tokenizer is None]
     lines = []
@@ -164,43 +160,22 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     apart = sum(any(other[at] != ids for other in others) for at, ids in enumerate(first))
     if apart:
         lines.append(
-            f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"
+            f"the tokenizers of {who} encode {apart:,} of {amount(len(texts), 'text')} of the suite "
+            "differently"
         )
     else:
         lines.append(
-            f"the tokenizers of {who} differ, but encode all {len(texts):,} texts of the suite alike"
+            f"the tokenizers of {who} differ, but encode {'all ' if len(texts) > 1 else ''}"
+            f"{amount(len(texts), 'text')} of the suite alike"
         )
     return lines
 
 
 def suite_texts(plan: Plan) -> list[str]:
     """Every text that the suite's tasks put to a model, each once, in order."""
-    listener = _Listener()
-    variants = {(cell.task, cell.variant.name): cell for cell in plan.cells}
-    for cell in variants.values():
-        limit = cell.entry.limit if cell.variant.stock else None
-        evaluate_variant(listener, cell.variant, limit=limit, seed=plan.suite.seed)
-    return list(dict.fromkeys(listener.texts))
-
-
-class _Listener(LM):  # type: ignore[misc] # lm-eval is not typed
-    """A model that only takes down what it is asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        self.texts += [part for one in requests for part in (one.args[0], one.args[0] + one.args[1])]
-        return [(-1.0, False)] * len(requests)
-
-    def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
-        self.texts += [one.args[0] for one in requests]
-        return [-1.0] * len(requests)
-
-    def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        self.texts += [one.args[0] for one in requests]
-        return [""] * len(requests)
+    works = {(cell.task, cell.variant.name): cell.variant.work for cell in plan.cells}
+    found = (text for work in works.values() for text in work.texts(plan.suite.seed))
+    return list(dict.fromkeys(found))
 
 
 def _own_name(member: ResolvedMember) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from archbench.engine import EngineOptions, RequestStore, load_backend, load_lm
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
-from archbench.runner.plan import PlannedMember
+from archbench.runner.planned import PlannedMember
 from archbench.suite import EngineSettings
 
 

@@ -3,106 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
+from archbench.identity import digest
+from archbench.models.fields import check_tokenizer_fields
+from archbench.models.known import import_packages
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.registry import Family, ResolvedMember, families, resolve_members
-from archbench.registry.evidence import spelling
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
-from archbench.runner.identity import digest, identity, localize, tokenizer_identity
-from archbench.suite import AnyEntry, Suite
-from archbench.tasks.entry import ENTRY, Variant
-from archbench.tasks.lengths import GeneratedEntry
-from archbench.tasks.lm_eval.entry import StockEntry
-
-_Generated = TypeVar("_Generated", bound=GeneratedEntry)
+from archbench.runner.built import check_built
+from archbench.runner.context import RunContext
+from archbench.runner.member_files import localize, member_identity
+from archbench.runner.planned import Cell, Plan, PlannedMember
+from archbench.suite import Suite
+from archbench.tasks.entry import ENTRY, TaskEntry, Variant
 
 SCORER_VERSION = 2
 """Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
-
-
-@dataclass(frozen=True)
-class PlannedMember:
-    """A member with its files at hand.
-
-    Attributes:
-        resolved: The member.
-        weights: Folder of its weights; None for a `random` member.
-        tokenizer: Folder of its tokenizer; None where a backend brings its own.
-        identity: Digest of both; None where a hub model has not been fetched (only when showing a plan).
-        remarks: What a reader of its scores should know about its files, a sentence each.
-    """
-
-    resolved: ResolvedMember
-    weights: Path | None
-    tokenizer: Path | None
-    identity: str | None
-    remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One member × one task entry × one variant.
-
-    Attributes:
-        member: Who answers.
-        task: Name of the entry in the suite.
-        entry: The entry.
-        variant: How its items are put.
-        key: Digest of everything that could change an answer.
-        done: Whether the results folder already holds it, under this key.
-        replaces: Whether running it would replace a complete cell that other settings have given.
-    """
-
-    member: PlannedMember
-    task: str
-    entry: AnyEntry
-    variant: Variant
-    key: str
-    done: bool
-    replaces: bool = False
-
-    @property
-    def id(self) -> CellId:
-        """Name of the cell in the results folder."""
-        return CellId(self.member.resolved.name, self.task, self.variant.name)
-
-    @property
-    def state(self) -> str:
-        """`done`, `missing`, or `replaced`, where running it replaces what other settings gave."""
-        return "done" if self.done else "replaced" if self.replaces else "missing"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A suite, resolved.
-
-    Attributes:
-        suite: The suite, its data folders written out.
-        members: In the suite's order.
-        cells: Member by member, in the order they are run.
-        families: The families that members come from.
-        notes: By task entry, what a reader of its scores should know about its data.
-    """
-
-    suite: Suite
-    members: list[PlannedMember]
-    cells: list[Cell]
-    families: dict[str, Family]
-    notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def missing(self) -> list[Cell]:
-        """Cells that have to be run."""
-        return [cell for cell in self.cells if not cell.done]
 
 
 def make_plan(
@@ -126,7 +49,11 @@ def make_plan(
             " (or a hub id; once per model), or a family with --set families=[FAMILY]; families: "
             f"{', '.join(known) or 'none yet'}."
         )
-    resolved = resolve_members(suite.families, suite.members, known, where=suite.where)
+    import_packages(suite.imports, f"{suite.where('imports')}: imports")
+    needs_model = any(entry.WORKS_ON == "model" for entry in suite.tasks.values())
+    resolved = resolve_members(
+        suite.families, suite.members, known, where=suite.where, needs_model=needs_model
+    )
     baseline = suite.report.baseline
     if baseline is not None and baseline not in (names := [one.name for one in resolved]):
         hint = did_you_mean(baseline, names, label="Members")
@@ -140,27 +67,23 @@ def make_plan(
 
             check_backend(one.member.backend)
     models_of([one.name for one in resolved], {}, suite.report.published)
-    entries = {name: _with_data(name, entry, suite, known) for name, entry in suite.tasks.items()}
-    # Wrong data are told before any model is fetched; what counts tokens has to wait for the tokenizer.
+    contexts = {name: RunContext(suite, name, known) for name in suite.tasks}
+    entries = {name: entry.located(contexts[name]) for name, entry in suite.tasks.items()}
+    own_engine = any(one.member.backend is None for one in resolved)
     notes = {}
-    for name, entry in entries.items():
-        if not isinstance(entry, GeneratedEntry):
-            if isinstance(entry, StockEntry) and any(one.member.backend is None for one in resolved):
-                _check_generations(name, entry)
-            _check(name, entry)
-            if found := [_named(note, name) for note in entry.notes()]:
+    # Wrong data are reported before any model is fetched; what needs the members has to wait for them.
+    for name in sorted(entries, key=lambda name: entries[name].NEEDS_MEMBERS):
+        if not entries[name].NEEDS_MEMBERS:
+            entries[name] = entries[name].resolve(contexts[name])
+            if found := _checked(name, entries[name], own_engine):
                 notes[name] = found
-    members = []
-    for one in resolved:
-        weights, tokenizer = localize(one, download=download)
-        members.append(_planned(one, weights, tokenizer))
+    members = [_planned(one, *_files(one, suite, known, needs_model, download)) for one in resolved]
     digests, variants = {}, {}
     for name, entry in entries.items():
-        if isinstance(entry, GeneratedEntry):
-            settled = _settled(name, entry, suite, members)
-            if settled.tokenizer is not None or not settled.counts_tokens:
-                _check(name, settled)
-            entries[name] = settled
+        if entry.NEEDS_MEMBERS:
+            entries[name] = entry.resolve(dataclasses.replace(contexts[name], members=members))
+            if entries[name].ready and (found := _checked(name, entries[name], own_engine)):
+                notes[name] = found
         digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:
@@ -170,31 +93,59 @@ def make_plan(
                 cell_id = CellId(member.resolved.name, name, variant.name)
                 done = store.has(cell_id, key, may_exclude=suite.engine.too_long == "exclude")
                 # Without the member's files the key is not the one that a run would give.
-                replaces = member.identity is not None and store.holds_another(cell_id, key)
+                known_key = member.identity is not None or variant.work.needs == "architecture"
+                replaces = known_key and store.holds_another(cell_id, key)
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
 
 
+def _files(
+    member: ResolvedMember, suite: Suite, known: Mapping[str, Family], needs_model: bool, download: bool
+) -> tuple[Path | None, Path | None]:
+    """Folders of a member's weights and tokenizer; neither where only its architecture is needed."""
+    if not needs_model:
+        return None, None
+    weights, tokenizer = localize(member, download=download)
+    if member.member.init == "random":
+        check_built(member, tokenizer, suite, known)
+    return weights, tokenizer
+
+
 def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> PlannedMember:
-    """A member with what its files say."""
+    """A member with what its files say.
+
+    Raises:
+        RequestError: Its tokenizer's files say what cannot be meant.
+    """
     found: list[str] = []
     # Other backends have their own ways to read a folder.
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
-        found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
-    return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
+        if tokenizer is not None:
+            check_tokenizer_fields(tokenizer)
+            found += tokenizer_remarks(tokenizer)
+    return PlannedMember(
+        member, weights, tokenizer, member_identity(member, weights, tokenizer), tuple(found)
+    )
 
 
-def _check(name: str, entry: AnyEntry) -> None:
-    """Check an entry, and call it by its name where a message says how to change it."""
+def _checked(name: str, entry: TaskEntry, own_engine: bool) -> list[str]:
+    """Check an entry, and name it where a message says how to change it.
+
+    Returns:
+        What a reader of its scores should know about its data.
+    """
+    if own_engine:
+        _check_generations(name, entry)
     try:
         entry.check()
     except RequestError as error:
         raise RequestError(_named(str(error), name)) from error
+    return [_named(note, name) for note in entry.notes()]
 
 
-def _check_generations(name: str, entry: StockEntry) -> None:
+def _check_generations(name: str, entry: TaskEntry) -> None:
     """Make sure that archbench's engine can generate as an entry's tasks ask."""
     for task, settings in entry.generation_settings().items():
         from archbench.engine import read_settings
@@ -220,11 +171,23 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
     that are too long (too_long) does not either, and a cell's header counts them. The versions of
     lm-eval and transformers are in, since they make the prompts and the models.
     """
+    if variant.work.needs == "architecture":
+        return digest(
+            {
+                "architecture": member.resolved.member.architecture,
+                "entry": entry_digest,
+                "variant": [variant.name, *variant.work.key(), variant.metric],
+                "seed": suite.seed,
+                "scorer": SCORER_VERSION,
+                "torch": version("torch"),
+                "transformers": version("transformers"),
+            }
+        )
     return digest(
         {
             "member": member.identity,
             "entry": entry_digest,
-            "variant": [variant.name, variant.tasks, variant.num_fewshot, variant.metric],
+            "variant": [variant.name, *variant.work.key(), variant.metric],
             "dtype": suite.engine.dtype,
             "max_length": suite.engine.max_length,
             "rolling_stride": suite.engine.rolling_stride,
@@ -236,74 +199,3 @@ def _key(member: PlannedMember, entry_digest: str, variant: Variant, suite: Suit
             "transformers": version("transformers"),
         }
     )
-
-
-def _settled(name: str, entry: _Generated, suite: Suite, members: Sequence[PlannedMember]) -> _Generated:
-    """A generated entry with its seed, files and tokenizer written out: the suite's, and the members' own.
-
-    The tokenizer stays open where a hub model has not been fetched, which only happens when showing a plan.
-
-    Raises:
-        RequestError: Lengths are counted in tokens, none is named to count, and members have different ones.
-    """
-    update: dict[str, Any] = {"seed": suite.seed if entry.seed is None else entry.seed}
-    for field in entry.LOCAL:
-        if (named := getattr(entry, field)) is not None and (found := suite.find(named)) is not None:
-            update[field] = str(found)
-    if entry.tokenizer is not None:
-        folder = suite.find(entry.tokenizer)
-        update["tokenizer"] = str(folder) if folder is not None else entry.tokenizer
-    elif entry.counts_tokens:
-        known = {member.resolved.name: member.tokenizer for member in members if member.tokenizer}
-        different = _ways_to_encode(known.values())
-        if different > 1:
-            raise RequestError(
-                f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the members have "
-                f"{different} different tokenizers ({', '.join(known)}). Every member must read the "
-                f"same text: say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
-            )
-        if bare := [one.resolved.name for one in members if one.identity and not one.tokenizer]:
-            raise RequestError(
-                f"{suite.where('tasks', name)}: the lengths are counted in tokens, and the tokenizer of "
-                f"{', '.join(bare)} is not known here. Name it with members.{bare[0]}.tokenizer=FOLDER, or "
-                f"say whose tokenizer counts with tasks.{name}.tokenizer=FOLDER_OR_HUB_ID."
-            )
-        if known and len(known) == len(members):
-            update["tokenizer"] = str(next(iter(known.values())))
-    return entry.model_copy(update=update)
-
-
-def _ways_to_encode(folders: Iterable[Path]) -> int:
-    """How many different tokenizers there are.
-
-    Equal files are the same tokenizer; others may be too: next to different models, or with another template
-    for chats.
-    """
-    by_files = {tokenizer_identity(folder): folder for folder in folders}
-    return len(by_files) if len(by_files) < 2 else len({spelling(one).whole for one in by_files.values()})
-
-
-def _with_data(name: str, entry: AnyEntry, suite: Suite, known: Mapping[str, Family]) -> AnyEntry:
-    """The entry with its data folder written out: a family's own items, or a folder that the suite names.
-
-    A family's name comes before a folder of that name, so that a folder which happens to lie in the current
-    directory cannot stand in for a shipped family's items; `./NAME` always means the folder.
-    """
-    data = getattr(entry, "data", None)
-    if isinstance(data, dict):
-        found = {task: str(suite.find(folder) or folder) for task, folder in data.items()}
-        return entry.model_copy(update={"data": found})
-    if not isinstance(data, str):
-        return entry
-    if data in known:
-        family = known[data]
-        if entry.kind not in family.items:
-            has = ", ".join(family.items) or "none"
-            raise RequestError(
-                f"{suite.where('tasks', name, 'data')}: the family '{data}' brings no items for kind "
-                f"'{entry.kind}' (it has: {has}). Name a folder or a hub id."
-            )
-        folder: Path | None = (family.folder / family.items[entry.kind]).resolve()
-    else:
-        folder = suite.find(data)
-    return entry if folder is None else entry.model_copy(update={"data": str(folder)})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from archbench.errors import RequestError
-from archbench.runner.plan import Plan
+from archbench.runner.planned import Plan
 from archbench.runner.progress import Display
 
 if TYPE_CHECKING:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from archbench.results.measures import Scale
 from archbench.schema import Count
+from archbench.tasks.work.base import Needs, Work
 
 ENTRY = "ENTRY"
 """What an entry calls itself in the messages of `check`: the suite knows its name, the entry does not."""
@@ -22,25 +25,49 @@ class Variant:
     Attributes:
         name: Path-safe and unique within the entry, such as `standard-5shot`.
         labels: What tells the entry's variants apart, such as `{"format": "standard", "shots": 5}`.
-        tasks: What `lm_eval.tasks.TaskManager.load` takes.
-        num_fewshot: Shots per prompt; None leaves each task's own number.
-        metadata: For `TaskManager(metadata=...)`; reaches the tasks' dataset builders.
-        metric: The primary metric, a column of the item rows.
+        work: What is run.
+        metric: The primary metric, a column of the item rows; None for work that scores no items.
         chance: Expected score of guessing, between 0 and 1; None where it is not known.
-        stock: Whether the tasks are lm-eval's own and need its index (about 5 s to build). Otherwise load
-            with `include_defaults=False` and `include_path=archbench.paths.shared("tasks")`.
-        data: Of lm-eval's own tasks: folders to read instead of the hub, by name in `tasks`.
+        scale: What the metric is: `accuracy`, a share of right answers, or `loss`, how well text is
+            predicted. Tests of the two are adjusted apart, and tables do not mix them.
     """
 
     name: str
     labels: dict[str, str | int]
-    tasks: list[str | dict[str, Any]]
-    num_fewshot: int | None
-    metadata: dict[str, Any]
-    metric: str
-    chance: float | None
-    stock: bool
-    data: dict[str, str] = field(default_factory=dict)
+    work: Work
+    metric: str | None = None
+    chance: float | None = None
+    scale: Scale = "accuracy"
+
+    def perturbed(self, how: str) -> Variant:
+        """The same items under a changed prompt: a variant of its own, with the label `prompt`."""
+        labels = self.labels | {"prompt": how}
+        return replace(self, name=f"{self.name}+{how}", labels=labels, work=self.work.perturbed(how))
+
+
+class Context(Protocol):
+    """What a run knows that its entries have to be completed with."""
+
+    @property
+    def seed(self) -> int:
+        """The suite's seed."""
+
+    def find(self, name: str) -> Path | None:
+        """The file or folder that a relative path in the suite means; None where there is none."""
+
+    def items_of(self, name: str, kind: str) -> Path | None:
+        """Items for a kind of task that come with a family; None where there is no family of that name.
+
+        Raises:
+            RequestError: The family brings no items for the kind.
+        """
+
+    def tokenizer(self) -> str | None:
+        """Folder of the one tokenizer that all members share; None where it has not been fetched.
+
+        Raises:
+            RequestError: Members have different tokenizers, or one has none.
+        """
 
 
 class TaskEntry(BaseModel, ABC):
@@ -54,8 +81,46 @@ class TaskEntry(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    LOCAL: ClassVar[tuple[str, ...]] = ()
+    """Fields besides `data` that name local files or folders, which may be relative to the suite's file."""
+    WORKS_ON: ClassVar[Needs] = "model"
+    """What of a member the entry's cells need at most."""
+    NEEDS_MEMBERS: ClassVar[bool] = False
+    """Whether the entry is completed and checked after the members have been fetched."""
+
     kind: str
     limit: Count | None = None
+
+    def located(self, context: Context) -> Self:
+        """The entry with the paths of its files written out; `data` may name a family that brings them.
+
+        A family's name comes before a folder of that name, so that a folder which happens to lie in the
+        current directory cannot stand in for a shipped family's items; `./NAME` always means the folder.
+        """
+        update = {name: _located(getattr(self, name), context) for name in self.LOCAL}
+        data = getattr(self, "data", None)
+        if isinstance(data, str) and (items := context.items_of(data, self.kind)) is not None:
+            update["data"] = str(items)
+        elif data is not None:
+            update["data"] = _located(data, context)
+        return self.model_copy(update=update)
+
+    def resolve(self, context: Context) -> Self:
+        """The entry completed with what the run knows: its seed, the members' tokenizer.
+
+        Raises:
+            RequestError: The run does not settle what the entry leaves open.
+        """
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is known that `check` looks at."""
+        return True
+
+    def generation_settings(self) -> dict[str, dict[str, Any]]:
+        """Settings by which tasks generate, by task: those that an engine may refuse, before it is loaded."""
+        return {}
 
     @abstractmethod
     def check(self) -> None:
@@ -84,6 +149,15 @@ class TaskEntry(BaseModel, ABC):
         shots, tasks) is left out, so that adding a variant to an entry keeps the cells it already has: a
         cell's key needs both this digest and the variant.
         """
+
+
+def _located(value: Any, context: Context) -> Any:
+    """A path, or every path of a list or mapping, written out where it exists."""
+    if isinstance(value, dict):
+        return {key: _located(one, context) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_located(one, context) for one in value]
+    return str(context.find(value) or value) if isinstance(value, str) else value
 
 
 def each_once(value: list[Any] | None) -> list[Any] | None:

@@ -17,10 +17,7 @@ reported second-hand: Musique from 10.6 to 16.2 against 15.3 to 17.7).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
-
-from archbench.tasks.entry import Variant
 
 Perturbation = Literal[
     "option_order", "labels", "delimiter", "answer_prefix", "shot_order", "preamble", "separator"
@@ -39,13 +36,3 @@ PREAMBLE = (
 
 SEPARATOR = "\n\n##########\n\n"
 """What `separator` puts where a blank line stands otherwise."""
-
-
-def perturbed(variant: Variant, perturbation: Perturbation) -> Variant:
-    """The same items under a changed prompt: a variant of its own, with the label `prompt`."""
-    return replace(
-        variant,
-        name=f"{variant.name}+{perturbation}",
-        labels=variant.labels | {"prompt": perturbation},
-        metadata=variant.metadata | {"perturb": perturbation},
-    )

@@ -38,7 +38,7 @@ class Devices:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and tells how far it is."""
+        """Whether this process is the one that writes files and reports progress."""
         return self.rank == 0
 
     def wait(self) -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from archbench.data.stream import Tokens
 from archbench.errors import RequestError
-from archbench.models.mixers import fast_mixers
+from archbench.models.kernels.mixers import fast_mixers
 from archbench.training.recipe import Recipe
 
 Loss = Callable[[Tokens], torch.Tensor]
@@ -38,7 +38,7 @@ def objective(
         The loss as a function of windows.
 
     Raises:
-        RequestError: `reset_at_borders` is asked for and the model sees over borders nevertheless.
+        RequestError: `reset_at_borders` is set and the model sees over borders nevertheless.
     """
     resets = recipe.reset_at_borders
     run = model if forward is None else forward
@@ -98,7 +98,7 @@ def _check_resets(
         return
     if not torch.allclose(one, other, atol=1e-4, rtol=1e-4):
         raise RequestError(
-            f"recipe: reset_at_borders is asked for, but models of model_type '{model.config.model_type}' "
+            f"recipe: reset_at_borders is set, but models of model_type '{model.config.model_type}' "
             "look over the borders of documents: archbench cannot reset their layers. Leave it out, or train "
             "this member in a family without it."
         )

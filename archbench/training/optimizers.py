@@ -40,7 +40,7 @@ class Optimizers:
             self._each["muon"] = (muon, recipe.muon_learning_rate)
 
     def step(self, number: int) -> None:
-        """Take the recipe's step of this number with the gradients at hand, and clear them."""
+        """Take the recipe's step of this number with the current gradients, and clear them."""
         share = self._recipe.learning_rate_at(number) / self._recipe.learning_rate
         for optimizer, peak in self._each.values():
             for group in optimizer.param_groups:

@@ -11,27 +11,24 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
-from transformers.utils.logging import disable_progress_bar
 
-from archbench.data.stream import TokenStream
+from archbench.data.stream import Windows
 from archbench.errors import RequestError
-from archbench.formats.json_file import read_json
 from archbench.models.build import build_model
 from archbench.training.devices import Devices
 from archbench.training.objective import Loss, objective
 from archbench.training.optimizers import Optimizers
+from archbench.training.publish import publish
 from archbench.training.recipe import Recipe
-from archbench.training.state import Progress, load_progress, load_state, save_state, write_json
+from archbench.training.result import TrainResult
+from archbench.training.state import Progress, load_progress, load_state, save_state
 
-CARD = "training.json"
 _CURVE_POINTS = 200
 _VALIDATION_POINTS = 8
 _SECONDS_BETWEEN_SAVES = 30.0
@@ -40,126 +37,19 @@ Report = Callable[[str, int, int, float], None]
 """Called after each step with (member, steps done, steps in all, loss in nats per token)."""
 
 
-class Run(BaseModel):
-    """One of the runs that a member was chosen from.
-
-    Attributes:
-        folder: Its checkpoint and record, below the member's folder.
-        learning_rate: Its peak learning rate.
-        seed: Seed of its first weights.
-        outcome: `finished` or `diverged`.
-        validation_loss: At the end, nats per token; None where diverged.
-    """
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    folder: str
-    learning_rate: float
-    seed: int
-    outcome: Literal["finished", "diverged"]
-    validation_loss: float | None
-
-
-class TrainResult(BaseModel):
-    """What became of one member's training.
-
-    Attributes:
-        member: Its name in the family.
-        outcome: `finished`, or `diverged` where a loss or a weight stopped being a number.
-        folder: Where its weights, configuration and this record lie.
-        parameters: Trained parameters, shared ones once.
-        tokens: Tokens trained on.
-        steps: Optimizer steps done.
-        training_loss: Mean of the last curve point, nats per token; None where diverged.
-        validation_loss: On documents never trained on, nats per token; None where diverged.
-        seconds: Time spent in steps.
-        tokens_per_second: Over all steps.
-        recipe: Digest of recipe, architecture and tokenizer.
-        data: Chained digest of every batch read; equal for all members of a family.
-        curve: (step, mean training loss since the point before).
-        validation_curve: (step, validation loss); none in records that older versions wrote.
-        devices: How many processes trained together.
-        runs: Where the recipe sweeps or has several seeds: all runs. The weights are those of `chosen`.
-        chosen: The folder of the run that the weights, losses and times of this record are of.
-        recipe_fields: The recipe, whole; with the next two what the digest `recipe` is over, so that an audit
-            can tell two recipes apart by field. None in records that older versions wrote.
-        architecture: The architecture block.
-        tokenizer: Digest of the tokenizer.
-    """
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    member: str
-    outcome: Literal["finished", "diverged"]
-    folder: str
-    parameters: int
-    tokens: int
-    steps: int
-    training_loss: float | None
-    validation_loss: float | None
-    seconds: float
-    tokens_per_second: float
-    recipe: str
-    data: str
-    curve: list[tuple[int, float]]
-    validation_curve: list[tuple[int, float]] = []
-    devices: int = 1
-    runs: list[Run] = []
-    chosen: str | None = None
-    recipe_fields: dict[str, Any] | None = None
-    architecture: dict[str, Any] | None = None
-    tokenizer: str | None = None
-
-
-def trained(folder: Path) -> TrainResult | None:
-    """The record of an earlier training to the end; None where there is none.
-
-    Raises:
-        RequestError: There are weights, and the record beside them cannot be read.
-    """
-    card = folder / CARD
-    if not card.is_file() or not (folder / "model.safetensors").is_file():
-        return None
-    result = read_result(folder)
-    return result if result.outcome == "finished" else None
-
-
-def read_result(folder: Path) -> TrainResult:
-    """The record of a training, whatever came of it.
-
-    Raises:
-        RequestError: It cannot be read.
-    """
-    try:
-        record = read_json(folder / CARD)
-        return TrainResult.model_validate(record | {"folder": str(folder)})
-    except (OSError, TypeError, ValueError) as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise RequestError(
-            f"{folder / CARD} is no record of a training ({why}). Older versions wrote one with NaN where a "
-            "last step had spoiled the weights. Train it anew with --restart, or name another folder with "
-            "--out."
-        ) from None
-
-
-def finished_result(folder: Path, recipe: str) -> TrainResult | None:
-    """The record of an earlier training to the end with the same recipe digest; None where there is none."""
-    result = trained(folder)
-    return result if result is not None and result.recipe == recipe else None
-
-
 def train_member(
     name: str,
     architecture: Mapping[str, Any],
     recipe: Recipe,
-    stream: TokenStream,
-    validation: TokenStream,
+    stream: Windows,
+    validation: Windows,
     folder: Path,
     *,
     vocab_size: int,
     digest: str,
     report: Report,
     tokenizer: str | None = None,
+    corpus: Mapping[str, Any] | None = None,
     devices: Devices | None = None,
     checkpointing: bool = False,
 ) -> TrainResult:
@@ -174,8 +64,9 @@ def train_member(
         folder: Where the member's files go; a run in progress keeps its state in `folder/.state`.
         vocab_size: Entries of the tokenizer.
         digest: `Recipe.digest` of this member; a state left by another recipe is not resumed from.
-        report: Told of every step.
+        report: Called after every step.
         tokenizer: Digest of the tokenizer, for the record.
+        corpus: Digest and description of the text, for the record.
         devices: The processes that train together; this one alone where None.
         checkpointing: Whether activations are computed again in the backward pass instead of kept: less
             memory, more time, the same weights.
@@ -238,12 +129,25 @@ def train_member(
         recipe_fields=recipe.model_dump(mode="json"),
         architecture=dict(architecture),
         tokenizer=tokenizer,
+        corpus=None
+        if corpus is None
+        else {**corpus, **_read(stream, progress.step * recipe.batch_sequences)},
     )
     if devices.first:
-        _publish(model if finite else None, folder, result)
+        result = publish(model if finite else None, folder, result)
         shutil.rmtree(state.parent)
     devices.wait()
     return result
+
+
+def _read(stream: Windows, windows: int) -> dict[str, Any]:
+    """What was read of each part of the text, where that is counted."""
+    amounts = stream.amounts(windows)
+    size = sum(one.bytes for one in amounts.values())
+    parts = {
+        name: {**asdict(one), "share": round(one.bytes / max(1, size), 4)} for name, one in amounts.items()
+    }
+    return {"read": parts} if parts else {}
 
 
 def _checkpoint(model: PreTrainedModel) -> None:
@@ -262,7 +166,7 @@ def _run(
     model: PreTrainedModel,
     optimizers: Optimizers,
     recipe: Recipe,
-    stream: TokenStream,
+    stream: Windows,
     progress: Progress,
     state: Path,
     report: Report,
@@ -322,13 +226,13 @@ def _validation_steps(recipe: Recipe, every: int) -> list[int]:
     return [step - step % every for step in halves if step >= every]
 
 
-def validation_loss(model: PreTrainedModel, recipe: Recipe, validation: TokenStream) -> float:
+def validation_loss(model: PreTrainedModel, recipe: Recipe, validation: Windows) -> float:
     """Mean loss, nats per token, over the recipe's validation windows."""
     with objective(model, recipe, validation.end) as loss:
         return _mean_loss(model, loss, recipe, validation)
 
 
-def _mean_loss(model: PreTrainedModel, loss: Loss, recipe: Recipe, validation: TokenStream) -> float:
+def _mean_loss(model: PreTrainedModel, loss: Loss, recipe: Recipe, validation: Windows) -> float:
     training = model.training
     model.eval()
     total = 0.0
@@ -338,54 +242,3 @@ def _mean_loss(model: PreTrainedModel, loss: Loss, recipe: Recipe, validation: T
             total += loss(validation.windows(start, count)).item() * count
     model.train(training)
     return total / recipe.validation_windows
-
-
-def publish_choice(folder: Path, result: TrainResult) -> None:
-    """Make the run that was chosen the member: its weights, under the record of the whole sweep.
-
-    Args:
-        folder: The member's folder.
-        result: The record, which names the run's folder in `chosen`; None where no run finished.
-    """
-    (folder / CARD).unlink(missing_ok=True)
-    if result.chosen is None:
-        (folder / "model.safetensors").unlink(missing_ok=True)
-    else:
-        part = folder / ".chosen"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        shutil.copyfile(folder / result.chosen / "config.json", part / "config.json")
-        _with_header(folder / result.chosen / "model.safetensors", part / "model.safetensors", result)
-        for file_name in ("config.json", "model.safetensors"):
-            (part / file_name).replace(folder / file_name)
-        part.rmdir()
-    write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
-
-
-def _publish(model: PreTrainedModel | None, folder: Path, result: TrainResult) -> None:
-    """Write configuration, weights (with the recipe's digest in their header) and the record, record last.
-
-    Of a run that diverged (no model) only the record is left: its weights are of no use to anyone.
-    """
-    (folder / CARD).unlink(missing_ok=True)
-    if model is None:
-        (folder / "model.safetensors").unlink(missing_ok=True)
-        write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
-        return
-    part = folder / ".state" / "published"
-    disable_progress_bar()
-    model.save_pretrained(part, safe_serialization=True)
-    weights = part / "model.safetensors"
-    _with_header(weights, weights, result)
-    for file_name in ("config.json", "model.safetensors"):
-        (part / file_name).replace(folder / file_name)
-    # Where the folder lies is no part of the record: it travels.
-    write_json(folder / CARD, result.model_dump(mode="json", exclude={"folder"}))
-
-
-def _with_header(source: Path, target: Path, result: TrainResult) -> None:
-    """Copy weights, with the digests of recipe and data in the header."""
-    with safe_open(source, "pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    header = {"format": "pt", "archbench_recipe": result.recipe, "archbench_data": result.data}
-    save_file(tensors, target, metadata=header)

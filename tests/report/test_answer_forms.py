@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from archbench.report.answer_forms import sentences, table
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
+from archbench.report.parts.answer_forms import sentences, table
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from archbench.tasks.phonebook import scoring

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from archbench.report.charts import differences, mmlu_formats
+from archbench.errors import RequestError
 from archbench.report.findings import Findings
-from archbench.report.radar import axes_of, radar
+from archbench.report.parts.differences import forest as differences
+from archbench.report.parts.radar import axes_of, radar
 from archbench.report.settings import ReportSettings
-from archbench.report.style import drawn, drawn_line, rendered, style_of
+from archbench.report.style import drawing, drawn, drawn_line, rendered, style_of, using
 from archbench.results.store import Store
+from archbench.tasks.mmlu.report.charts import mmlu_formats
 from tests.results.synthetic import header, make_run, rows, share
 
 SHOTS = {f"standard-{shots}shot": {"format": "standard", "shots": shots} for shots in range(13)}
@@ -167,3 +169,38 @@ def test_members_are_told_apart_without_colour_too() -> None:
     styles = [style_of(at) for at in range(24)]
     assert len({(one.marker, str(one.line)) for one in styles}) == 24
     assert len(set(styles[:8])) == 8
+
+
+def test_a_users_style_is_laid_over_the_reports_own(tmp_path: Path) -> None:
+    style = tmp_path / "mine.mplstyle"
+    style.write_text("axes.prop_cycle: cycler('color', ['123456'])\nfont.size: 14\n", encoding="utf-8")
+    plain = style_of(0)
+    with using(str(style)):
+        assert style_of(0).colour == "#123456" or style_of(0).colour == "123456"
+        with drawing(2, 2) as figure:
+            figure.subplots().set_xlabel("x")
+        large = figure.axes[0].xaxis.label.get_fontsize()
+    assert style_of(0) == plain
+    with drawing(2, 2) as figure:
+        figure.subplots().set_xlabel("x")
+    assert figure.axes[0].xaxis.label.get_fontsize() <= large
+    with using("ggplot"):
+        assert style_of(0) != plain
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("lines.widht: 2\n", "widht"), ("font.size: tall\n", "tall")],
+)
+def test_a_style_file_that_is_wrong_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "bad.mplstyle").write_text(text, encoding="utf-8")
+    with (
+        pytest.raises(RequestError, match=rf"bad.mplstyle cannot be used: .*{told}"),
+        using(f"{tmp_path}/bad.mplstyle"),
+    ):
+        pass
+
+
+def test_a_style_that_does_not_exist_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RequestError, match=r"no style 'gplot'.*Did you mean 'ggplot'"), using("gplot"):
+        pass

@@ -8,9 +8,9 @@ import pytest
 
 from archbench.errors import RequestError
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
-from archbench.report.published import INDEPENDENT, published
+from archbench.report.parts.published import INDEPENDENT, published
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.conditions import Condition
 from archbench.results.frames import load_results
 from archbench.results.published import models_of, papers, published_score

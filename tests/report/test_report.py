@@ -13,10 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from archbench.errors import RequestError, RunError
-from archbench.report.page import FIGURES, SHEETS, build_report
-from archbench.report.screen import summary
+from archbench.errors import RequestError, RunError, amount
 from archbench.report.settings import ReportSettings
+from archbench.reporting import all_parts, build_report, summary
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from tests.results.synthetic import Right, header, make_run, planted, rows, share
@@ -118,7 +117,7 @@ def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path
 
 
 _ELSEWHERE = ("answer_forms", "phonebook", "prompts", "published", "perplexity", "ruler")
-_ON_MMLU = [name for name in SHEETS if not name.startswith(_ELSEWHERE)]
+_ON_MMLU = [part.name for part in all_parts().tables if not part.name.startswith(_ELSEWHERE)]
 
 
 def test_every_table_bears_the_match_verdict(tmp_path: Path) -> None:
@@ -141,7 +140,9 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
         [first.page, *first.tables, *first.figures], [again.page, *again.tables, *again.figures], strict=True
     ):
         assert one.read_bytes() == other.read_bytes(), one
-    assert len(first.figures) == 2 * len([name for name in FIGURES if not name.startswith(_ELSEWHERE)])
+    assert len(first.figures) == 2 * len(
+        [part for part in all_parts().figures if not part.name.startswith(_ELSEWHERE)]
+    )
 
 
 def test_links_lead_to_files(tmp_path: Path) -> None:
@@ -297,7 +298,7 @@ def test_tiny_runs_are_reported_without_inventing_certainty(tmp_path: Path, n: i
     )
     assert "scores highest on standard 5-shot (100.0 %, too few items to tell from b)" in page
     assert "not distinguishable from a" not in page
-    assert f"same {n} items" in page
+    assert f"same {amount(n, 'item')} of" in page
     table = (tmp_path / "out" / "tables" / "differences.md").read_text()
     assert "| too few items to tell (6) |" in table
     assert "from how many items on it would" in table
@@ -361,3 +362,16 @@ def test_figure_formats_and_confidence_are_the_settings(tmp_path: Path) -> None:
     assert "90 % interval" in page
     assert "10 % level" in page
     assert "![" not in page
+
+
+def test_the_screen_says_what_bold_and_dagger_mean(tmp_path: Path) -> None:
+    text = " ".join(shown(make_run(tmp_path / "run", {"a": share(0.5), "b": share(0.51)})).split())
+    assert "50.0†" in text
+    assert "Bold: the highest of its column. †: not distinguishable from it" in text
+    text = shown(make_run(tmp_path / "alone", {"a": share(0.5)}))
+    assert "†" not in text
+
+
+def test_a_mark_on_the_screen_has_a_legend_only_where_there_are_marks(tmp_path: Path) -> None:
+    text = shown(mixed(tmp_path / "run"))
+    assert "†" not in text

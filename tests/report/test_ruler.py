@@ -10,12 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from archbench.draw import Draw
-from archbench.report.findings import Findings, with_interval
-from archbench.report.page import build_report
+from archbench.report.findings import Findings
+from archbench.report.naming import with_interval
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
-from archbench.tasks.ruler.report import averages, by_task, depths, lengths
+from archbench.tasks.ruler.report.charts import depths, lengths
+from archbench.tasks.ruler.report.tables import averages, by_task
 from archbench.tasks.ruler.tasks import TASKS
 from tests.results.synthetic import header
 

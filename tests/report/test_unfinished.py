@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from archbench import reporting
 from archbench.errors import RunError
-from archbench.report import page
 from archbench.report.escape import markdown
 from archbench.report.findings import Findings
-from archbench.report.page import FIGURES, SHEETS, build_report
-from archbench.report.screen import summary
 from archbench.report.settings import ReportSettings
-from archbench.report.words import sentences
+from archbench.reporting import all_parts, build_report, summary
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from archbench.statistics import paired
@@ -29,6 +28,8 @@ from tests.command import call
 from tests.report.everything import CELLS, MEMBERS, STATES, Cell, make_pool, make_run
 from tests.results.synthetic import header
 
+TABLES = {part.name: part.make for part in all_parts().tables}
+WITHOUT_FIGURES = replace(all_parts(), figures=())
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "look_into_a_run.ipynb"
 
 
@@ -60,7 +61,7 @@ def check_frames(results: RunResults) -> None:
 
 def check_claims(findings: Findings, states: Mapping[Cell, str]) -> None:
     """The first sentence claims of each member what is so, and the others nothing of who has no score."""
-    scope, *others = sentences(findings)
+    scope, *others = all_parts().sentences(findings)
     have = scored(findings.results)
     asked = [one for one in CELLS if "+" not in one[2] and any((m, *one[1:]) in have for m in MEMBERS)]
     found = re.search(r"^(.*?) answered (?:the same|all) ", scope)
@@ -93,7 +94,7 @@ WHOLE = st.builds(
 def check_report(pool: Path, states: dict[Cell, str], rebuilt: bool) -> None:
     """Everything can be asked of a run in this state, and its page says what it lacks."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
-        patch.setattr(page, "FIGURES", {})
+        patch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
         patch.setattr(paired, "RESAMPLES", 50)
         folder = make_run(Path(name) / "run", pool, states)
         if rebuilt:
@@ -178,20 +179,21 @@ def test_every_table_and_figure_of_a_run_that_is_not_finished(
     states = PATTERNS[pattern]
     monkeypatch.setattr(paired, "RESAMPLES", 50)
     findings = Findings(load_results(make_run(tmp_path, pool, states)), ReportSettings())
-    for name, make in SHEETS.items():
-        sheet = make(findings)
+    for part in all_parts().tables:
+        name, sheet = part.name, part.make(findings)
         kind = name.partition("_")[0]
         if kind in ("phonebook", "ruler", "perplexity"):
             has = any(task == kind for _, task, _ in scored(findings.results))
             assert (sheet is not None) == has or name == "perplexity_positions", name
-    for draw, _ in FIGURES.values() if not pattern.startswith("no ") else ():
-        draw(findings)
+    for part in all_parts().figures if not pattern.startswith("no ") else ():
+        part.draw(findings)
     check_claims(findings, states)
 
 
 def first(pool: Path, folder: Path, states: dict[Cell, str]) -> str:
     """What the report says first."""
-    return sentences(Findings(load_results(make_run(folder, pool, states)), ReportSettings()))[0]
+    findings = Findings(load_results(make_run(folder, pool, states)), ReportSettings())
+    return all_parts().sentences(findings)[0]
 
 
 def test_who_answered_nothing_is_not_said_to_have_been_asked(pool: Path, tmp_path: Path) -> None:
@@ -217,13 +219,15 @@ def test_who_answered_nothing_is_not_said_to_have_been_asked(pool: Path, tmp_pat
 def test_nothing_is_compared_with_a_baseline_without_scores(pool: Path, tmp_path: Path) -> None:
     states = dict.fromkeys(cells(member="ada"), "failed")
     findings = Findings(load_results(make_run(tmp_path, pool, states)), ReportSettings())
-    assert "Nothing is compared with ada, the baseline, which has no score." in sentences(findings)
+    assert "Nothing is compared with ada, the baseline, which has no score." in all_parts().sentences(
+        findings
+    )
 
 
 def test_what_lacks_under_changed_prompts_is_noted(
     pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "FIGURES", {})
+    monkeypatch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
     states = {("bea", "mmlu", "standard-5shot+labels"): "missing"}
     text = build_report(
         load_results(make_run(tmp_path / "run", pool, states)), tmp_path / "out"
@@ -235,7 +239,7 @@ def test_what_lacks_under_changed_prompts_is_noted(
 def test_a_csv_has_no_number_where_there_is_none(pool: Path, tmp_path: Path) -> None:
     states = dict.fromkeys(cells(member="ada"), "missing")
     findings = Findings(load_results(make_run(tmp_path, pool, states)), ReportSettings())
-    sheet = SHEETS["perplexity"](findings)
+    sheet = TABLES["perplexity"](findings)
     assert sheet is not None
     assert sheet.data.set_index("member").loc["ada", ["nats", "perplexity", "bits"]].isna().all(axis=None)
 
@@ -262,11 +266,11 @@ def test_who_has_no_item_in_common_with_the_highest_is_open(tmp_path: Path) -> N
         }
         store.write_cell(header(member, items=8, **fields), made)
     findings = Findings(load_results(tmp_path), ReportSettings())
-    text = " ".join(sentences(findings))
+    text = " ".join(all_parts().sentences(findings))
     assert "too few items to tell from b" in text
     assert "No member answered all" in text
     assert "Nothing is compared with a, the baseline, which has no item in common with another." in text
-    accuracy = SHEETS["accuracy"](findings)
+    accuracy = TABLES["accuracy"](findings)
     assert accuracy is not None
     assert "†: too few items in common" in accuracy.to_markdown()
 
@@ -275,7 +279,7 @@ def test_who_has_no_item_in_common_with_the_highest_is_open(tmp_path: Path) -> N
 def test_the_commands_and_the_notebook_work_on_it(
     pool: Path, here: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "FIGURES", {})
+    monkeypatch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
     monkeypatch.setattr(paired, "RESAMPLES", 50)
     make_run(here / "results" / "quick", pool, PATTERNS[pattern])
     told = call("report", "results/quick", "--json")
@@ -292,7 +296,7 @@ def test_the_commands_and_the_notebook_work_on_it(
 
 
 def test_the_command_says_what_is_damaged(pool: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "FIGURES", {})
+    monkeypatch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
     make_run(here / "run", pool, {("bea", "mmlu", "standard-5shot"): "damaged"})
     (here / "run" / "manifest.json").write_text('{"members": null}')
     told = call("report", "run", "--json")

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from archbench.errors import RunError
-from archbench.report.page import build_report
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import load_results
 from archbench.results.header import CellHeader
 from archbench.results.store import Store

@@ -150,7 +150,7 @@ def test_the_manifest_comes_back_and_may_hold_anything(store: Store) -> None:
 def test_a_newer_schema_is_named_as_such(store: Store) -> None:
     store.write_manifest({})
     path = store.folder / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 4'))
     with pytest.raises(RequestError, match="Update archbench"):
         _ = store.manifest
 

@@ -12,8 +12,9 @@ import pytest
 from lm_eval.api.model import LM
 
 from archbench.errors import RunError
-from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.entry import Variant
+from archbench.tasks.work import LmEval
+from tests.evaluation import evaluate_variant
 
 
 class Parrot(LM):  # type: ignore[misc]
@@ -58,7 +59,7 @@ GENERATE = BASE | {
 
 
 def variant(*tasks: dict[str, Any], shots: int | None = 0, metric: str = "acc") -> Variant:
-    return Variant("v", {}, list(tasks), shots, {}, metric, None, False)
+    return Variant("v", {}, LmEval(list(tasks), shots), metric)
 
 
 def test_multiple_choice() -> None:

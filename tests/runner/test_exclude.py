@@ -10,8 +10,8 @@ import pytest
 import archbench
 from archbench.errors import RunError
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from benchmarks.scoring import requests_of
 from tests.runner.test_run import content
 from tests.runner.tiny import LLAMA, save_model, save_questions

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from archbench.cli.app import app
 from archbench.report.findings import Findings
-from archbench.report.prompts import spread
+from archbench.report.parts.prompts import spread
 from archbench.report.settings import ReportSettings
 from archbench.results.store import Store
 from archbench.runner.execute import run_suite

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archbench.errors import RequestError
-from archbench.report.page import build_report
+from archbench.reporting import build_report
 from archbench.results.frames import load_results
 from archbench.runner.execute import run_suite
 from archbench.suite import load_suite

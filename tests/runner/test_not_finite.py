@@ -19,8 +19,8 @@ from archbench.cli.app import app
 from archbench.errors import RunError
 from archbench.paths import shared
 from archbench.results.frames import load_results
-from archbench.runner.evaluate import evaluate_variant
 from tests.doubles import Double
+from tests.evaluation import evaluate_variant
 from tests.runner.test_evaluate import CHOICE, GENERATE, Parrot, variant
 from tests.runner.tiny import LLAMA, MAMBA, save_model, save_questions
 

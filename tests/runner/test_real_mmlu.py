@@ -89,10 +89,10 @@ def _scored_by(lm: object, variant: object, manager_class: type) -> list[list[fl
     from archbench.paths import shared
 
     manager = manager_class(
-        include_path=str(shared("tasks")), include_defaults=False, metadata=variant.metadata
+        include_path=str(shared("tasks")), include_defaults=False, metadata=variant.work.metadata
     )
     found = simple_evaluate(
-        model=lm, tasks=list(variant.tasks), task_manager=manager, num_fewshot=variant.num_fewshot,
+        model=lm, tasks=list(variant.work.tasks), task_manager=manager, num_fewshot=variant.work.num_fewshot,
         bootstrap_iters=0, log_samples=True,
     )  # fmt: skip
     [samples] = found["samples"].values()

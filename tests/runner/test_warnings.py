@@ -11,8 +11,7 @@ from rich.console import Console
 import archbench
 from archbench.engine import Usage
 from archbench.models.build import build_model
-from archbench.report.page import build_report
-from archbench.report.screen import summary
+from archbench.reporting import build_report, summary
 from archbench.runner.warnings import all_tied, warnings_of
 from archbench.suite import load_suite
 from tests.runner.tiny import LLAMA, save_questions, save_tokenizer

@@ -10,8 +10,8 @@ from archbench.errors import RequestError
 from archbench.results.store import Store
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
-from archbench.tasks import StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
 
 YAMLS = {
     "lambada": "output_type: loglikelihood\nmetric_list:\n  - metric: perplexity\n  - metric: acc\n",

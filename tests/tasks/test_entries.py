@@ -11,8 +11,9 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks import MmluEntry, StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.mmlu.entry import MmluEntry
 
 ENTRY: TypeAdapter[MmluEntry | StockEntry] = TypeAdapter(
     Annotated[MmluEntry | StockEntry, Field(discriminator="kind")]
@@ -43,16 +44,16 @@ def test_mmlu_unfolds_into_formats_and_shots(plain_set: Path, monkeypatch: pytes
     assert [v.metric for v in variants[::2]] == ["acc", "acc_norm", "acc_norm"]
     last = variants[-1]
     assert last.labels == {"format": "cloze", "shots": 5}
-    assert last.tasks == ["archbench_mmlu_cloze"]
-    assert (last.num_fewshot, last.chance, last.stock) == (5, 0.25, False)
-    assert last.metadata["data"] == str(plain_set)
+    assert last.work.tasks == ["archbench_mmlu_cloze"]
+    assert (last.work.num_fewshot, last.chance, last.work.library) == (5, 0.25, False)
+    assert last.work.metadata["data"] == str(plain_set)
 
 
 def test_variant_loads_what_the_entry_says(plain_set: Path, load_task: Any, requests_of: Any) -> None:
     entry = MmluEntry(data=str(plain_set), subjects=["anatomy", "virology"], limit=3, question_prefix="Q: ")
     entry.check()
     (variant,) = [v for v in entry.variants() if v.name == "standard-5shot"]
-    requests = requests_of(load_task("standard", variant.num_fewshot, **variant.metadata))
+    requests = requests_of(load_task("standard", variant.work.num_fewshot, **variant.work.metadata))
     assert len(requests) == 2 * 3 * 4
     assert requests[0][0].count("Q: What is item dev-virology-") == 5
 
@@ -166,7 +167,7 @@ def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
 )
 def test_metric_is_the_first_that_is_declared(task: str, metric: str) -> None:
     (variant,) = StockEntry(tasks=[task]).variants()
-    assert (variant.name, variant.num_fewshot, variant.metric) == (task, None, metric)
+    assert (variant.name, variant.work.num_fewshot, variant.metric) == (task, None, metric)
     assert variant.labels == {"name": task}
 
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
+from archbench.formats.text import read_text
 from archbench.tasks.files.names import read_names
 from archbench.tasks.files.rows import read_rows
-from archbench.tasks.files.text import read_text
 from archbench.tasks.ruler.corpus import read_corpus
 from archbench.tasks.ruler.texts import essay_sentences
 

@@ -12,9 +12,9 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.runner import evaluate
-from archbench.tasks import StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
+from tests import evaluation as evaluate
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
 from tests.tasks.twelve import TWELVE
 
@@ -57,7 +57,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
     ("task", "change", "message"),
     [
         ("arc_easy", {"answerKey": "E"}, "`answerKey` is 'E', which is none of the labels A, B, C, D"),
-        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 labels"),
+        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 label"),
         ("openbookqa", {"choices": {"text": ["x", "y"], "label": ["A", "A"]}}, "label twice"),
         ("hellaswag", {"endings": ["x", "y"], "label": "3"}, "there are 2 `endings`"),
         ("truthfulqa_mc1", {"mc1_targets": {"choices": ["x", "y"], "labels": [0, 1]}}, "1 for the first"),

@@ -131,9 +131,7 @@ def test_own_ids_and_categories_win(tmp_path: Path) -> None:
     questions = load(str(tmp_path))
     assert [(i.id, i.category) for i in questions.test[:2]] == [("7", "mine"), ("q8", "STEM")]
     assert questions.test[2].category == "unlisted"
-    assert any(
-        "1 subjects are not among MMLU's 57" in note and "alchemy" in note for note in notes(questions)
-    )
+    assert any("1 subject is not among MMLU's 57" in note and "alchemy" in note for note in notes(questions))
 
 
 def test_columns_that_contradict_each_other(tmp_path: Path) -> None:

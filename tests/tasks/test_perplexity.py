@@ -17,24 +17,19 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import load_results
 from archbench.results.store import Store
-from archbench.runner.evaluate import evaluate_variant
 from archbench.runner.execute import run_suite
 from archbench.suite import load_suite
-from archbench.tasks import PerplexityEntry
-from archbench.tasks.perplexity.report import (
-    context_curve,
-    loss_of,
-    position_curve,
-    positions,
-    sentences,
-    table,
-)
+from archbench.tasks.perplexity.entry import PerplexityEntry
+from archbench.tasks.perplexity.report.charts import context_curve, position_curve
+from archbench.tasks.perplexity.report.loss import loss_of
+from archbench.tasks.perplexity.report.tables import positions, sentences, table
 from archbench.tasks.perplexity.task import process_results
 from archbench.tasks.perplexity.texts import Text, by_context, by_position, load_texts
+from tests.evaluation import evaluate_variant
 from tests.results.synthetic import header
 from tests.runner.tiny import LLAMA, save_model
 

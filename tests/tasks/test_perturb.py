@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
-from archbench.report.prompts import dots, spread
+from archbench.report.parts.prompts import dots, spread
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import RunResults
-from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perturb import PREAMBLE, SEPARATOR
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.prompts import FORMATS
+from tests.evaluation import evaluate_variant
 from tests.results.synthetic import make_run, share
 from tests.tasks.test_phonebook_lm_eval import Reader
 

@@ -15,11 +15,11 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.runner.evaluate import evaluate_variant
-from archbench.tasks import StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.lm_eval.layout import Options, bare_labels, begun_otherwise, find_options, other_label
 from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+from tests.evaluation import evaluate_variant
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder, save
 from tests.tasks.twelve import TWELVE, Sample
 

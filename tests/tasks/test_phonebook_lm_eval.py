@@ -13,11 +13,11 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from archbench.paths import shared
-from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.prompts import FORMATS
 from archbench.tasks.phonebook.scoring import SOURCES
 from tests.doubles import Double
+from tests.evaluation import evaluate_variant
 
 ENTRY = re.compile(r"(?m)^(.+): (\d{3}-\d{3}-\d{4})$")
 
@@ -162,7 +162,7 @@ def test_worked_examples_are_left_out_on_request_of_the_reversed_format_alone() 
 @pytest.mark.slow
 def test_archbench_run_and_report(tmp_path: Path) -> None:
     """The whole way, sizes in tokens, on a model trained on shorter contexts than are asked."""
-    from archbench.report.page import build_report
+    from archbench.reporting import build_report
     from archbench.runner.execute import run_suite
     from archbench.suite import load_suite
     from tests.runner.tiny import LLAMA, save_model
@@ -223,7 +223,7 @@ def test_members_with_copies_of_one_tokenizer_need_no_measure(tmp_path: Path) ->
     tasks = {"pb": {"kind": "phonebook", "lengths": [1024], "queries": 1}}
     suite = load_suite({"name": "x", "members": members, "tasks": tasks})
     plan = make_plan(suite, Store(tmp_path / "run"))
-    assert {cell.variant.metadata["tokenizer"] for cell in plan.cells} == {members["one"]}
+    assert {cell.variant.work.metadata["tokenizer"] for cell in plan.cells} == {members["one"]}
 
 
 def test_members_with_different_tokenizers_need_a_measure(
@@ -252,4 +252,4 @@ def test_members_with_different_tokenizers_need_a_measure(
         }
     )
     plan = make_plan(measured, Store(tmp_path / "run"))
-    assert {cell.variant.metadata["tokenizer"] for cell in plan.cells} == {tokenizer_folder("byte")}
+    assert {cell.variant.work.metadata["tokenizer"] for cell in plan.cells} == {tokenizer_folder("byte")}

@@ -11,15 +11,15 @@ import pytest
 
 from archbench.draw import Draw
 from archbench.report.findings import Findings
-from archbench.report.page import build_report
 from archbench.report.settings import ReportSettings
+from archbench.reporting import build_report
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from archbench.tasks.phonebook import scoring
-from archbench.tasks.phonebook.charts import depths, digits, lengths
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import Layout, items_by_entries
-from archbench.tasks.phonebook.report import answers, scores, sentences
+from archbench.tasks.phonebook.report.charts import depths, digits, lengths
+from archbench.tasks.phonebook.report.tables import answers, scores, sentences
 from tests.results.synthetic import header
 
 SIZES = (10, 20, 40)

@@ -178,9 +178,8 @@ def test_too_few_names_are_told_with_their_file(
 ) -> None:
     file = tmp_path / "few.txt"
     file.write_text("\n".join(["Mira", "Taba", "Kelo"][: needed - 1]), encoding="utf-8")
-    said = (
-        rf"few\.txt: there are {needed - 1} names in it \(`data`\), and {task} needs {needed} names, .* add"
-    )
+    there = "is 1 name" if needed == 2 else f"are {needed - 1} names"
+    said = rf"few\.txt: there {there} in it \(`data`\), and {task} needs {needed} names, .* add"
     with pytest.raises(RequestError, match=said) as caught:
         next(items(task, 0, 1024, 1, Sources(data=str(file)), counter))
     assert "shorter" not in str(caught.value)
@@ -408,8 +407,8 @@ def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable
         ("2048tokens", {"length": 2048}),
     ]
     (variant, _) = entry.variants()
-    assert variant.tasks == [f"archbench_ruler_{task}" for task in TASKS]
-    assert (variant.metric, variant.chance, variant.metadata["samples"]) == ("string_match", None, 4)
+    assert variant.work.tasks == [f"archbench_ruler_{task}" for task in TASKS]
+    assert (variant.metric, variant.chance, variant.work.metadata["samples"]) == ("string_match", None, 4)
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):
         entry.check()
     with pytest.raises(RequestError, match="`squad`: x cannot be read"):

@@ -13,11 +13,11 @@ from lm_eval.tasks import TaskManager
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.paths import shared
-from archbench.runner.evaluate import evaluate_variant
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.tasks import TASKS
 from archbench.tasks.ruler.words import draw_letters, draw_number
 from tests.doubles import Double
+from tests.evaluation import evaluate_variant
 from tests.tasks.ruler_files import NEEDLE, read, write_hotpotqa, write_squad
 
 
@@ -103,7 +103,7 @@ def test_plain_lm_eval_gives_the_same_score(entry: RulerEntry) -> None:
     manager = TaskManager(
         include_path=str(shared("tasks")),
         include_defaults=False,
-        metadata={name: value for name, value in variant.metadata.items() if value is not None},
+        metadata={name: value for name, value in variant.work.metadata.items() if value is not None},
     )
     theirs = simple_evaluate(
         Reader(now_and_then), tasks=["archbench_ruler"], task_manager=manager, bootstrap_iters=0
@@ -138,7 +138,7 @@ def test_archbench_run_and_report(tmp_path: Path) -> None:
     """The whole way, files beside the suite, on a model trained on shorter contexts than are asked."""
     import yaml
 
-    from archbench.report.page import build_report
+    from archbench.reporting import build_report
     from archbench.runner.execute import run_suite
     from archbench.suite import load_suite
     from tests.runner.tiny import LLAMA, save_model

@@ -18,11 +18,11 @@ from lm_eval.tasks.squadv2.task import SQuAD2
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.runner import evaluate
-from archbench.tasks import StockEntry
 from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.lm_eval.local import squad
 from archbench.tasks.lm_eval.local.build import check_imports
+from tests import evaluation as evaluate
 from tests.tasks.twelve import TWELVE, Sample
 
 HOME = Path(lm_eval.tasks.__file__).parent

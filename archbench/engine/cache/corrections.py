@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from archbench.engine.cache.scans import scanning_from_states, scanning_short_inputs
 from archbench.errors import RunError
+from archbench.models.protocol import MakesCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -103,6 +104,8 @@ def cache_argument(model: PreTrainedModel) -> str | None:
 
 def needs_counting(model: PreTrainedModel) -> bool:
     """Whether a model needs of its cache a length that transformers' own cache cannot give."""
+    if isinstance(model, MakesCache):
+        return False
     return cache_argument(model) in ("cache", "past_key_values") and not knows_length(model)
 
 

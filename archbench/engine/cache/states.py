@@ -11,11 +11,13 @@ from transformers.cache_utils import DynamicLayer
 
 from archbench.engine.cache.cascade import tagged
 from archbench.engine.cache.corrections import CountingCache, cache_argument, needs_counting
+from archbench.models.protocol import MakesCache, SelectsRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Classes whose tensors all have the batch as their first dimension, and that nothing but `update` reads.
+# transformers' classes whose tensors all have the batch as their first dimension, and that nothing but
+# `update` reads. Other layers say themselves how rows of them are taken.
 _FORKABLE = {
     "DummyLayer",
     "DynamicLayer",
@@ -39,8 +41,12 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     """
     if cache_argument(model) is None:
         raise UnforkableError(f"{type(model).__name__} takes no cache")
-    cache = (CountingCache if needs_counting(model) else DynamicCache)(config=model.config)
-    foreign = {type(layer).__name__ for layer in cache.layers} - _FORKABLE
+    if isinstance(model, MakesCache):
+        cache = model.new_cache()
+    else:
+        cache = (CountingCache if needs_counting(model) else DynamicCache)(config=model.config)
+    others = [type(layer).__name__ for layer in cache.layers if not isinstance(layer, SelectsRows)]
+    foreign = set(others) - _FORKABLE
     if foreign:
         raise UnforkableError(f"its cache holds {', '.join(sorted(foreign))}")
     return cache
@@ -107,6 +113,8 @@ def _tensors(values: dict[Any, Any]) -> list[torch.Tensor]:
 
 
 def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, in_place: bool) -> Any:
+    if isinstance(layer, SelectsRows):
+        return layer.select_rows(rows)
     new = copy.copy(layer)
     vars(new).pop("update", None)
     for name, value in vars(layer).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 
 
 def check_splits_differ(asked: Sequence[Hashable], shown: Sequence[Hashable], names: tuple[str, str]) -> None:
@@ -68,7 +68,7 @@ def shown_too(
     if not both:
         return None
     return (
-        f"{len(both)} of {len(asked)} questions asked are among the examples of {source} too "
+        f"{len(both)} of {amount(len(asked), 'question')} asked are among the examples of {source} too "
         f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold the right "
         "answer. Take them out of one of the two."
     )

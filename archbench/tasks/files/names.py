@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.tasks.files.text import read_text
+from archbench.formats.text import read_text
 
 
 def read_names(file: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
-from archbench.tasks.files.text import read_text
+from archbench.formats.text import read_text
 
 Row = dict[str, Any]
 Located = tuple[str, Row]

@@ -1,25 +1,27 @@
-"""The suite entry `kind: lm_eval`: tasks that come with lm-eval, by name."""
+"""The suite entry `kind: lm_eval`: tasks of lm-eval, or in its format, by name."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.answers import SKIP
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError
+from archbench.identity import digest
+from archbench.paths import expanded
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
+from archbench.tasks.lm_eval.included import check_included, included_digest
+from archbench.tasks.lm_eval.index import first_metric, generates, known, task_index
 from archbench.tasks.lm_eval.local.build import check_hub, check_imports
 from archbench.tasks.lm_eval.local.folders import check_folder
 from archbench.tasks.lm_eval.local.splits import folder_digest
-from archbench.tasks.lm_eval.support import check_askable, generation_settings, metric_names
-from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation, perturbed
+from archbench.tasks.lm_eval.support import check_askable, generation_settings
+from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation
+from archbench.tasks.work import LmEval
 
 
 class StockEntry(TaskEntry):
@@ -28,13 +30,15 @@ class StockEntry(TaskEntry):
     Attributes:
         kind: `lm_eval`.
         tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant with all its tasks.
+        include_path: A folder, or several, of task YAMLs of your own, in lm-eval's format, next to lm-eval's
+            (docs/own-tasks.md). Code that they name with `!function` is run.
         limit: Only the first so many items of each lm-eval task; None for all.
         num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
         answer_base: Of local data: what answers that are numbers of options are counted from, 0 or 1; as in
-            the data set itself where absent, which `notes` says if the data leave it open.
+            the data set itself where absent, and a note beside the scores says so if the data leave it open.
         perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.
@@ -43,8 +47,11 @@ class StockEntry(TaskEntry):
             begins with a stop string is empty.
     """
 
+    LOCAL: ClassVar[tuple[str, ...]] = ("data", "include_path")
+
     kind: Literal["lm_eval"] = "lm_eval"
     tasks: list[str] = Field(min_length=1)
+    include_path: str | Annotated[list[str], Field(min_length=1)] | None = None
     num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
     data: str | dict[str, str] | None = None
@@ -94,18 +101,20 @@ class StockEntry(TaskEntry):
                 neither in the local cache nor to be had from the hub; a task's prompts cannot be changed as
                 `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
         """
+        for folder in self._folders:
+            check_included(folder)
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
         asked: set[str] = set()
         for task in self.tasks:
-            _known(task)
+            known(task, self._folders)
         for task in self.tasks:
-            for leaf in leaves(_index(), task):
-                entry = _index()[leaf]
+            for leaf in leaves(self._index, task):
+                entry = self._index[leaf]
                 found = declared(entry)
-                check_askable(found, leaf, self.metric or _first_metric(task), max(numbers))
+                check_askable(found, leaf, self.metric or first_metric(task, self._folders), max(numbers))
                 check_imports(entry, task)
-                if self.skip_white_space and not _generates(entry):
+                if self.skip_white_space and not generates(entry):
                     raise RequestError(
                         f"skip_white_space: lm-eval's task '{leaf}' generates no text "
                         f"(output_type: {found.get('output_type')}). Take skip_white_space out of the "
@@ -125,8 +134,8 @@ class StockEntry(TaskEntry):
         found = [
             note
             for task in self.folders
-            for leaf in leaves(_index(), task)
-            for note in self._check_folder(task, _index()[leaf])
+            for leaf in leaves(self._index, task)
+            for note in self._check_folder(task, self._index[leaf])
         ]
         return list(dict.fromkeys(found))
 
@@ -136,8 +145,8 @@ class StockEntry(TaskEntry):
 
     def generation_settings(self) -> dict[str, dict[str, Any]]:
         """Generation settings by single task, as their YAMLs have them; of tasks that lm-eval knows."""
-        names = [leaf for task in self.tasks for leaf in leaves(_index(), task)]
-        return {name: found for name in names if (found := generation_settings(declared(_index()[name])))}
+        names = [leaf for task in self.tasks for leaf in leaves(self._index, task)]
+        return {name: found for name in names if (found := generation_settings(declared(self._index[name])))}
 
     def _check_perturbed(self, task: str) -> None:
         """Build a task and make sure that its prompts can be changed as asked.
@@ -146,12 +155,12 @@ class StockEntry(TaskEntry):
             RequestError: They cannot.
         """
         from archbench.tasks.lm_eval.perturb import StockPrompts
-        from archbench.tasks.loading import load_tasks, quiet
+        from archbench.tasks.work.loading import load_tasks, quiet
 
         # With the most shots: what cannot be had with them cannot be had with fewer.
-        *_, variant = sorted(self._plain([task]), key=lambda one: one.num_fewshot or 0)
+        work = self._work(task, max(self._numbers, key=lambda number: number or 0))
         with quiet():
-            loaded = load_tasks(variant, seed=0)["tasks"]
+            loaded = load_tasks(work, seed=0)["tasks"]
         for name, built in loaded.items():
             prompts = StockPrompts(built, built.get_config("num_fewshot"), self.limit)
             for how in self.perturb:
@@ -168,35 +177,54 @@ class StockEntry(TaskEntry):
         Raises:
             RequestError: As for `check`, where the metric has to be looked up.
         """
-        plain = self._plain(self.tasks)
-        return plain + [
-            perturbed(one, how)
-            for one in plain
+        plain = [
+            (
+                Variant(
+                    name=path_safe(task) + ("" if number is None else f"-{number}shot"),
+                    labels={"name": task} if number is None else {"name": task, "shots": number},
+                    work=self._work(task, number),
+                    metric=self.metric or first_metric(task, self._folders),
+                ),
+                number,
+            )
+            for task in self.tasks
+            for number in self._numbers
+        ]
+        return [one for one, _ in plain] + [
+            one.perturbed(how)
+            for one, number in plain
             for how in self.perturb
             # Where the task's own number of shots is taken, `check` sees to it that there are enough.
-            if one.num_fewshot is None or one.num_fewshot >= NEEDED_SHOTS.get(how, 0)
+            if number is None or number >= NEEDED_SHOTS.get(how, 0)
         ]
 
-    def _plain(self, tasks: list[str]) -> list[Variant]:
-        numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot]
+    def _work(self, task: str, number: int | None) -> LmEval:
         metadata: dict[str, Any] = {SKIP: True} if self.skip_white_space else {}
         if self.answer_base is not None:
             metadata["answer_base"] = self.answer_base
-        return [
-            Variant(
-                name=path_safe(task) + ("" if number is None else f"-{number}shot"),
-                labels={"name": task} if number is None else {"name": task, "shots": number},
-                tasks=[task],
-                num_fewshot=number,
-                metadata=metadata,
-                metric=self.metric or _first_metric(task),
-                chance=None,
-                stock=True,
-                data={task: self.folders[task]} if task in self.folders else {},
-            )
-            for task in tasks
-            for number in numbers
-        ]
+        return LmEval(
+            [task],
+            number,
+            metadata,
+            library=True,
+            include=self._folders,
+            data={task: self.folders[task]} if task in self.folders else {},
+            limit=self.limit,
+        )
+
+    @property
+    def _numbers(self) -> list[int | None]:
+        return list(self.num_fewshot) if isinstance(self.num_fewshot, list) else [self.num_fewshot]
+
+    @property
+    def _folders(self) -> tuple[str, ...]:
+        """Folders of the user's own task YAMLs, by their whole paths."""
+        named = [self.include_path] if isinstance(self.include_path, str) else self.include_path or []
+        return tuple(str(expanded(one).resolve()) for one in named)
+
+    @property
+    def _index(self) -> dict[str, Any]:
+        return task_index(self._folders)
 
     def digest(self) -> str:
         """Hex SHA-256 of limit, local data and lm-eval's version, which fixes prompts and data sets' names.
@@ -207,50 +235,5 @@ class StockEntry(TaskEntry):
         parts += [{task: folder_digest(folder) for task, folder in self.folders.items()}] * bool(self.folders)
         parts += [SKIP] * self.skip_white_space
         parts += [{"answer_base": self.answer_base}] * (self.answer_base is not None)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-@cache
-def task_manager() -> Any:
-    """lm-eval's `TaskManager` with its own tasks; reads some 14,000 YAML files, once per process."""
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager()
-
-
-def _index() -> dict[str, Any]:
-    """lm-eval's task index: name to `Entry`."""
-    entries: dict[str, Any] = task_manager().task_index
-    return entries
-
-
-def _known(name: str) -> Any:
-    entries = _index()
-    if name not in entries:
-        raise RequestError(
-            f"lm-eval {importlib.metadata.version('lm_eval')} has no task, group or tag '{name}'. "
-            + did_you_mean(name, entries, label="Names")
-        )
-    return entries[name]
-
-
-def _generates(entry: Any) -> bool:
-    """Whether a task writes text, as far as its YAML tells; what a class does is not known."""
-    cfg = entry.cfg or {}
-    return "class" in cfg or cfg.get("output_type", "generate_until") == "generate_until"
-
-
-def _first_metric(name: str) -> str:
-    """The metric that a task, or the first task of a group or tag, declares first."""
-    entry = _known(name)
-    if entry.kind.name in ("GROUP", "TAG"):
-        first = entry.cfg["task"] if entry.cfg else min(entry.tags)
-        while not isinstance(first, str):  # groups may be written out inside a group
-            first = first[0] if isinstance(first, list) else first.get("task") or first.get("group") or ""
-        if first in _index():
-            return _first_metric(first)
-    elif entry.kind.name != "PY_TASK" or entry.cfg.get("metric_list"):
-        return metric_names(entry.cfg)[0]
-    raise RequestError(
-        f"lm-eval's '{name}' does not declare its metrics in YAML: name the one to report with `metric`."
-    )
+        parts += [[included_digest(folder) for folder in self._folders]] * bool(self._folders)
+        return digest(parts, spaces=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
 
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, amount, did_you_mean
+from archbench.identity import digest
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.duplicates import check_splits_differ
 from archbench.tasks.files.rows import Row, parse_json
@@ -68,7 +68,7 @@ class Questions:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
         shots = [shot for subject in sorted(self.dev) for shot in self.dev[subject]]
         content = [[astuple(item) for item in items] for items in (self.test, shots)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest(content, spaces=True)
 
     def require_shots(self, numbers: Sequence[int]) -> None:
         """Make sure that every subject asked about has as many shots as the largest of some numbers.
@@ -90,7 +90,8 @@ class Questions:
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
     """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
     return RequestError(
-        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask "
+        f"{source}: {amount(asked, 'shot is', 'shots are')} asked for, but subject '{subject}' has {have} "
+        "in the dev split. Ask "
         f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
         "subject are never borrowed from another)."
     )
@@ -167,7 +168,7 @@ def _item(row: Row, at: str, counts: Counter[str], base: Base | None) -> Item:
     choices = _choices(row, at)
     answer = option_of(_cell(row, "answer", at), base, at)
     category = _label(row, "category", at) or CATEGORY_OF.get(subject, UNLISTED)
-    content = hashlib.sha256(json.dumps([question, choices, answer]).encode()).hexdigest()[:8]
+    content = digest([question, choices, answer], spaces=True)[:8]
     item_id = _label(row, "id", at) or f"{subject}/{counts[subject]}-{content}"
     counts[subject] += 1
     return Item(item_id, subject, category, question, tuple(choices), answer)
@@ -246,7 +247,7 @@ def _listed(row: Row, at: str) -> list[str]:
                 f"it is {_shown(value)}. Four columns A, B, C and D will do too."
             ) from error
     if not isinstance(value, list) or len(value) != len(LETTERS):
-        got = f"{len(value)} options" if isinstance(value, list) else _shown(value)
+        got = amount(len(value), "option") if isinstance(value, list) else _shown(value)
         raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
     options = zip(LETTERS, value, strict=True)
     return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]

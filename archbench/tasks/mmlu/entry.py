@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.errors import amount
+from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
@@ -17,7 +17,8 @@ from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
-from archbench.tasks.perturb import Perturbation, perturbed
+from archbench.tasks.perturb import Perturbation
+from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
 
@@ -45,12 +46,12 @@ class MmluEntry(TaskEntry):
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
-        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, which `notes`
-            says if the data leave it open.
+        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, and a note
+            beside the scores says so if the data leave it open.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
             `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
-            change nothing (labels in `cloze`, the order of no shots) it is left out, which `check` tells; one
-            that would change none of the variants is refused.
+            change nothing (labels in `cloze`, the order of no shots) it is left out, with a warning; one that
+            would change none of the variants is refused.
     """
 
     kind: Literal["mmlu"] = "mmlu"
@@ -108,18 +109,15 @@ class MmluEntry(TaskEntry):
             Variant(
                 name=f"{form}-{shots}shot",
                 labels={"format": form, "shots": shots},
-                tasks=[f"archbench_mmlu_{form}"],
-                num_fewshot=shots,
-                metadata=dict(metadata),
+                work=LmEval([f"archbench_mmlu_{form}"], shots, dict(metadata)),
                 metric=_METRIC[form],
                 chance=0.25,
-                stock=False,
             )
             for form in self.formats
             for shots in self.shots
         ]
         return plain + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one in plain
             for how in self.perturb
             if changes(how, str(one.labels["format"]), int(one.labels["shots"]))
@@ -128,7 +126,7 @@ class MmluEntry(TaskEntry):
     def digest(self) -> str:
         """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
         parts = [prompts.VERSION, self._questions().digest(), self.description, self.question_prefix]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     def _questions(self) -> Questions:
         return load(self.data, subjects=self.subjects, limit=self.limit, answer_base=self.answer_base)
@@ -154,7 +152,8 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
         found.append(
-            f"{len(unlisted)} subjects are not among MMLU's 57 and name no category, so they are reported as "
+            f"{amount(len(unlisted), 'subject is', 'subjects are')} not among MMLU's 57 and without a "
+            "category, reported as "
             f"'{UNLISTED}': {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}."
         )
     twins = [item for item in questions.test if len(set(item.choices)) < len(item.choices)]
@@ -162,7 +161,8 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
         gold = sum(item.choices.count(item.choices[item.answer]) > 1 for item in twins)
         lost = sum(item.choices.index(item.choices[item.answer]) != item.answer for item in twins)
         found.append(
-            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one "
+            f"{len(twins)} of {amount(len(questions.test), 'item')} have two options with the same text, "
+            "the right one "
             f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
             f"of equals is the prediction, so {lost} cannot be won."
         )

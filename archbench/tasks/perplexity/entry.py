@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
+from archbench.tasks.work import LmEval
 
 
 class PerplexityEntry(GeneratedEntry):
@@ -79,12 +79,9 @@ class PerplexityEntry(GeneratedEntry):
             Variant(
                 name=f"{'context' if view == 'context' else 'window'}-{tokens}",
                 labels={"context" if view == "context" else "window": tokens},
-                tasks=[f"archbench_perplexity_{view}"],
-                num_fewshot=None,
-                metadata=metadata | more,
+                work=LmEval([f"archbench_perplexity_{view}"], metadata=metadata | more),
                 metric="compression",
-                chance=None,
-                stock=False,
+                scale="loss",
             )
             for view, tokens, more in views
         ]
@@ -96,4 +93,4 @@ class PerplexityEntry(GeneratedEntry):
         """
         longest = max(self.contexts, default=0)
         parts = [VERSION, texts_digest(self.data), longest, self.target, self.windows, self.limit]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return digest([*parts, self.tokenizer_digest()])

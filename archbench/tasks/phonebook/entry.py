@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.identity import digest
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
+from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
 
@@ -126,19 +125,16 @@ class PhonebookEntry(GeneratedEntry):
             Variant(
                 name=f"{form}-{size}{'entries' if unit == 'entries' else 'tokens'}",
                 labels={"format": form, unit: size},
-                tasks=[f"archbench_phonebook_{form}"],
-                num_fewshot=None,
-                metadata=metadata | {unit: size},
+                work=LmEval([f"archbench_phonebook_{form}"], metadata=metadata | {unit: size}),
                 metric="exact_match",
                 chance=1 / (size - prompts.EXAMPLES) if unit == "entries" else None,
-                stock=False,
             )
             for form in self.formats
             for unit, size in sizes
         ]
         # The copied entry has neither a question nor an answer's beginning.
         return plain + [
-            perturbed(one, how)
+            one.perturbed(how)
             for one in plain
             for how in self.perturb
             if how != "answer_prefix" or one.labels["format"] != "copy"
@@ -158,7 +154,7 @@ class PhonebookEntry(GeneratedEntry):
         ]
         parts += [self.tokenizer_digest(), names, self.digits]
         parts += [self.skip_white_space, self.worked_examples]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     @property
     def _layout(self) -> Layout:

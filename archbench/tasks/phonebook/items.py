@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter, largest_fit
 from archbench.tasks.phonebook.names import Pool, draw_entries, pool_of, too_large
 from archbench.tasks.phonebook.prompts import EXAMPLES, Entry, Format, book_lines, render
@@ -123,12 +123,15 @@ def items_by_length(
         if fitted is None:
             enough = shortest_length(seed, form, length, books, layout, count)
             raise RequestError(
-                f"A phonebook of {length} tokens is too short: {layout.smallest} entries, the question and "
+                f"A phonebook of {length} {'token' if length == 1 else 'tokens'} is too short: "
+                f"{layout.smallest} entries, the question and "
                 f"the answer take up to {enough} in format '{form}' with this tokenizer. Ask for {enough} "
                 "tokens or fewer queries per book."
             )
         if fitted == layout.pool.largest:
-            raise too_large(layout.pool, f"a book of {length:,} tokens, more than {fitted:,} entries")
+            raise too_large(
+                layout.pool, f"a book of {length:,} tokens, more than {amount(fitted, 'entry', 'entries')}"
+            )
         yield from book.items(fitted)
 
 
@@ -208,11 +211,12 @@ def _items(
 def _check_size(entries: int, layout: Layout) -> None:
     if entries < layout.smallest:
         raise RequestError(
-            f"A phonebook of {entries} entries is too small for {layout.count} questions and {EXAMPLES} "
+            f"A phonebook of {amount(entries, 'entry', 'entries')} is too small for "
+            f"{amount(layout.count, 'question')} and {EXAMPLES} "
             f"examples about different entries: ask for at least {layout.smallest} entries, or fewer queries."
         )
     if entries > layout.pool.largest:
-        raise too_large(layout.pool, f"a book of {entries:,} entries")
+        raise too_large(layout.pool, f"a book of {amount(entries, 'entry', 'entries')}")
 
 
 def _place(depth: int, entries: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.files.names import read_names
 
 FIRST = tuple(
@@ -145,10 +145,12 @@ def too_large(pool: Pool, asked: str) -> RequestError:
     """
     if pool.file is not None and pool.largest == pool.names:
         return RequestError(
-            f"{pool.file}: there are {pool.names:,} names in it (`data`), too few for {asked}, each with a "
+            f"{pool.file}: there {'is' if pool.names == 1 else 'are'} {amount(pool.names, 'name')} in it "
+            f"(`data`), too few for {asked}, each with a "
             "name of its own: add names, one a line, or ask for a smaller book."
         )
     return RequestError(
-        f"A phonebook has at most {pool.largest:,} entries with numbers of {pool.digits} digits (`digits`), "
+        f"A phonebook has at most {amount(pool.largest, 'entry', 'entries')} with numbers of "
+        f"{amount(pool.digits, 'digit')} (`digits`), "
         f"so that no name or number comes twice: too few for {asked}. Ask for a smaller one."
     )

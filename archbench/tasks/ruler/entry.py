@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError
+from archbench.identity import digest
 from archbench.schema import Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -17,6 +16,7 @@ from archbench.tasks.ruler.fitting import VERSION, TooShort
 from archbench.tasks.ruler.needles import NEEDLES
 from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
 from archbench.tasks.ruler.words import DIGITS
+from archbench.tasks.work import LmEval
 
 
 class RulerEntry(GeneratedEntry):
@@ -106,12 +106,10 @@ class RulerEntry(GeneratedEntry):
             Variant(
                 name=f"{length}tokens",
                 labels={"length": length},
-                tasks=[f"archbench_ruler_{task}" for task in self.tasks],
-                num_fewshot=None,
-                metadata=metadata | {"length": length},
+                work=LmEval(
+                    [f"archbench_ruler_{task}" for task in self.tasks], metadata=metadata | {"length": length}
+                ),
                 metric="string_match",
-                chance=None,
-                stock=False,
             )
             for length in self.lengths
         ]
@@ -120,7 +118,7 @@ class RulerEntry(GeneratedEntry):
         """Hex SHA-256 of what makes the items: settings, files, the tokenizer, the version of the code."""
         sources = self._sources
         parts = [VERSION, self._count, self.seed or 0, [sources.digest(task) for task in self.tasks]]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return digest([*parts, self.tokenizer_digest()])
 
     @property
     def _count(self) -> int:

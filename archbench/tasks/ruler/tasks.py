@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
+from archbench.identity import content_digest
 from archbench.tasks.files.names import read_names
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler.corpus import FILES, read_corpus
@@ -94,9 +94,9 @@ class Sources:
             return None
         parts = [essays_digest(self._essays)] if needle.haystack == "essay" else []
         if needle.keys == "words" and self.data is not None:
-            parts.append(hashlib.sha256("\n".join(self.names()).encode()).hexdigest())
+            parts.append(content_digest("\n".join(self.names())))
         if needle.values == "numbers" and self.digits != DIGITS:
-            parts.append(f"{self.digits} digits")
+            parts.append(amount(self.digits, "digit"))
         return " ".join(parts) or None
 
     def names(self) -> tuple[str, ...]:

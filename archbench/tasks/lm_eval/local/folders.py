@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.files.duplicates import asked_twice, check_splits_differ, shown_too
 from archbench.tasks.files.rows import Row
 from archbench.tasks.lm_eval.declared import (
@@ -69,7 +69,8 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
         most = len(rows) - (said_split(task) == task.get("test_split"))
         if split == shot_split and most < shots:
             raise RequestError(
-                f"{where}: {shots} shots are asked for, but the {split} split has {len(rows)} rows for "
+                f"{where}: {amount(shots, 'shot is', 'shots are')} asked for, but the {split} split has "
+                f"{amount(len(rows), 'row')} for "
                 f"'{name}'. Ask for at most {most}."
             )
         splits[split] = rows
@@ -163,7 +164,8 @@ def _notes(
     options = [options_of(name, row) for row in rows]
     if twins := [at for at, one in enumerate(options) if len(set(one)) < len(one)]:
         found.append(
-            f"{len(twins)} of {len(rows)} questions of '{name}' have two options with the same text (the "
+            f"{len(twins)} of {amount(len(rows), 'question')} of '{name}' have two options with the same "
+            "text (the "
             f"first: {names[twins[0]]}); they are kept as they are."
         )
     return [note for note in found if note is not None]

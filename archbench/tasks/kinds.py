@@ -1,0 +1,172 @@
+"""The kinds of task entries: archbench's own, each a folder here, and those that other packages bring.
+
+A kind is a module or package with one subclass of `TaskEntry` whose `kind` is a literal, in the module itself
+or in its module `entry`. Its half of the report stands in its module or package `report`
+(`archbench.report.part`). Other packages name theirs in the entry-point group `archbench.kinds`;
+CONTRIBUTING.md has an example.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import get_args
+
+import archbench.tasks
+from archbench.errors import RunError
+from archbench.tasks.entry import TaskEntry
+
+KINDS_GROUP = "archbench.kinds"
+"""Entry-point group of kinds that other packages bring."""
+REPORT_GROUP = "archbench.report"
+"""Entry-point group of modules with parts of the report that belong to no kind."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of task entry.
+
+    Attributes:
+        name: What `kind:` says in a suite.
+        entry: The schema of its entries.
+        module: Module or package that it is.
+        source: The distribution that brings it.
+    """
+
+    name: str
+    entry: type[TaskEntry]
+    module: str
+    source: str
+
+    @property
+    def about(self) -> str:
+        """What it is, in one line."""
+        return (inspect.getdoc(self.entry) or "").partition("\n")[0]
+
+    def report_module(self) -> ModuleType | None:
+        """Its half of the report, imported; None where it has none."""
+        if hasattr(import_module(self.module), "PARTS"):
+            return import_module(self.module)
+        if not hasattr(import_module(self.module), "__path__"):
+            return None
+        name = f"{self.module}.report"
+        return import_module(name) if find_spec(name) is not None else None
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """All kinds by name, archbench's own first.
+
+    A kind of another package that cannot be imported is left out with a warning; see `broken_kinds`.
+
+    Raises:
+        RunError: Two kinds have one name.
+    """
+    found: dict[str, Kind] = {}
+    for kind in (*_own(), *_others()):
+        if kind.name in found:
+            raise RunError(
+                f"There are two kinds of task called '{kind.name}': {found[kind.name].module} of "
+                f"{found[kind.name].source} and {kind.module} of {kind.source}. Uninstall one of them."
+            )
+        found[kind.name] = kind
+    return found
+
+
+def kind_of(module: ModuleType, source: str) -> Kind | None:
+    """The kind that a module or package is; None where it has no entry.
+
+    Args:
+        module: The module.
+        source: The distribution that it is from.
+
+    Raises:
+        RunError: It has more than one entry, or its `kind` is no literal string.
+    """
+    where = module
+    if hasattr(module, "__path__") and find_spec(f"{module.__name__}.entry") is not None:
+        where = import_module(f"{module.__name__}.entry")
+    entries = [
+        one
+        for one in vars(where).values()
+        if inspect.isclass(one)
+        and issubclass(one, TaskEntry)
+        and one.__module__ == where.__name__
+        and not inspect.isabstract(one)
+    ]
+    if not entries:
+        return None
+    names = [name for one in entries for name in get_args(one.model_fields["kind"].annotation)]
+    if len(entries) > 1 or len(names) != 1 or not isinstance(names[0], str):
+        raise RunError(
+            f"{where.__name__}: a kind has one subclass of TaskEntry with one literal name, "
+            f'`kind: Literal["name"] = "name"`; it has {", ".join(one.__name__ for one in entries)}.'
+        )
+    return Kind(names[0], entries[0], module.__name__, source)
+
+
+def _own() -> Iterator[Kind]:
+    for found in iter_modules(archbench.tasks.__path__):
+        if found.ispkg and (kind := kind_of(import_module(f"archbench.tasks.{found.name}"), "archbench")):
+            yield kind
+
+
+def _others() -> Iterator[Kind]:
+    for point in entry_points(group=KINDS_GROUP):
+        source = point.dist.name if point.dist is not None else point.value
+        try:
+            kind = kind_of(_loaded(point), source)
+        except Exception as error:
+            _log.warning("%s", _why_not(point, error))
+            continue
+        if kind is None:
+            raise RunError(
+                f"The entry point '{point.name}' of {source} (group {KINDS_GROUP}) names {point.value}, "
+                "which has no subclass of TaskEntry."
+            )
+        yield kind
+
+
+def broken_kinds() -> list[str]:
+    """Why kinds of other packages cannot be used, a sentence each."""
+    found = []
+    for point in entry_points(group=KINDS_GROUP):
+        try:
+            _loaded(point)
+        except Exception as error:
+            found.append(_why_not(point, error))
+    return found
+
+
+def _loaded(point: EntryPoint) -> ModuleType:
+    module = point.load()
+    if not inspect.ismodule(module):
+        raise TypeError(f"{point.value} is a {type(module).__name__}, and a module was expected")
+    return module
+
+
+def _why_not(point: EntryPoint, error: Exception) -> str:
+    source = point.dist.name if point.dist is not None else point.value
+    return (
+        f"The task kind '{point.name}' of {source} is left out, since {point.value} cannot be imported "
+        f"({type(error).__name__}: {error})."
+    )
+
+
+def report_modules() -> Iterator[ModuleType]:
+    """Modules of all kinds, and of other packages, that bring parts of the report; imports matplotlib."""
+    for kind in kinds().values():
+        if (module := kind.report_module()) is not None:
+            yield module
+    for point in entry_points(group=REPORT_GROUP):
+        yield _loaded(point)

@@ -1,0 +1,1 @@
+"""The kind `mmlu` in a report: tables, figures, sentences."""

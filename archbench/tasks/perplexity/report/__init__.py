@@ -1,0 +1,1 @@
+"""The kind `perplexity` in a report: tables, figures, sentences."""

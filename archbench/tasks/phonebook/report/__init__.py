@@ -1,0 +1,1 @@
+"""The kind `phonebook` in a report: tables, figures, sentences."""

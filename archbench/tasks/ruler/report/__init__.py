@@ -1,0 +1,1 @@
+"""The kind `ruler` in a report: tables, figures, sentences."""
