@@ -18,7 +18,7 @@ class Fingerprint:
     """The digest under which a model's answers are kept; another one after weights were changed in place."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Nothing is read before the digest is asked for."""
+        """Nothing is read before the digest is needed."""
         self._model, self._tokenizer = model, tokenizer
         self._taken: tuple[tuple[int, ...], str] | None = None
         # Tensors made in inference mode count no changes, and take none outside of it.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from archbench.engine import RequestStore, load_backend, load_lm
+from archbench.engine import EngineOptions, RequestStore, load_backend, load_lm
 from archbench.models.build import build_model
 from archbench.models.load import load_tokenizer
 from archbench.runner.planned import PlannedMember
@@ -30,21 +31,19 @@ def load_member(
         store: Where answers are kept and found again.
     """
     declared = member.resolved.member
+    options = EngineOptions(**engine.model_dump(exclude={"threads"}), seed=seed)
     if declared.backend is not None:
         return load_backend(
             declared.backend,
             declared.arguments,
+            options,
             name=member.resolved.name,
             source=member.weights,
             tokenizer=member.tokenizer,
-            settings=_asked_for(engine),
-            too_long=engine.too_long,
             progress=progress,
         )
-    settings: dict[str, Any] = engine.model_dump(exclude={"threads"})
-    settings |= {"seed": seed, "progress": progress, "store": store}
     if member.weights is not None:
-        return load_lm(str(member.weights), str(member.tokenizer), **settings)
+        return load_lm(str(member.weights), str(member.tokenizer), options, progress=progress, store=store)
     import torch
 
     tokenizer = load_tokenizer(str(member.tokenizer))
@@ -54,10 +53,5 @@ def load_member(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if engine.dtype != "auto":
         model = model.to(getattr(torch, engine.dtype))
-    return load_lm(model.to(device).eval(), tokenizer, **settings | {"dtype": "auto", "device": "auto"})
-
-
-def _asked_for(engine: EngineSettings) -> dict[str, Any]:
-    """Engine settings that a backend has to be told, since they may change answers: those not left open."""
-    told = {"dtype": engine.dtype, "device": engine.device, "max_length": engine.max_length}
-    return {name: value for name, value in told.items() if value not in ("auto", None)}
+    options = replace(options, dtype="auto", device="auto")
+    return load_lm(model.to(device).eval(), tokenizer, options, progress=progress, store=store)
