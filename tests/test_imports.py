@@ -26,8 +26,8 @@ FLOORS = {
     "data": 1,
 }
 GROUND = {
-    *("checkpoint", "draw", "errors", "headers", "hub", "jsonfile", "paths", "schema", "tokens"),
-    *("yamlcore", "yamlfile"),
+    *("checkpoint", "draw", "errors", "headers", "hub", "jsonfile", "kinds", "paths", "schema"),
+    *("tokens", "yamlcore", "yamlfile"),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from archbench.kinds import misfit
 from archbench.results.files import plain
 
 SCHEMA_VERSION = 2
@@ -141,6 +142,8 @@ class CellHeader(BaseModel):
             raise ValueError(
                 f"labels and metrics must not be called {clash}: frames have other columns of these names"
             )
+        if wrong := misfit(self.kind, self.labels, self.metric):
+            raise ValueError(wrong)
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed cell has an error, a complete one has none")
         return self

@@ -280,5 +280,6 @@ def _json(value: Mapping[str, Any]) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
-        return ": ".join([".".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
+        told = first["msg"].removeprefix("Value error, ")
+        return ": ".join([".".join(map(str, first["loc"])), told]).removeprefix(": ")
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from archbench.results.estimates import wilson
 from archbench.results.frames import load_results
 from archbench.results.paired import holm
 from archbench.results.store import Store
-from tests.results.synthetic import header, make_run, planted, rows, share
+from tests.results.synthetic import header, loss_header, losses, make_run, planted, rows, share
 
 FORMATS = {
     "standard-0shot": {"format": "standard", "shots": 0},
@@ -80,8 +79,7 @@ def test_right_answers_and_losses_are_families_of_their_own(tmp_path: Path) -> N
     for member, right in (("a", [0.0] * 9), ("b", [1.0] * 9)):
         store.write_cell(header(member, items=9), rows(right))
         for context in range(40):
-            loss: dict[str, Any] = {"kind": "perplexity", "labels": {"context": context}, "chance": None}
-            store.write_cell(header(member, "text", f"context-{context}", items=9, **loss), rows([0.5] * 9))
+            store.write_cell(loss_header(member, f"context-{context}", context, items=9), losses([0.5] * 9))
     table = load_results(tmp_path).differences().set_index("kind")
     assert table.loc["mmlu", "adjusted_for"] == 1
     assert set(table.loc["perplexity", "adjusted_for"]) == {40}
@@ -184,11 +182,11 @@ def test_failed_and_missing_cells_leave_the_others(tmp_path: Path) -> None:
 
 
 def test_conditions_come_in_the_suites_order_or_by_number(tmp_path: Path) -> None:
-    lengths = {f"len-{length}": {"length": length} for length in (1000, 200, 30)}
-    results = make_run(tmp_path, {"a": share(0.5)}, conditions=lengths, n=8)
-    assert [one.variant for one in results.conditions] == ["len-1000", "len-200", "len-30"]
+    numbers = {f"{shots}-shot": {"format": "cloze", "shots": shots} for shots in (1000, 200, 30)}
+    results = make_run(tmp_path, {"a": share(0.5)}, conditions=numbers, n=8)
+    assert [one.variant for one in results.conditions] == ["1000-shot", "200-shot", "30-shot"]
     Store(tmp_path).write_manifest({})
-    assert [one.variant for one in load_results(tmp_path).conditions] == ["len-30", "len-200", "len-1000"]
+    assert [one.variant for one in load_results(tmp_path).conditions] == ["30-shot", "200-shot", "1000-shot"]
 
 
 def test_items_carry_their_cells_labels(tmp_path: Path) -> None:

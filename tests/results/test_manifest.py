@@ -33,7 +33,10 @@ WRONG: st.SearchStrategy[Any] = st.recursive(
 
 def run(folder: Path) -> Path:
     """A run of two members and two conditions."""
-    conditions = {"standard-5shot": {"format": "standard", "shots": 5}, "cloze-0shot": {"format": "cloze"}}
+    conditions = {
+        "standard-5shot": {"format": "standard", "shots": 5},
+        "cloze-0shot": {"format": "cloze", "shots": 0},
+    }
     make_run(folder, {"a": share(0.6), "b": share(0.3)}, n=8, conditions=conditions)
     return folder
 
