@@ -1,8 +1,8 @@
 """What a cell of each kind of task carries: its labels, its primary metric, the columns of its items.
 
 Entries make cells (`archbench.tasks`) and reports read them (`archbench.results`, `archbench.report`). Both
-keep to what is stated here, so that a header that somebody has changed by hand is recognised before a table is
-made of it.
+keep to what is stated here, so that a header that somebody has changed by hand is recognised before a table
+is made of it.
 """
 
 from __future__ import annotations

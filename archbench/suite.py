@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from archbench import paths
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, did_you_mean, unwritable, writable
 from archbench.paths import expanded
 from archbench.registry.family import FamilyChoice, Member
 from archbench.report.settings import ReportSettings
@@ -39,7 +39,7 @@ from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.stock import StockEntry
 from archbench.yamlcore import parse_value
-from archbench.yamlfile import Document, Origin, read_yaml
+from archbench.yamlfile import Document, Origin, given, read_yaml
 
 # Every kind of task entry; a new kind is added here and nowhere else.
 AnyEntry = MmluEntry | PerplexityEntry | PhonebookEntry | RulerEntry | StockEntry
@@ -175,7 +175,7 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
             f"A {type(suite).__name__} was given as suite; a file, a name or a mapping was expected."
         )
     if isinstance(suite, Mapping):
-        document = Document(value=_copy(suite), origins={(): Origin("suite")})
+        document = given(suite, source="suite")
     else:
         document = read_yaml(find_suite(suite))
     for text in overrides:
@@ -210,7 +210,10 @@ def find_suite(suite: str | Path) -> Path:
 def _override(document: Document, text: str) -> None:
     """Lay one `KEY=VALUE` over a suite."""
     key, equals, value = text.partition("=")
-    origin = Origin(f"--set {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
+    shown = writable(text)
+    origin = Origin(f"--set {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}")
+    if why := unwritable(text):
+        raise RequestError(f"{origin}: {why}.")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path) or len(path) > _DEEPEST:
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")
@@ -298,20 +301,5 @@ def _find(name: str, folder: Path | None) -> Path | None:
     asked = expanded(name)
     for base in (Path.cwd(), *([folder] if folder else [])):
         if (base / asked).exists():
-            return (base / asked).resolve()
+            return paths.checked((base / asked).resolve())
     return None
-
-
-def _copy(value: Any, depth: int = 0) -> Any:
-    """Plain data of a mapping given from Python, so that overrides do not reach into the caller's.
-
-    Raises:
-        RequestError: It is nested too deeply, or holds itself.
-    """
-    if depth > _DEEPEST:
-        raise RequestError(f"The suite given is nested more than {_DEEPEST} levels deep, or holds itself.")
-    if isinstance(value, Mapping):
-        return {str(key): _copy(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copy(one, depth + 1) for one in value]
-    return str(value) if isinstance(value, Path) else value

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
 from archbench.jsonfile import read_json
+from archbench.paths import checked as checked_path
 from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
 from archbench.results.manifest import (
@@ -47,7 +48,12 @@ class Store:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        """Look at a folder, which is neither read nor written yet.
+
+        Raises:
+            RequestError: No folder can have such a name, or its name is not UTF-8.
+        """
+        self.folder = checked_path(Path(folder))
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
