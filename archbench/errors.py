@@ -45,8 +45,7 @@ def unwritable(text: str) -> str | None:
         half = ord(text[error.start])
         return (
             f"character {error.start + 1:,} of it is U+{half:04X}, a surrogate, which is no character of its "
-            "own and cannot be written in UTF-8; write the whole character (names of files that are "
-            "not UTF-8 have to be changed)"
+            "own and cannot be written in UTF-8"
         )
     return None
 

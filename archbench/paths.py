@@ -63,7 +63,10 @@ def checked(path: Path) -> Path:
     for part in path.parts:
         shown = part if len(part) <= 40 else f"{part[:37]}..."
         if why := unwritable(part):
-            raise RequestError(f"{writable(str(path))} cannot be used: in the name {shown!r}, {why}.")
+            raise RequestError(
+                f"{writable(str(path))} cannot be used: in the name {shown!r}, {why}. Rename it, or name "
+                "another."
+            )
         if len(part.encode()) > _LONGEST_PART or "\0" in part:
             raise RequestError(
                 f"{shown!r} is no file name: it has {len(part):,} characters, or a NUL among them."

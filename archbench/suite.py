@@ -213,7 +213,7 @@ def _override(document: Document, text: str) -> None:
     shown = writable(text)
     origin = Origin(f"--set {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}")
     if why := unwritable(text):
-        raise RequestError(f"{origin}: {why}.")
+        raise RequestError(f"{origin}: {why}; write it in UTF-8.")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path) or len(path) > _DEEPEST:
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")

@@ -100,7 +100,9 @@ def check_bounds(text: str) -> None:
     for event in yaml.parse(text, Loader=CoreLoader):
         mark = cast("yaml.error.Mark", event.start_mark)
         if isinstance(event, yaml.ScalarEvent) and (why := unwritable(event.value)):
-            raise yaml.MarkedYAMLError(problem=f"'{writable(event.value):.80}': {why}", problem_mark=mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"'{writable(event.value):.80}': {why}; write the whole character", problem_mark=mark
+            )
         if isinstance(event, yaml.NodeEvent):
             _check_tag(event)
             values += sizes.get(event.anchor or "", 1) if isinstance(event, yaml.AliasEvent) else 1

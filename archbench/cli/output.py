@@ -106,7 +106,7 @@ class Commands(TyperGroup):
         """Read what was typed, which has to be text: it is repeated on the screen and in the manifest."""
         for one in args:
             if why := unwritable(one):
-                note(f"Error: '{writable(one)}': {why}.")
+                note(f"Error: '{writable(one)}': {why}; write it in UTF-8.")
                 raise typer.Exit(RequestError.exit_code)
         return super().parse_args(ctx, args)
 

@@ -24,6 +24,7 @@ from archbench.results.conditions import (
 )
 from archbench.results.estimates import Estimate, macro_mean, mean_score
 from archbench.results.header import ITEM_COLUMNS, CellHeader, CellId
+from archbench.results.manifest import members_from
 from archbench.results.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class RunResults:
 
     Attributes:
         folder: The run's folder.
-        manifest: What the runner noted down about the whole run.
+        manifest: What the runner noted down about the whole run; where its members are lost, what the cells'
+            headers hold of them.
         headers: Headers of the run's cells, failed ones too. Cells left over from other settings
             are not among them.
         members: Names of the members, in the suite's order.
@@ -67,6 +69,8 @@ class RunResults:
         headers, skipped = store.read_headers()
         self.headers = cells_of(self.manifest, headers)
         self.members = members_of(self.manifest, self.headers)
+        if damage and "members" not in self.manifest:
+            self.manifest["members"] = members_from(self.members, self.headers)
         self.conditions, self._differ = conditions_of(self.manifest, self.headers)
         self.warnings = [*damage, *skipped]
         self.warnings += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -44,6 +44,9 @@ _FRAME_COLUMNS = {
     "method",
     "baseline",
 }
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class CellId(NamedTuple):
@@ -110,15 +113,15 @@ class CellHeader(BaseModel):
     key: str
     status: Literal["complete", "failed"] = "complete"
     error: str | None = None
-    items: int = Field(ge=0)
-    excluded: int = Field(default=0, ge=0)
+    items: _Count
+    excluded: _Count = 0
     seconds: float = Field(ge=0)
-    tokens_requested: int | None = None
-    tokens_distinct: int | None = None
-    tokens_forwarded: int | None = None
-    tokens_padded: int | None = None
-    passes: int | None = None
-    requests_known: int | None = None
+    tokens_requested: _Count | None = None
+    tokens_distinct: _Count | None = None
+    tokens_forwarded: _Count | None = None
+    tokens_padded: _Count | None = None
+    passes: _Count | None = None
+    requests_known: _Count | None = None
     sharing: str | None = None
     warnings: tuple[str, ...] = ()
     started: AwareDatetime

@@ -20,7 +20,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.jsonfile import read_json
+from archbench.jsonfile import check_text, read_json
 from archbench.paths import checked as checked_path
 from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
@@ -228,6 +228,7 @@ class Store:
         """
         try:
             content = read_json(path)
+            check_text(content)
             if not isinstance(content, dict):
                 raise ValueError("it holds no mapping of keys to values")
             version = content.get("schema_version")
