@@ -18,6 +18,7 @@ from archbench.results.conditions import (
     cells_of,
     check_pairing,
     conditions_of,
+    contradictions,
     leave_out,
     members_of,
     unknown_of,
@@ -67,12 +68,14 @@ class RunResults:
         self.manifest: dict[str, Any]
         self.manifest, damage = store.read_manifest()
         headers, skipped = store.read_headers()
-        self.headers = cells_of(self.manifest, headers)
+        headers = cells_of(self.manifest, headers)
+        odd = contradictions(self.manifest, headers)
+        self.headers = [header for header in headers if header.id not in odd]
         self.members = members_of(self.manifest, self.headers)
         if damage and "members" not in self.manifest:
             self.manifest["members"] = members_from(self.members, self.headers)
         self.conditions, self._differ = conditions_of(self.manifest, self.headers)
-        self.warnings = [*damage, *skipped]
+        self.warnings = [*damage, *skipped, *odd.values()]
         self.warnings += [
             f"{name} is planned, but none of its cells is there and the manifest does not say what it is: it "
             "is in no table."

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -162,17 +163,26 @@ class Store:
             ) from error
         return header
 
-    def has(self, cell_id: CellId | tuple[str, str, str], key: str, *, may_exclude: bool = False) -> bool:
+    def has(
+        self,
+        cell_id: CellId | tuple[str, str, str],
+        key: str,
+        *,
+        may_exclude: bool = False,
+        about: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bool:
         """Whether a cell can be skipped: it is complete, carries this key, and its items are whole.
 
         Args:
             cell_id: The cell.
             key: The key.
             may_exclude: Whether it may have items that were too long for the member.
+            about: What its header has to say, by field.
         """
         try:
             header = self._read_header(self._path(cell_id, ".json"))
-            fits = header.status == "complete" and header.key == key
+            said = header.model_dump(include=set(about))
+            fits = header.status == "complete" and header.key == key and said == dict(about)
             if not fits or (header.excluded and not may_exclude):
                 return False
             self.items(header, lists=False)

@@ -168,7 +168,10 @@ def make_plan(
             for variant in variants[name]:
                 key = _key(member, digests[name], variant, suite)
                 cell_id = CellId(member.resolved.name, name, variant.name)
-                done = store.has(cell_id, key, may_exclude=suite.engine.too_long == "exclude")
+                about = {name: getattr(variant, name) for name in ("labels", "metric", "chance")}
+                about["kind"] = entry.kind
+                may_exclude = suite.engine.too_long == "exclude"
+                done = store.has(cell_id, key, may_exclude=may_exclude, about=about)
                 # Without the member's files the key is not the one that a run would give.
                 replaces = member.identity is not None and store.holds_another(cell_id, key)
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))

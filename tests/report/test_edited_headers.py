@@ -152,7 +152,7 @@ def test_whatever_is_changed_there_is_a_report(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(**EDITS)
 def test_whatever_is_changed_there_are_figures(
     pool: Path, about: dict[str, Any], change: dict[str, Any], every: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,29 @@ def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
     results = load_results(tmp_path)
     assert "not the same task for a and b: metric is 'acc' and 'acc_norm'" in results.warnings[0]
     assert results.scores().empty
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": {"format": "standard", "shots": 4}}, "as labels, and the manifest"),
+        ({"kind": "lm_eval", "labels": {"name": "mmlu"}}, "gives 'lm_eval' as kind"),
+        ({"metric": "acc_norm"}, "gives 'acc_norm' as metric, and the manifest 'acc'"),
+        ({"chance": 0.5}, "gives 0.5 as chance, and the manifest 0.25"),
+    ],
+)
+def test_a_header_that_is_none_of_the_planned_condition_is_left_out_alone(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    store = Store(tmp_path)
+    about = {name: getattr(header("a"), name) for name in ("kind", "labels", "metric", "chance")}
+    store.write_manifest({"conditions": [{"task": "mmlu", "variant": "standard-5shot", **about}]})
+    for member in ("a", "b"):
+        store.write_cell(header(member, **change if member == "a" else {}), rows([1, 0, 1, 1]))
+    results = load_results(tmp_path)
+    assert told in " ".join(results.warnings)
+    assert results.scores()["member"].tolist() == ["b"]
+    assert [store.has(header(one).id, "k1", about=about) for one in ("a", "b")] == [False, True]
 
 
 def test_failed_and_missing_cells_leave_the_others(tmp_path: Path) -> None:
