@@ -19,6 +19,7 @@ FLOORS = {
     "runner": 8,
     "suite": 7,
     "reporting": 7,
+    "runs": 7,
     "tasks": 6,
     "training": 5,
     "registry": 4,

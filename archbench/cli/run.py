@@ -143,7 +143,7 @@ def report(
         raise RequestError(f"There is no results folder {run_folder}. {nearest_folder(run_folder)}")
 
     from archbench.reporting import build_report
-    from archbench.results.frames import load_results
+    from archbench.runs import load_results
 
     results = load_results(run_folder)
     settings = _settings(results)

@@ -15,6 +15,7 @@ from archbench.engine import RequestStore
 from archbench.errors import RequestError, amount
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
+from archbench.results.manifest import members_from
 from archbench.results.store import Store
 from archbench.runner.cells import run_member
 from archbench.runner.manifest import manifest
@@ -168,9 +169,18 @@ def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None
 
 
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
-    """What an earlier run told about members that are still the same, which need not be loaded for it."""
+    """What an earlier run told about members that are still the same, which need not be loaded for it.
+
+    How they share prefixes stands in their cells too, should the manifest be lost.
+    """
+    mine = {cell.id: cell.key for cell in plan.cells}
+    done = [header for header in store.headers() if mine.get(header.id) == header.key]
+    names = [one.resolved.name for one in plan.members]
+    cells = {
+        one["name"]: {"sharing": one["sharing"]} for one in members_from(names, done) if "sharing" in one
+    }
     if not (store.folder / "manifest.json").exists():
-        return {}
+        return cells
     content, damage = store.read_manifest()
     for one in damage:
         log.warning("%s", one)
@@ -185,8 +195,8 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
         "backend",
         "longest_input",
     )
-    return {
-        one["name"]: {key: one[key] for key in keys if key in one}
+    return cells | {
+        one["name"]: cells.get(one["name"], {}) | {key: one[key] for key in keys if key in one}
         for one in content.get("members", [])
         if identities.get(one["name"]) == one.get("identity")
     }

@@ -61,7 +61,7 @@ def manifest(
         "verdict": match.verdict,
         "audits": [audit.as_dict() for audit in match.audits],
         "members": [
-            _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
+            _member(one, plan.families, loaded.get(one.resolved.name, {}), done) for one in plan.members
         ],
         "work": {
             "total": work_of(done).as_dict(),
@@ -76,10 +76,24 @@ def manifest(
     }
 
 
-def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, Any]:
+_UNKNOWN = (
+    "its fingerprint and its number of parameters are not recorded. They were in a manifest that is lost, or "
+    "the run ended before they were written; since then the member has not been loaded."
+)
+
+
+def _member(
+    member: PlannedMember,
+    families: Mapping[str, Family],
+    loaded: Mapping[str, Any],
+    done: Sequence[CellHeader],
+) -> dict[str, Any]:
     one = member.resolved
     family = families.get(one.family) if one.family is not None else None
-    return {
+    # Model classes of lm-eval's have none of this anyway.
+    is_lost = one.member.backend is None and "fingerprint" not in loaded
+    lacks = is_lost and any(header.member == one.name and header.status == "complete" for header in done)
+    about = {
         "name": one.name,
         "title": one.title,
         "family": one.family,
@@ -88,13 +102,14 @@ def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, 
         "weights": str(member.weights) if member.weights else None,
         "tokenizer": str(member.tokenizer) if member.tokenizer else None,
         "identity": member.identity,
-        "remarks": list(member.remarks),
+        "remarks": [*member.remarks, *[_UNKNOWN] * lacks],
         "architecture": one.member.architecture,
         "backend": one.member.backend,
         "arguments": one.member.arguments,
         "notes": one.member.notes,
         "training_length": family.budget.sequence_length if family else None,
     }
+    return about | dict(loaded)
 
 
 def _conditions(plan: Plan) -> list[dict[str, Any]]:

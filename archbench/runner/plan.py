@@ -91,7 +91,10 @@ def make_plan(
             for variant in variants[name]:
                 key = _key(member, digests[name], variant, suite)
                 cell_id = CellId(member.resolved.name, name, variant.name)
-                done = store.has(cell_id, key, may_exclude=suite.engine.too_long == "exclude")
+                about = {field: getattr(variant, field) for field in ("labels", "metric", "chance", "scale")}
+                about["kind"] = entry.kind
+                may_exclude = suite.engine.too_long == "exclude"
+                done = store.has(cell_id, key, may_exclude=may_exclude, about=about)
                 # Without the member's files the key is not the one that a run would give.
                 known_key = member.identity is not None or variant.work.needs == "architecture"
                 replaces = known_key and store.holds_another(cell_id, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.paths import expanded
+from archbench.paths import checked, expanded
 
 
 def find_in(name: str, folder: Path | None) -> Path | None:
@@ -12,5 +12,5 @@ def find_in(name: str, folder: Path | None) -> Path | None:
     asked = expanded(name)
     for base in (Path.cwd(), *([folder] if folder else [])):
         if (base / asked).exists():
-            return (base / asked).resolve()
+            return checked((base / asked).resolve())
     return None

@@ -8,10 +8,10 @@ from typing import Any
 
 from archbench import paths
 from archbench.errors import RequestError, did_you_mean
-from archbench.formats.yaml_file import Document, Origin, read_yaml
+from archbench.formats.yaml_file import given, read_yaml
 from archbench.paths import expanded
 from archbench.schema import validate
-from archbench.suite.overrides import DEEPEST, name_sources, override
+from archbench.suite.overrides import name_sources, override
 from archbench.suite.schema import Suite
 
 
@@ -32,7 +32,7 @@ def load_suite(suite: str | Path | Mapping[str, Any], overrides: Sequence[str] =
             f"A {type(suite).__name__} was given as suite; a file, a name or a mapping was expected."
         )
     if isinstance(suite, Mapping):
-        document = Document(value=_copy(suite), origins={(): Origin("suite")})
+        document = given(suite, source="suite")
     else:
         document = read_yaml(find_suite(suite))
     for text in overrides:
@@ -62,18 +62,3 @@ def find_suite(suite: str | Path) -> Path:
     if path.parent in (Path(), Path("suites")) and name in known:
         return known[name]
     raise RequestError(f"There is no suite '{suite}'. {did_you_mean(name, known, label='Suites')}")
-
-
-def _copy(value: Any, depth: int = 0) -> Any:
-    """Plain data of a mapping given from Python, so that overrides do not reach into the caller's.
-
-    Raises:
-        RequestError: It is nested too deeply, or holds itself.
-    """
-    if depth > DEEPEST:
-        raise RequestError(f"The suite given is nested more than {DEEPEST} levels deep, or holds itself.")
-    if isinstance(value, Mapping):
-        return {str(key): _copy(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copy(one, depth + 1) for one in value]
-    return str(value) if isinstance(value, Path) else value

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from archbench import paths
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, did_you_mean, unwritable, writable
 from archbench.formats.yaml_core import parse_value
 from archbench.formats.yaml_file import Document, Origin
 from archbench.registry.family import Member
@@ -30,7 +30,10 @@ _FIELDS: dict[str, frozenset[str]] = {
 def override(document: Document, text: str) -> None:
     """Lay one `KEY=VALUE` over a suite."""
     key, equals, value = text.partition("=")
-    origin = Origin(f"--set {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
+    shown = writable(text)
+    origin = Origin(f"--set {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}")
+    if why := unwritable(text):
+        raise RequestError(f"{origin}: {why}; write it in UTF-8.")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path) or len(path) > DEEPEST:
         raise RequestError(f"{origin}: expected KEY=VALUE, for example --set mmlu.shots=[0].")

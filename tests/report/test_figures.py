@@ -53,8 +53,8 @@ def test_many_conditions_are_averaged_by_task(tmp_path: Path) -> None:
     store.write_manifest({})
     for task in ("x", "y", "z"):
         for shots in range(5):
-            labels = {"shots": shots}
-            store.write_cell(header("a", task, f"{shots}", labels=labels), rows([1, 0, 1, shots % 2]))
+            head = header("a", task, f"{shots}", kind="lm_eval", labels={"name": "q", "shots": shots})
+            store.write_cell(head, rows([1, 0, 1, shots % 2]))
     made = Findings(make_results(tmp_path), ReportSettings())
     axes = axes_of(made)
     assert [axis.label for axis in axes] == ["x", "y", "z"]
@@ -69,9 +69,8 @@ def test_a_radar_of_nothing_but_zeros_has_a_ring(tmp_path: Path) -> None:
     store.write_manifest({})
     for task in ("x", "y", "z"):
         for shots in range(5):
-            store.write_cell(
-                header("a", task, f"{shots}", labels={"shots": shots}, chance=None), rows([0.0] * 4)
-            )
+            labels = {"format": "standard", "shots": shots}
+            store.write_cell(header("a", task, f"{shots}", labels=labels, chance=None), rows([0.0] * 4))
     figure = radar(Findings(make_results(tmp_path), ReportSettings()))
     assert figure is not None
     assert "2 %" in [text.get_text() for text in figure.axes[0].texts]
@@ -129,7 +128,8 @@ def test_guessing_does_not_cross_the_numbers_of_the_rings(tmp_path: Path, chance
     store.write_manifest({})
     for shots in range(4):
         right = [1.0] * (30 + shots) + [0.0] * (30 - shots)
-        head = header("a", "mmlu", f"standard-{shots}shot", labels={"shots": shots}, items=60, chance=chance)
+        labels = {"format": "standard", "shots": shots}
+        head = header("a", "mmlu", f"standard-{shots}shot", labels=labels, items=60, chance=chance)
         store.write_cell(head, rows(right))
     figure = radar(Findings(make_results(tmp_path), ReportSettings()))
     assert figure is not None

@@ -11,6 +11,7 @@ from archbench.answers import SKIP
 from archbench.errors import RequestError
 from archbench.identity import digest
 from archbench.paths import expanded
+from archbench.results.shapes import CellShape
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
@@ -48,6 +49,8 @@ class StockEntry(TaskEntry):
     """
 
     LOCAL: ClassVar[tuple[str, ...]] = ("data", "include_path")
+
+    SHAPE: ClassVar = CellShape((frozenset({"name"}),), optional=frozenset({"shots", "prompt"}))
 
     kind: Literal["lm_eval"] = "lm_eval"
     tasks: list[str] = Field(min_length=1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import amount
 from archbench.identity import digest
 from archbench.paths import expanded
+from archbench.results.shapes import CellShape
 from archbench.schema import Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.files.duplicates import asked_twice, shown_too
@@ -53,6 +54,12 @@ class MmluEntry(TaskEntry):
             change nothing (labels in `cloze`, the order of no shots) it is left out, with a warning; one that
             would change none of the variants is refused.
     """
+
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"format", "shots"}),),
+        optional=frozenset({"prompt"}),
+        metrics=frozenset({"acc", "acc_norm"}),
+    )
 
     kind: Literal["mmlu"] = "mmlu"
     data: str = Field(min_length=1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.identity import digest
+from archbench.results.shapes import CellShape
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -28,6 +29,12 @@ class PerplexityEntry(GeneratedEntry):
         seed: Not used: nothing is drawn.
         tokenizer: Folder or hub id of the tokenizer that counts; the members' where absent.
     """
+
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"context"}), frozenset({"window"})),
+        metrics=frozenset({"compression"}),
+        columns=frozenset({"position", "tokens", "bytes", "passage"}),
+    )
 
     kind: Literal["perplexity"] = "perplexity"
     data: str = Field(min_length=1)

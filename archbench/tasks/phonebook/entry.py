@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.identity import digest
+from archbench.results.shapes import CellShape
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -45,6 +46,13 @@ class PhonebookEntry(GeneratedEntry):
         seed: Seed of the books; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
     """
+
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"format", "entries"}), frozenset({"format", "length"})),
+        optional=frozenset({"prompt"}),
+        metrics=frozenset({"exact_match"}),
+        columns=frozenset({"book_entries", "place", "source", "digits"}),
+    )
 
     kind: Literal["phonebook"] = "phonebook"
     formats: list[prompts.Format] = Field(default=["standard", "reversed"], min_length=1)

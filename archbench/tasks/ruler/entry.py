@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError
 from archbench.identity import digest
+from archbench.results.shapes import CellShape
 from archbench.schema import Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
@@ -40,6 +41,8 @@ class RulerEntry(GeneratedEntry):
     """
 
     LOCAL: ClassVar[tuple[str, ...]] = ("essays", "squad", "hotpotqa")
+
+    SHAPE: ClassVar = CellShape((frozenset({"length"}),), metrics=frozenset({"string_match"}))
 
     kind: Literal["ruler"] = "ruler"
     tasks: list[Task] = Field(default=list(get_args(Task)), min_length=1)
