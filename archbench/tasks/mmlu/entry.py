@@ -11,7 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.paths import expanded
 from archbench.schema import Shots
-from archbench.tasks.doubles import asked_twice, shown_too
+from archbench.tasks.alike import folded
+from archbench.tasks.doubles import asked_twice, shown_too, shown_twice
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
@@ -168,9 +169,15 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
         )
     keys = [item.content for item in questions.test]
     names = [item.id for item in questions.test]
-    right = [item.choices[item.answer].strip() for item in questions.test]
+    right = [folded(item.choices[item.answer]) for item in questions.test]
     # Shots are those of the item's own subject.
     asked = [(item.subject, item.content) for item in questions.test]
-    shown = [(subject, shot.content) for subject, some in questions.dev.items() for shot in some[:shots]]
-    more = asked_twice(keys, names, right), shown_too(asked, shown, names, questions.source)
+    examples = [shot for some in questions.dev.values() for shot in some[:shots]]
+    shown = [(shot.subject, shot.content) for shot in examples]
+    known = [folded(shot.choices[shot.answer]) for shot in examples]
+    more = (
+        asked_twice(keys, names, right),
+        shown_too(asked, shown, names, questions.source),
+        shown_twice(shown, [shot.id for shot in examples], known, questions.source),
+    )
     return found + [note for note in more if note is not None]
