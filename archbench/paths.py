@@ -12,6 +12,7 @@ from archbench.errors import RequestError
 Shared = Literal["tasks", "suites", "published"]
 
 _LONGEST_PART = 255
+_LONGEST = 3000  # bytes; systems take 4,096, and a relative path gets the current folder before it
 _PACKAGE = Path(__file__).resolve().parent
 _IN_CHECKOUT: dict[Shared, str] = {
     "tasks": "tasks",
@@ -48,9 +49,15 @@ def expanded(name: str | Path) -> Path:
         name: The path; `~` of an unknown user is left as it is.
 
     Raises:
-        RequestError: No file system has such a name: a part of it is too long, or holds a NUL character.
+        RequestError: No file system has such a name: it or a part of it is too long, or holds a NUL
+            character.
     """
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    if len(str(path).encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise RequestError(
+            f"'{str(path)[:37]}...' is no path: it has {len(str(path)):,} characters; expected at most "
+            f"{_LONGEST:,} bytes."
+        )
     for part in path.parts:
         if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART or "\0" in part:
             shown = part if len(part) <= 40 else f"{part[:37]}..."

@@ -18,6 +18,7 @@ from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.identity import digest, identity, localize, tokenizer_identity
+from archbench.runner.longest import check_longest
 from archbench.suite import AnyEntry, Suite
 from archbench.tasks.entry import ENTRY, Variant
 from archbench.tasks.lengths import GeneratedEntry
@@ -154,6 +155,7 @@ def make_plan(
     for one in resolved:
         weights, tokenizer = localize(one, download=download)
         members.append(_planned(one, weights, tokenizer))
+    own = [one.tokenizer for one in members if one.tokenizer and one.resolved.member.backend is None]
     digests, variants = {}, {}
     for name, entry in entries.items():
         if isinstance(entry, GeneratedEntry):
@@ -161,6 +163,7 @@ def make_plan(
             if settled.tokenizer is not None or not settled.counts_tokens:
                 _check(name, settled)
             entries[name] = settled
+        check_longest(suite, name, entries[name], own)
         digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:

@@ -72,6 +72,10 @@ class TaskEntry(BaseModel, ABC):
         """
         return []
 
+    def part_of_every_variant(self) -> str | None:
+        """A text that some prompt of every variant contains; None where none is known without much work."""
+        return None
+
     @abstractmethod
     def variants(self) -> list[Variant]:
         """Unfold the entry, in the order in which tables show it."""

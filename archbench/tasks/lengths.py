@@ -14,7 +14,7 @@ from pydantic import Field
 from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
-from archbench.schema import Seed
+from archbench.schema import Address, Seed
 from archbench.tasks.entry import TaskEntry
 from archbench.tokens import Encoder
 
@@ -33,12 +33,16 @@ class GeneratedEntry(TaskEntry):
     """Fields that name a local file or folder, which may be relative to the suite's file."""
 
     seed: Seed | None = None
-    tokenizer: str | None = Field(default=None, min_length=1)
+    tokenizer: Address | None = Field(default=None, min_length=1)
 
     @property
     @abstractmethod
     def counts_tokens(self) -> bool:
         """Whether the items depend on a tokenizer."""
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens that the longest inputs have, by the field that asks for them; empty where none asks."""
+        return {}
 
     def tokenizer_digest(self) -> str | None:
         """Digest of the tokenizer's files, for `digest`; its hub id where they have not been fetched.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError, did_you_mean
-from archbench.schema import Shots
+from archbench.schema import Address, Shots, Whole
 from archbench.tasks.answers import SKIP
 from archbench.tasks.askable import check_askable, generation_settings, metric_names
 from archbench.tasks.declared import asked_split, declared, hub_data, leaves, shots_split
@@ -47,8 +47,8 @@ class StockEntry(TaskEntry):
     tasks: list[str] = Field(min_length=1)
     num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
-    data: str | dict[str, str] | None = None
-    answer_base: Literal[0, 1] | None = None
+    data: Address | dict[str, Address] | None = None
+    answer_base: Annotated[Literal[0, 1], Whole] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
     skip_white_space: bool = False
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from archbench.paths import expanded
-from archbench.schema import Shots
+from archbench.schema import Address, Shots
 from archbench.tasks.alike import folded
 from archbench.tasks.doubles import asked_twice, shown_too, shown_twice
 from archbench.tasks.entry import TaskEntry, Variant, each_once
@@ -55,7 +55,7 @@ class MmluEntry(TaskEntry):
     """
 
     kind: Literal["mmlu"] = "mmlu"
-    data: str = Field(min_length=1)
+    data: Address = Field(min_length=1)
     formats: list[prompts.Format] = Field(default=["standard", "choice_text", "cloze"], min_length=1)
     shots: list[Shots] = Field(default=[0, 5], min_length=1)
     subjects: list[str] | None = Field(default=None, min_length=1)
@@ -92,6 +92,10 @@ class MmluEntry(TaskEntry):
     def notes(self) -> list[str]:
         """What stands out about the data."""
         return notes(self._questions(), max(self.shots))
+
+    def part_of_every_variant(self) -> str | None:
+        """The longest question, with what is put before every question."""
+        return self.question_prefix + max((item.question.strip() for item in self._questions().test), key=len)
 
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from archbench.schema import Count, Tokens, Whole
+from archbench.schema import Address, Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
@@ -54,7 +54,7 @@ class PhonebookEntry(GeneratedEntry):
     books: Annotated[int, Whole, Field(ge=1, le=10_000)] = 20
     queries: Annotated[int, Whole, Field(ge=1, le=10_000)] = 5
     depths: list[Annotated[int, Whole, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
-    data: str | None = None
+    data: Address | None = None
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
     skip_white_space: bool = True
@@ -100,6 +100,20 @@ class PhonebookEntry(GeneratedEntry):
                 for _ in items_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count):
                     pass
                 next(items_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count))
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest items, answer included, where books are as large as fits."""
+        return {"lengths": max(self.lengths)} if self.lengths is not None else {}
+
+    def part_of_every_variant(self) -> str | None:
+        """The first prompt about the smallest book, in the format whose prompts are shortest."""
+        if self.entries is None:
+            return None
+        books = (
+            items_by_entries(self.seed or 0, form, min(self.entries), 1, self._layout)
+            for form in self.formats
+        )
+        return min((str(next(book)["prompt"]) for book in books), key=len)
 
     def variants(self) -> list[Variant]:
         """One variant for each format and size.

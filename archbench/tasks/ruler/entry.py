@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError
-from archbench.schema import Count, Tokens
+from archbench.schema import Address, Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.corpus import FILES
@@ -45,10 +45,10 @@ class RulerEntry(GeneratedEntry):
     tasks: list[Task] = Field(default=list(get_args(Task)), min_length=1)
     lengths: list[Tokens] = Field(default=[4096, 8192, 16384, 32768, 65536, 131072], min_length=1)
     samples: Count = 500
-    essays: str | None = Field(default=None, min_length=1)
-    squad: str | None = Field(default=None, min_length=1)
-    hotpotqa: str | None = Field(default=None, min_length=1)
-    data: str | None = Field(default=None, min_length=1)
+    essays: Address | None = Field(default=None, min_length=1)
+    squad: Address | None = Field(default=None, min_length=1)
+    hotpotqa: Address | None = Field(default=None, min_length=1)
+    data: Address | None = Field(default=None, min_length=1)
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
 
     _each_once = field_validator("tasks", "lengths")(each_once)
@@ -93,6 +93,10 @@ class RulerEntry(GeneratedEntry):
                 f"RULER at {min(self.lengths)} tokens: too short with this tokenizer for {needed}. Ask for "
                 f"{max(error.enough for error in short.values())} tokens, or leave these out of `tasks`."
             )
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest items, answer included."""
+        return {"lengths": max(self.lengths)}
 
     def variants(self) -> list[Variant]:
         """One variant for each length."""
