@@ -14,7 +14,7 @@ from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perturb import perturbed
 from archbench.tasks.phonebook import prompts
-from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_entries
 from archbench.tasks.phonebook.names import DIGITS, pool_of
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class PhonebookEntry(GeneratedEntry):
         return self.lengths is not None
 
     def check(self) -> None:
-        """Make a book of every format and the smallest and largest size, all books of the shortest length.
+        """Make a book of every format and the smallest and largest size, and those that might not fit.
 
         Raises:
             RequestError: A size is too small for its questions or larger than there are names, or there is no
@@ -97,9 +97,8 @@ class PhonebookEntry(GeneratedEntry):
                     next(items_by_entries(self.seed or 0, form, entries, 1, layout))
             elif self.lengths is not None:
                 count = required_counter(self.tokenizer, "Phonebook")
-                for _ in items_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count):
-                    pass
-                next(items_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count))
+                check_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count)
+                check_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count)
 
     def longest_inputs(self) -> dict[str, int]:
         """Tokens of the longest items, answer included, where books are as large as fits."""

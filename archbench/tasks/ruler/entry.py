@@ -12,10 +12,8 @@ from archbench.errors import RequestError
 from archbench.schema import Address, Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.ruler.corpus import FILES
 from archbench.tasks.ruler.fitting import VERSION, TooShort
-from archbench.tasks.ruler.needles import NEEDLES
-from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
+from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, check, is_limited
 from archbench.tasks.ruler.words import DIGITS
 
 
@@ -69,7 +67,7 @@ class RulerEntry(GeneratedEntry):
         return True
 
     def check(self) -> None:
-        """Make the first item of every task at the smallest length, and all that is asked of the files.
+        """Look at the shortest texts of every task at the smallest length, and at what fills the longest.
 
         Raises:
             RequestError: A length is too short for some tasks, a file is missing or no such file or too
@@ -78,11 +76,9 @@ class RulerEntry(GeneratedEntry):
         count = required_counter(self.tokenizer, "RULER")
         short: dict[str, TooShort] = {}
         for task in self.tasks:
-            # Files and one's own names may not be enough for the longest.
-            limited = task in FILES or (task in NEEDLES and NEEDLES[task].haystack == "needle")
-            for length in {min(self.lengths), max(self.lengths)} if limited else {min(self.lengths)}:
+            for length in {min(self.lengths), *([max(self.lengths)] if is_limited(task) else [])}:
                 try:
-                    next(items(task, self.seed or 0, length, self._count, self._sources, count))
+                    check(task, self.seed or 0, length, self._count, self._sources, count)
                 except TooShort as error:
                     short[task] = max(error, short.get(task, error), key=lambda one: one.enough)
         if len(short) == 1:
