@@ -474,6 +474,12 @@ def test_hub_data_set(hub: list[tuple[str, ...]], tmp_path: Path) -> None:
     assert questions.digest() == load(str(tmp_path)).digest()
 
 
+def test_hub_columns_that_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = datasets.Dataset.from_list([{**GOOD, "answer ": 2}])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.DatasetDict({"test": twice}))
+    fails("someone/mmlu", "split test) has the columns 'answer' and 'answer '")
+
+
 def test_hub_data_set_without_test(hub: list[tuple[str, ...]]) -> None:
     fails("cais/mmlu:other", "no split `test`", "it has train")
     assert hub == [("cais/mmlu", "other")]
