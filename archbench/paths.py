@@ -12,6 +12,7 @@ from archbench.errors import RequestError, amount, unwritable, writable
 Shared = Literal["tasks", "suites", "published"]
 
 _LONGEST_PART = 255
+_LONGEST = 3000  # bytes; systems take 4,096, and a relative path gets the current folder before it
 _PACKAGE = Path(__file__).resolve().parent
 _IN_CHECKOUT: dict[Shared, str] = {
     "tasks": "tasks",
@@ -58,8 +59,13 @@ def checked(path: Path) -> Path:
     """A path, made sure that it can be that of a file and be named in what archbench writes.
 
     Raises:
-        RequestError: A part of it is too long, holds a NUL character, or is not UTF-8.
+        RequestError: It or a part of it is too long, holds a NUL character, or is not UTF-8.
     """
+    if len(str(path).encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise RequestError(
+            f"'{writable(str(path)[:37])}...' is no path: it has {len(str(path)):,} characters; expected at "
+            f"most {_LONGEST:,} bytes."
+        )
     for part in path.parts:
         shown = part if len(part) <= 40 else f"{part[:37]}..."
         if why := unwritable(part):

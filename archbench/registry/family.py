@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from archbench.errors import did_you_mean
 from archbench.models.known import import_packages
 from archbench.registry.contract import Claim, Contract, FieldName
-from archbench.schema import Large, Name, Seed, Tokens, YamlModel
+from archbench.schema import Address, Large, Name, Seed, Title, Tokens, YamlModel
 
 
 class Member(BaseModel):
@@ -34,12 +34,12 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    title: str | None = None
+    title: Title | None = None
     architecture: dict[str, Any] | None = None
-    path: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    tokenizer: str | None = None
+    path: Address | None = None
+    hub: Address | None = None
+    revision: Address | None = None
+    tokenizer: Address | None = None
     init: Literal["trained", "random"] = "trained"
     seed: Seed = 0
     backend: str | None = None
@@ -130,10 +130,10 @@ class Family(YamlModel):
     """
 
     name: Name
-    title: str
+    title: Title
     description: str = ""
-    url: str | None = None
-    tokenizer: str | None = None
+    url: Address | None = None
+    tokenizer: Address | None = None
     data: Data | None = None
     budget: Budget = Budget()
     controlled: list[str] = Field(default_factory=list)
@@ -141,7 +141,7 @@ class Family(YamlModel):
     match: Contract = Contract()
     imports: list[str] = Field(default_factory=list)
     recipe: dict[str, Any] | None = None
-    items: dict[str, str] = Field(default_factory=dict)
+    items: dict[str, Address] = Field(default_factory=dict)
     members: dict[Name, Member] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.context import RunContext
+from archbench.runner.longest import check_longest
 from archbench.runner.member.built import check_built
 from archbench.runner.member.files import localize, member_identity
 from archbench.runner.planned import Cell, Plan, PlannedMember
@@ -78,12 +79,14 @@ def make_plan(
             if found := _checked(name, entries[name], own_engine):
                 notes[name] = found
     members = [_planned(one, *_files(one, suite, known, needs_model, download)) for one in resolved]
+    own = [one.tokenizer for one in members if one.tokenizer and one.resolved.member.backend is None]
     digests, variants = {}, {}
     for name, entry in entries.items():
         if entry.NEEDS_MEMBERS:
             entries[name] = entry.resolve(dataclasses.replace(contexts[name], members=members))
             if entries[name].ready and (found := _checked(name, entries[name], own_engine)):
                 notes[name] = found
+        check_longest(suite, name, entries[name], own)
         digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:

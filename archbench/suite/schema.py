@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from archbench.registry.family import FamilyChoice, Member
@@ -73,11 +74,21 @@ class EngineSettings(BaseModel):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     batch_tokens: Large = 8192
     cache_bytes: Annotated[int, Whole, Field(ge=0, le=2**50)] = 2**29
-    max_length: Large | None = None
+    max_length: Annotated[int, Whole, Field(ge=2, le=2**50)] | None = None
     rolling_stride: Large | None = None
     too_long: Literal["error", "exclude"] = "error"
     threads: Annotated[int, Whole, Field(ge=1, le=1024)] | None = None
     border: Literal["exact", "lm_eval"] = "exact"
+
+    @model_validator(mode="after")
+    def _windows_hold_their_stride(self) -> EngineSettings:
+        if self.max_length is not None and (self.rolling_stride or 0) > self.max_length:
+            raise ValueError(
+                f"rolling_stride is {self.rolling_stride:,} and max_length {self.max_length:,}, but a window "
+                "predicts at most as many tokens as it may hold; expected a rolling_stride of at most "
+                "max_length"
+            )
+        return self
 
 
 def _no_suite_key(name: str) -> str:

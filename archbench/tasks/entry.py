@@ -140,6 +140,14 @@ class TaskEntry(BaseModel, ABC):
         """
         return []
 
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens that the longest inputs have, by the field that sets them; empty where none does."""
+        return {}
+
+    def part_of_every_variant(self) -> str | None:
+        """A text that some prompt of every variant contains; None where none is known without much work."""
+        return None
+
     @abstractmethod
     def variants(self) -> list[Variant]:
         """Unfold the entry, in the order in which tables show it."""

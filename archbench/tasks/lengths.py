@@ -14,7 +14,7 @@ from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
 from archbench.models.tokenizer import tokenizer_identity
-from archbench.schema import Seed
+from archbench.schema import Address, Seed
 from archbench.tasks.entry import Context, TaskEntry
 from archbench.tokens import Encoder
 
@@ -32,7 +32,7 @@ class GeneratedEntry(TaskEntry):
     NEEDS_MEMBERS: ClassVar[bool] = True
 
     seed: Seed | None = None
-    tokenizer: str | None = Field(default=None, min_length=1)
+    tokenizer: Address | None = Field(default=None, min_length=1)
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ from archbench.data.catalogue import AnyCorpus, resolved
 from archbench.data.corpora.microworld import Microworld
 from archbench.errors import RequestError
 from archbench.registry.evidence import recipe_digest
-from archbench.schema import Count, Large, Seed, Tokens
+from archbench.schema import Count, Large, Number, Seed, Tokens
 
 _LATER = ("reset_at_borders", "precision", "sweep", "seeds", "optimizer", "muon_learning_rate")
 """Settings that recipes did not have at first. Left at their defaults they are no part of a recipe as written
@@ -33,9 +33,9 @@ def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-Rate = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Number, Field(gt=0, le=1e6)]
 """A learning rate, or a norm; finite."""
-_Decay = Annotated[float, Field(ge=0, lt=1)]
+_Decay = Annotated[float, Number, Field(ge=0, lt=1)]
 
 
 class Sweep(BaseModel):
@@ -91,10 +91,10 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: Rate = 3e-3
     muon_learning_rate: Rate = 0.02
-    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
-    warmup: float = Field(default=0.02, ge=0, le=1)
+    final_learning_rate: Annotated[float, Number] = Field(default=0.1, ge=0, le=1)
+    warmup: Annotated[float, Number] = Field(default=0.02, ge=0, le=1)
     betas: tuple[_Decay, _Decay] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.1, ge=0, le=1e6)
+    weight_decay: Annotated[float, Number] = Field(default=0.1, ge=0, le=1e6)
     clip: Rate = 1.0
     seed: Seed = 0
     validation_windows: Count = 128

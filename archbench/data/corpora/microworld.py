@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from archbench.data.corpus import SPLITS, GeneratedSettings, Split
 from archbench.data.microworld import Question, World, document, evaluation_set, short_document
 from archbench.data.microworld.quiz import GROUPS
-from archbench.schema import Seed
+from archbench.schema import Number, Seed
 
 
 class Microworld(GeneratedSettings):
@@ -32,7 +32,7 @@ class Microworld(GeneratedSettings):
     world_seed: Seed = 0
     people: int = Field(default=96, ge=24, le=1200)
     stream_seed: Seed = 0
-    short_first: float = Field(default=0, ge=0, lt=1)
+    short_first: Annotated[float, Number] = Field(default=0, ge=0, lt=1)
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

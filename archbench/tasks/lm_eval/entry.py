@@ -12,7 +12,7 @@ from archbench.errors import RequestError
 from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.results.shapes import CellShape
-from archbench.schema import Shots
+from archbench.schema import Address, Shots, Whole
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
 from archbench.tasks.lm_eval.included import check_included, included_digest
@@ -57,8 +57,8 @@ class StockEntry(TaskEntry):
     include_path: str | Annotated[list[str], Field(min_length=1)] | None = None
     num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
-    data: str | dict[str, str] | None = None
-    answer_base: Literal[0, 1] | None = None
+    data: Address | dict[str, Address] | None = None
+    answer_base: Annotated[Literal[0, 1], Whole] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
     skip_white_space: bool = False
 

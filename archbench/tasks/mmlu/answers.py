@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from archbench.errors import RequestError, amount
+from archbench.schema import Whole
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.tables import Table
 
-Base = Literal[0, 1]
+Base = Annotated[Literal[0, 1], Whole]
 
 
 def number_in(value: Any) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 from archbench.errors import RequestError, amount, did_you_mean
 from archbench.identity import digest
 from archbench.tasks.entry import ENTRY
+from archbench.tasks.files.alike import folded
 from archbench.tasks.files.duplicates import check_splits_differ
 from archbench.tasks.files.rows import Row, parse_json
 from archbench.tasks.mmlu.answers import Base, check_one_way, option_of, unsure_base
@@ -44,8 +45,11 @@ class Item:
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What makes it the same question as another: question and options, in any order of the options."""
-        return (self.question.strip(), *sorted(choice.strip() for choice in self.choices))
+        """What makes it the same question as another: question and options, in any order of the options.
+
+        White space and case make no difference.
+        """
+        return (folded(self.question), *sorted(map(folded, self.choices)))
 
 
 @dataclass(frozen=True)
@@ -215,20 +219,19 @@ def _choices(row: Row, at: str) -> list[str]:
         _no_more(row, at)
         return [_text(row, letter, at) for letter in LETTERS]
     options = _listed(row, at)
-    if set(LETTERS) <= set(row):
-        _no_more(row, at)
-        for letter, option in zip(LETTERS, options, strict=True):
-            if row[letter] not in (None, "", option):
-                raise RequestError(
-                    f"{at}: column '{letter}' has {_shown(row[letter])}, but option {letter} of column "
-                    f"'choices' is {_shown(option)}. Make them the same, or take one of the two out."
-                )
+    _no_more(row, at)
+    for letter, option in zip(LETTERS, options, strict=True):
+        if row.get(letter) not in (None, "", option):
+            raise RequestError(
+                f"{at}: column '{letter}' has {_shown(row[letter])}, but option {letter} of column "
+                f"'choices' is {_shown(option)}. Make them the same, or take one of the two out."
+            )
     return options
 
 
 def _no_more(row: Row, at: str) -> None:
     """Refuse a fifth option, which could not be asked about."""
-    if "E" in row and row["E"] not in (None, ""):
+    if row.get("E") not in (None, ""):
         raise RequestError(
             f"{at}: column 'E' has {_shown(row['E'])}, but items have 4 options, A to D, as in all of MMLU. "
             "Rename the column if it is no option."

@@ -11,9 +11,10 @@ from archbench.errors import amount
 from archbench.identity import digest
 from archbench.paths import expanded
 from archbench.results.shapes import CellShape
-from archbench.schema import Shots
+from archbench.schema import Address, Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
-from archbench.tasks.files.duplicates import asked_twice, shown_too
+from archbench.tasks.files.alike import folded
+from archbench.tasks.files.duplicates import asked_twice, shown_too, shown_twice
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
@@ -62,7 +63,7 @@ class MmluEntry(TaskEntry):
     )
 
     kind: Literal["mmlu"] = "mmlu"
-    data: str = Field(min_length=1)
+    data: Address = Field(min_length=1)
     formats: list[prompts.Format] = Field(default=["standard", "choice_text", "cloze"], min_length=1)
     shots: list[Shots] = Field(default=[0, 5], min_length=1)
     subjects: list[str] | None = Field(default=None, min_length=1)
@@ -99,6 +100,10 @@ class MmluEntry(TaskEntry):
     def notes(self) -> list[str]:
         """What stands out about the data."""
         return notes(self._questions(), max(self.shots))
+
+    def part_of_every_variant(self) -> str | None:
+        """The longest question, with what is put before every question."""
+        return self.question_prefix + max((item.question.strip() for item in self._questions().test), key=len)
 
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""
@@ -175,9 +180,15 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
         )
     keys = [item.content for item in questions.test]
     names = [item.id for item in questions.test]
-    right = [item.choices[item.answer].strip() for item in questions.test]
+    right = [folded(item.choices[item.answer]) for item in questions.test]
     # Shots are those of the item's own subject.
     asked = [(item.subject, item.content) for item in questions.test]
-    shown = [(subject, shot.content) for subject, some in questions.dev.items() for shot in some[:shots]]
-    more = asked_twice(keys, names, right), shown_too(asked, shown, names, questions.source)
+    examples = [shot for some in questions.dev.values() for shot in some[:shots]]
+    shown = [(shot.subject, shot.content) for shot in examples]
+    known = [folded(shot.choices[shot.answer]) for shot in examples]
+    more = (
+        asked_twice(keys, names, right),
+        shown_too(asked, shown, names, questions.source),
+        shown_twice(shown, [shot.id for shot in examples], known, questions.source),
+    )
     return found + [note for note in more if note is not None]

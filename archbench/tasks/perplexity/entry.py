@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from archbench.identity import digest
 from archbench.results.shapes import CellShape
-from archbench.schema import Count, Tokens, Whole
+from archbench.schema import Address, Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
@@ -37,7 +37,7 @@ class PerplexityEntry(GeneratedEntry):
     )
 
     kind: Literal["perplexity"] = "perplexity"
-    data: str = Field(min_length=1)
+    data: Address = Field(min_length=1)
     contexts: list[Annotated[int, Whole, Field(ge=0, le=2**22)]] = Field(
         default=[0, 64, 256, 1024], max_length=1000
     )
@@ -51,6 +51,12 @@ class PerplexityEntry(GeneratedEntry):
     def _something_to_score(self) -> PerplexityEntry:
         if not self.contexts and not self.lengths:
             raise ValueError("perplexity needs contexts, lengths or both, in tokens: contexts: [0, 64, 256]")
+        if self.lengths and (shortest := min(self.lengths)) < self.target:
+            raise ValueError(
+                f"lengths: a window of {shortest} tokens is shorter than one of the buckets that it is cut "
+                f"into (target: {self.target}); expected are lengths of at least {self.target} tokens, or a "
+                "smaller target"
+            )
         return self
 
     @property
@@ -70,6 +76,11 @@ class PerplexityEntry(GeneratedEntry):
             next(by_context(texts, self.contexts, max(self.contexts), self.target, self.windows, count))
         if self.lengths:
             next(by_position(texts, max(self.lengths), self.target, self.windows, count))
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest contexts with their targets, and of the longest windows, but for the last."""
+        found = {"contexts": max(self.contexts) + self.target - 1} if self.contexts else {}
+        return found | ({"lengths": max(self.lengths) - 1} if self.lengths else {})
 
     def variants(self) -> list[Variant]:
         """One variant for each length of context, then one for each length of window."""

@@ -14,6 +14,7 @@ from archbench.errors import RequestError, amount
 from archbench.formats.text import read_text
 from archbench.identity import content_digest, digest, file_digest
 from archbench.paths import expanded
+from archbench.tasks.files.alike import folded
 from archbench.tasks.lengths import TokenCounter, token_counter
 
 VERSION = 1
@@ -30,13 +31,13 @@ class Text:
         name: The file, relative to the folder.
         ends: Where each word ends, in characters.
         before: Tokens before each word, and those of the whole text at the end; each word is counted alone.
-        digest: Hex SHA-256 of the text.
+        digest: Hex SHA-256 of the text, in which white space and case make no difference.
     """
 
     def __init__(self, name: str, text: str, count: TokenCounter) -> None:
         """Count the words of a text."""
         self.name, self._text = name, text
-        self.digest = content_digest(text)
+        self.digest = content_digest(folded(text))
         words = [match.group() for match in _WORD.finditer(text)]
         self.ends = [match.end() for match in _WORD.finditer(text)]
         self.before = [0, *accumulate(count.pieces(words))] if words else [0]
@@ -95,8 +96,8 @@ def load_texts(data: str, tokenizer: str) -> list[Text]:
         text = _text(name, path, tokenizer, stat.st_size, stat.st_mtime_ns)
         if (twin := known.setdefault(text.digest, name)) != name:
             raise RequestError(
-                f"Perplexity data '{data}': {twin} and {name} hold the same text, whose windows would count "
-                "twice as if they were independent. Keep one of them."
+                f"Perplexity data '{data}': {twin} and {name} hold the same text (white space and case "
+                "aside), whose windows would count twice as if they were independent. Keep one of them."
             )
         found.append(text)
     return found

@@ -50,6 +50,8 @@ LAST = tuple(stem + end for stem in _STEMS for end in _ENDINGS)
 POOL = len(FIRST) * len(LAST)
 """Full names that there are."""
 
+_LONGEST = f"{max(FIRST, key=len)} {max(LAST, key=len)}"
+
 LARGEST = POOL // 4
 """Most entries of a book; far enough from the pool's end for names to be drawn by trying."""
 
@@ -64,12 +66,14 @@ class Pool:
     Attributes:
         names: How many names there are.
         name: The name at an index.
+        longest: The longest of the names, in bytes.
         digits: Digits of a number.
         file: Where the names are from; None for archbench's own.
     """
 
     names: int
     name: Callable[[int], str]
+    longest: str
     digits: int = DIGITS
     file: str | None = None
 
@@ -100,9 +104,10 @@ def pool_of(data: str | None = None, digits: int = DIGITS) -> Pool:
         RequestError: The file cannot be read, is empty, or names somebody twice.
     """
     if data is None:
-        return Pool(POOL, _full_name, digits)
+        return Pool(POOL, _full_name, _LONGEST, digits)
     names = read_names(Path(data))
-    return Pool(len(names), names.__getitem__, digits, data)
+    longest = max(names, key=lambda name: len(name.encode()))
+    return Pool(len(names), names.__getitem__, longest, digits, data)
 
 
 def _full_name(index: int) -> str:

@@ -80,6 +80,8 @@ def _letters(row: Row) -> str | None:
     for letter, choice in zip("ABCD", row["choices"], strict=True):
         if row.get(letter) not in (None, "", choice):
             return f"column '{letter}' has {row[letter]!r}, and option {letter} of `choices` is {choice!r}"
+    if row.get("E") not in (None, ""):
+        return f"column 'E' has {row['E']!r}, and `choices` has 4 options, A to D"
     return None
 
 
