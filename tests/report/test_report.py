@@ -116,7 +116,7 @@ def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path
     assert "†: not distinguishable from it" in table
 
 
-_ELSEWHERE = ("answer_forms", "phonebook", "prompts", "published", "perplexity", "ruler")
+_ELSEWHERE = ("answer_forms", "measures", "phonebook", "prompts", "published", "perplexity", "ruler")
 _ON_MMLU = [part.name for part in all_parts().tables if not part.name.startswith(_ELSEWHERE)]
 
 

@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.entry import StockEntry
 from tests import evaluation as evaluate
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
@@ -32,7 +32,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
 
 @pytest.fixture(autouse=True)
 def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
     return
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
-from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_length
 from archbench.tasks.phonebook.names import pool_of
 from archbench.tasks.phonebook.prompts import FORMATS
+from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.tasks import TASKS, Sources, Task, check, is_limited, items
 
 

@@ -19,7 +19,7 @@ from lm_eval.tasks import TaskManager
 from archbench import paths
 from archbench.answers import SKIP
 from archbench.errors import RunError
-from archbench.tasks.lm_eval.index import task_manager
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.local.build import adapted
 from archbench.tasks.lm_eval.perturb import perturb_task
 
@@ -39,7 +39,7 @@ def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
     """
     seed_all(seed)
     metadata = json.dumps(work.metadata, sort_keys=True)
-    manager = task_manager(work.include) if work.library else _own_tasks(metadata)
+    manager = index.task_manager(work.include) if work.library else _own_tasks(metadata)
     with adapted(manager.task_index, work.tasks, work.data, work.metadata.get("answer_base")):
         loaded: dict[str, Any] = manager.load(list(work.tasks))
     for name, task in loaded["tasks"].items():
