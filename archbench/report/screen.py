@@ -32,18 +32,18 @@ def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> Rend
         RequestError: The baseline is no member of the run.
     """
     findings = Findings(results, settings)
+    alarms = [*findings.warnings, *sharing_warnings(results)]
+    told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
+    words = Text("\n".join(f"• {one_line(sentence)}" for sentence in told))
+    sheet = accuracy(findings)
+    if sheet is None:
+        return words
     wide = len(findings.graded) > WIDEST
     # Next to each other, members bear no marks.
     marks = "" if wide else f" {leaders_caption(findings)}".rstrip()
     key = Text(f"Score in percent and, in brackets, its {findings.level} interval.{marks}", style="dim")
-    alarms = [*findings.warnings, *sharing_warnings(results)]
-    told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
-    words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
-    sheet = accuracy(findings)
-    if sheet is None:
-        return Text(words)
-    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(sheet.tables[0])
-    return Group(shown, key, Text(), Text(words))
+    shown = _upright(findings) if wide else _table(sheet.tables[0])
+    return Group(shown, key, Text(), words)
 
 
 def _table(table: Table) -> RichTable:

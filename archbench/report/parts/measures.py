@@ -23,10 +23,11 @@ def measures(findings: Findings) -> Sheet | None:
             rules.add(len(rows))
         value, low, high = (_number(row.get(name)) for name in ("value", "low", "high"))
         interval = MISSING if MISSING in (low, high) else f"{low} to {high}"
-        name = " ".join(filter(None, [row["measure"], f"({row['unit']})" if row.get("unit") else ""]))
+        unit = _text(row.get("unit"))
+        name = " ".join(filter(None, [_text(row["measure"]), f"({unit})" if unit else ""]))
         state = "" if row["outcome"] == "finished" else str(row["outcome"])
         label = f"{row['task']} {row['variant']}" if first else ""
-        better = str(row.get("better") or "")
+        better = _text(row.get("better"))
         rows.append([label, row["member"], name or MISSING, value, interval, better, state])
     caption = (
         "What was measured besides scores of items. Interval: as the task states it. Better: whether a "
@@ -51,6 +52,11 @@ def diverged(findings: Findings) -> list[str]:
         f"{', '.join(names)} diverged on {where}: there is no number to compare."
         for where, names in found.items()
     ]
+
+
+def _text(value: object) -> str:
+    """A text of a frame; what is missing there is no text."""
+    return value if isinstance(value, str) else ""
 
 
 def _number(value: float | None) -> str:
