@@ -32,7 +32,7 @@ class StockEntry(TaskEntry):
         kind: `lm_eval`.
         tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant with all its tasks.
         include_path: A folder, or several, of task YAMLs of your own, in lm-eval's format, next to lm-eval's
-            (docs/own-tasks.md). Code that they name with `!function` is run.
+            (CONTRIBUTING.md has an example). Code that they name with `!function` is run.
         limit: Only the first so many items of each lm-eval task; None for all.
         num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
