@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.draw import Draw
-from archbench.tasks.ruler.words import ADJECTIVES, NOUNS
+from archbench.tasks.ruler.vocabulary import ADJECTIVES, NOUNS
 
 NEEDLE = re.compile(r"The special magic (?:number|uuid) for ([\w-]+) is ([\w-]+)\.")
 DOCUMENT = re.compile(r"(?m)^Document \d+:\n((?:.+\n)+)\n")

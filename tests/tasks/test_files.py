@@ -19,8 +19,8 @@ from archbench.formats.text import read_text
 from archbench.tasks.files.alike import folded, look_alike
 from archbench.tasks.files.names import read_names
 from archbench.tasks.files.rows import read_rows
-from archbench.tasks.ruler.corpus import read_corpus
-from archbench.tasks.ruler.texts import essay_sentences
+from archbench.tasks.ruler.haystacks import essay_sentences
+from archbench.tasks.ruler.qa_data import read_qa_file
 
 
 def refused(read: Callable[[], Any], *expected: str) -> None:
@@ -113,7 +113,7 @@ def test_other_encodings_are_refused_wherever_text_is_read(name: str, encoding: 
     refused(lambda: read_text(file), name, "UTF-8")
     refused(lambda: read_names(file), name, "UTF-8")
     refused(lambda: essay_sentences(tmp_path), name, "UTF-8")
-    refused(lambda: read_corpus("squad", str(file)), name, "UTF-8")
+    refused(lambda: read_qa_file("squad", str(file)), name, "UTF-8")
 
 
 def test_a_wrong_byte_is_named_with_its_line(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_wrong_byte_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_keys_that_come_twice_in_a_file_of_questions(tmp_path: Path) -> None:
     (tmp_path / "squad.json").write_text('{"data": [], "data": []}')
-    refused(lambda: read_corpus("squad", str(tmp_path / "squad.json")), "squad.json", "'data' comes twice")
+    refused(lambda: read_qa_file("squad", str(tmp_path / "squad.json")), "squad.json", "'data' comes twice")
 
 
 def test_an_empty_essay_is_not_passed_over(tmp_path: Path) -> None:

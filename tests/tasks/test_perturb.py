@@ -15,7 +15,7 @@ from archbench.report.settings import ReportSettings
 from archbench.reporting import build_report
 from archbench.results.frames import RunResults
 from archbench.tasks.mmlu.entry import MmluEntry
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.prompts import FORMATS
 from tests.evaluation import evaluate_variant

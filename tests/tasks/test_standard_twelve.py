@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.lm_eval.local import squad
 from archbench.tasks.lm_eval.local.build import check_imports
 from tests import evaluation as evaluate
@@ -116,7 +116,7 @@ def test_prompts_are_lm_evals_own_over_the_same_documents(
     folder = save(tmp_path / "data", TWELVE[task])
     # The shots of lm-eval's own SQuAD v2 cannot be made in this version: a method lacks an argument.
     for shots in {0, SHOTS.get(task, 0) if task != "squadv2" else 0}:
-        (variant,) = StockEntry(
+        (variant,) = LmEvalEntry(
             tasks=[task], data=str(folder), metric=TWELVE[task].metric, num_fewshot=shots
         ).variants()
         lm = Recorder()
@@ -129,7 +129,7 @@ def test_prompts_are_lm_evals_own_over_the_same_documents(
 @pytest.mark.parametrize("task", ["nq_open", "squadv2"])
 def test_white_space_is_skipped_on_request_alone(task: str, tmp_path: Path) -> None:
     folder, metric = save(tmp_path / "data", TWELVE[task]), TWELVE[task].metric
-    plain = StockEntry(tasks=[task], data=str(folder), metric=metric, num_fewshot=0)
+    plain = LmEvalEntry(tasks=[task], data=str(folder), metric=metric, num_fewshot=0)
     skipping = plain.model_copy(update={"skip_white_space": True})
     assert plain.digest() != skipping.digest()
     asked = []
@@ -147,14 +147,14 @@ def test_white_space_is_skipped_on_request_alone(task: str, tmp_path: Path) -> N
 
 def test_white_space_of_tasks_that_generate_nothing_is_not_skipped(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["piqa"])
-    entry = StockEntry(tasks=["piqa"], data=str(folder), skip_white_space=True)
+    entry = LmEvalEntry(tasks=["piqa"], data=str(folder), skip_white_space=True)
     with pytest.raises(RequestError, match="skip_white_space: lm-eval's task 'piqa' generates no text"):
         entry.check()
 
 
 def test_squad_with_a_shot(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["squadv2"])
-    (variant,) = StockEntry(tasks=["squadv2"], data=str(folder), metric="f1", num_fewshot=1).variants()
+    (variant,) = LmEvalEntry(tasks=["squadv2"], data=str(folder), metric="f1", num_fewshot=1).variants()
     lm = Recorder()
     evaluate.evaluate_variant(lm, variant, limit=1, seed=0)
     shot, asked = lm.asked[0][0].split("Answer:")[0:2]
@@ -177,7 +177,7 @@ def oracle(task: Any, sample: Sample) -> Recorder:
 @pytest.mark.parametrize("task", TWELVE)
 def test_an_oracle_scores_all_and_a_fool_nothing(task: str, tmp_path: Path, manager: TaskManager) -> None:
     folder = save(tmp_path / "data", TWELVE[task])
-    (variant,) = StockEntry(tasks=[task], data={task: str(folder)}, metric=TWELVE[task].metric).variants()
+    (variant,) = LmEvalEntry(tasks=[task], data={task: str(folder)}, metric=TWELVE[task].metric).variants()
     built = reference(manager, task, folder, tmp_path)
     requests_of(built, 0)
     found = evaluate.evaluate_variant(oracle(built, TWELVE[task]), variant, limit=None, seed=0)
@@ -200,7 +200,7 @@ def test_kinds_of_files_make_no_difference(task: str, suffix: str, tmp_path: Pat
     asked = []
     for kind in (".jsonl", suffix):
         folder = save(tmp_path / kind[1:], TWELVE[task], kind)
-        (variant,) = StockEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).variants()
+        (variant,) = LmEvalEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).variants()
         lm = Recorder()
         evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
         asked.append(lm.asked)
@@ -209,12 +209,12 @@ def test_kinds_of_files_make_no_difference(task: str, suffix: str, tmp_path: Pat
 
 def test_all_of_mmlu_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(tmp_path / "data", TWELVE["mmlu_anatomy"])
-    entry = StockEntry(tasks=["mmlu"], data=str(folder), num_fewshot=2, metric="acc")
+    entry = LmEvalEntry(tasks=["mmlu"], data=str(folder), num_fewshot=2, metric="acc")
     with pytest.raises(
         RequestError, match=r"no row of the test split has the subject '\w+'\. The file has anatomy"
     ):
         entry.check()
-    both = StockEntry(
+    both = LmEvalEntry(
         tasks=["mmlu_anatomy", "mmlu_virology"],
         data={"mmlu_anatomy": str(folder), "mmlu_virology": str(folder)},
         num_fewshot=2,
@@ -231,12 +231,12 @@ def test_all_of_mmlu_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("task", TWELVE)
 def test_files_as_they_should_be_are_accepted_and_count_in_the_key(task: str, tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE[task])
-    entry = StockEntry(
+    entry = LmEvalEntry(
         tasks=[task], data=str(folder), metric=TWELVE[task].metric, num_fewshot=SHOTS.get(task, 0)
     )
     entry.check()
     first = entry.digest()
-    assert first == entry.digest() != StockEntry(tasks=[task]).digest()
+    assert first == entry.digest() != LmEvalEntry(tasks=[task]).digest()
     file = next(folder.iterdir())
     file.write_text(file.read_text(encoding="utf-8").replace("0", "00", 1) + "\n", encoding="utf-8")
     assert entry.digest() != first
@@ -253,12 +253,12 @@ def test_a_missing_column_is_named_with_its_file(task: str, tmp_path: Path) -> N
         row["renamed"] = row.pop(last)
     folder = save(tmp_path / "data", TWELVE[task]._replace(splits={asked: rows}))
     with pytest.raises(RequestError, match=f"data of '{task}', split {asked}, row .*no column '{last}'"):
-        StockEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).check()
+        LmEvalEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).check()
 
 
 def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
     def check(shots: int = 0) -> None:
-        StockEntry(tasks=["piqa"], data=str(tmp_path / "data"), num_fewshot=shots).check()
+        LmEvalEntry(tasks=["piqa"], data=str(tmp_path / "data"), num_fewshot=shots).check()
 
     with pytest.raises(RequestError, match="there is no folder"):
         check()
@@ -272,7 +272,7 @@ def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
     save(folder, TWELVE["piqa"])
     check(1)
     with pytest.raises(
-        RequestError, match=r"2 shots are asked for, but the train split has 2 rows .* at most 1"
+        RequestError, match=r"2 shots are requested, but the train split has 2 rows .* at most 1"
     ):
         check(2)
     (folder / "validation.json").write_text("[]")
@@ -299,7 +299,7 @@ def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
 def test_folders_belong_to_tasks_of_the_entry() -> None:
     for wrong in ("folder", {"race": "folder"}):
         with pytest.raises(ValidationError, match=r"one folder of data|not among the entry's tasks"):
-            StockEntry(tasks=["piqa", "arc_easy"], data=wrong)
+            LmEvalEntry(tasks=["piqa", "arc_easy"], data=wrong)
 
 
 def test_a_data_set_that_cannot_be_had_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,13 +307,13 @@ def test_a_data_set_that_cannot_be_had_is_told_before_anything_runs(monkeypatch:
     with pytest.raises(
         RequestError, match=r"'piqa' reads the data set 'baber/piqa', .*validation\.jsonl and train"
     ):
-        StockEntry(tasks=["piqa"], num_fewshot=1).check()
+        LmEvalEntry(tasks=["piqa"], num_fewshot=1).check()
     with pytest.raises(RequestError, match=r"'mmlu' reads the data set 'cais/mmlu'"):
-        StockEntry(tasks=["mmlu"], metric="acc").check()
+        LmEvalEntry(tasks=["mmlu"], metric="acc").check()
     with pytest.raises(RequestError, match=r"'squadv2' reads the data set 'lighteval/squad_v2'"):
-        StockEntry(tasks=["squadv2"], metric="f1").check()
+        LmEvalEntry(tasks=["squadv2"], metric="f1").check()
     datasets.config.HF_DATASETS_CACHE.joinpath("baber___piqa").mkdir(parents=True)
-    StockEntry(tasks=["piqa"]).check()
+    LmEvalEntry(tasks=["piqa"]).check()
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
 
 
 def asked_of(folder: Path) -> list[tuple[Any, ...]]:
-    (variant,) = StockEntry(tasks=["piqa"], data=str(folder), num_fewshot=1).variants()
+    (variant,) = LmEvalEntry(tasks=["piqa"], data=str(folder), num_fewshot=1).variants()
     lm = Recorder()
     evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
     return lm.asked

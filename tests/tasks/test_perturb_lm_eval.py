@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.lm_eval.layout import Options, bare_labels, begun_otherwise, find_options, other_label
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR, Perturbation
 from tests.evaluation import evaluate_variant
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder, save
 from tests.tasks.twelve import TWELVE, Sample
@@ -78,8 +78,8 @@ def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Itera
     assert manager.task_index == before
 
 
-def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0) -> StockEntry:
-    return StockEntry.model_validate(
+def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0) -> LmEvalEntry:
+    return LmEvalEntry.model_validate(
         {
             "tasks": [task],
             "data": str(save(folder / task, SAMPLES[task])),
@@ -90,7 +90,7 @@ def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0)
     )
 
 
-def asked(entry: StockEntry) -> list[list[tuple[str, str]]]:
+def asked(entry: LmEvalEntry) -> list[list[tuple[str, str]]]:
     """What is asked under the plain prompt and under each change."""
     found = []
     for variant in entry.variants():
@@ -236,18 +236,18 @@ def test_what_each_task_allows_with_two_shots(tmp_path: Path) -> None:
         (
             "piqa",
             "labels",
-            r"since its prompts show no labelled options\. What can be had: delimiter, answer_pre",
+            r"since its prompts show no labelled options\. Possible: delimiter, answer_pre",
         ),
         ("piqa", "option_order", "each is scored by itself, so their order changes nothing"),
-        ("hellaswag", "delimiter", r"not all of its prompts end in 'Answer:' .*What can be had: preamble\."),
+        ("hellaswag", "delimiter", r"not all of its prompts end in 'Answer:' .*Possible: preamble\."),
         ("winogrande", "answer_prefix", "not all of its prompts end in"),
         ("piqa", "shot_order", "it needs 2 or more shots, and the prompt has 0"),
         ("truthfulqa_mc1", "separator", "it needs 1 or more shots"),
-        ("nq_open", "preamble", "only multiple-choice tasks can be changed.*What can be had: nothing"),
+        ("nq_open", "preamble", "only multiple-choice tasks can be changed.*Possible: none"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_words(task: str, how: str, why: str, tmp_path: Path) -> None:
-    start = f"^perturb of '{task}': {how} cannot be had for lm-eval's task '{task}', .*"
+    start = f"^perturb of '{task}': {how} is not possible for lm-eval's task '{task}', .*"
     with pytest.raises(RequestError, match=start + why):
         entry_of(task, tmp_path, how).check()
 
@@ -286,10 +286,10 @@ def test_a_shot_of_another_form_is_told_when_it_is_met(tmp_path: Path) -> None:
     for row in splits["train"]:
         row["choices"] = {"label": list("ABCDE"), "text": ["", "x", "y", "z", "w"]}
     folder = save(tmp_path / "data", SAMPLES["commonsense_qa"]._replace(splits=splits))
-    entry = StockEntry(tasks=["commonsense_qa"], data=str(folder), num_fewshot=1, perturb=["labels"])
+    entry = LmEvalEntry(tasks=["commonsense_qa"], data=str(folder), num_fewshot=1, perturb=["labels"])
     entry.check()
     with pytest.raises(
-        RunError, match=r"the prompt of a shot does not show its options .* labels cannot be had"
+        RunError, match=r"the prompt of a shot does not show its options .* labels is not possible"
     ):
         evaluate_variant(Recorder(), entry.variants()[1], limit=None, seed=0)
 
