@@ -246,7 +246,7 @@ def test_lengths_are_met(form: Any, length: int, counter: TokenCounter) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_length_that_is_named_is_enough_for_every_book(form: Any, counter: TokenCounter) -> None:
     layout = Layout(queries=3)
-    with pytest.raises(RequestError, match="Use [0-9]+ tokens") as error:
+    with pytest.raises(RequestError, match=r"Use [0-9]+ tokens") as error:
         list(items_by_length(0, form, 90, 40, layout, counter))
     enough = int(re.findall(r"Use ([0-9]+) tokens", str(error.value))[0])
     assert len(list(items_by_length(0, form, enough, 40, layout, counter))) == 120

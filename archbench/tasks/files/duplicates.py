@@ -106,6 +106,6 @@ def leaked_questions(
         return None
     return (
         f"{len(both)} of {amount(len(evaluated), 'evaluated question')} are also among the examples of "
-        f"{source} ({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold the right "
-        "answer. Take them out of one of the two."
+        f"{source} ({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold "
+        "the right answer. Take them out of one of the two."
     )

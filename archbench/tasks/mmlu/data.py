@@ -95,8 +95,8 @@ def too_few_shots(source: str, subject: str, have: int, requested: int) -> Reque
     """The error for a subject whose `dev` split is shorter than the number of shots requested."""
     return RequestError(
         f"{source}: {amount(requested, 'shot is', 'shots are')} requested, but subject '{subject}' has "
-        f"{have} in the dev split. Use at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
-        "subject are never borrowed from another)."
+        f"{have} in the dev split. Use at most {have}, leave the subject out with `subjects`, or add "
+        "questions to dev (shots of one subject are never borrowed from another)."
     )
 
 

@@ -109,8 +109,8 @@ class PhonebookTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not t
 
     White space before an answer is skipped, unless the metadata say `skip_white_space: false`: a model that
     begins with a line break would otherwise be stopped before it has written anything. lm-eval's models
-    have no such setting: they generate without stop strings, and the text is cut here. `archbench run` passes the
-    setting to its engine (`generation_kwargs`), which stops at the end of the answer.
+    have no such setting: they generate without stop strings, and the text is cut here. `archbench run` passes
+    the setting to its engine (`generation_kwargs`), which stops at the end of the answer.
 
     Attributes:
         generation_kwargs: Settings of the generation for an engine that can skip white space.

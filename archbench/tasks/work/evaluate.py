@@ -33,8 +33,8 @@ def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluat
         seed: Seed of everything random: task construction, choice of shots, sampling.
 
     Raises:
-        RunError: The tasks cannot be loaded as requested, the primary metric is no score of single items, or a
-            number of an item is not finite.
+        RunError: The tasks cannot be loaded as requested, the primary metric is no score of single items, or
+            a number of an item is not finite.
     """
     with quiet():
         loaded = load_tasks(work, seed)

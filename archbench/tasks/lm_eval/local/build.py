@@ -157,6 +157,6 @@ def check_hub(repository: str, task: str, splits: list[str]) -> None:
     raise RequestError(
         f"lm-eval's task '{task}' reads the data set '{repository}', which is not in this machine's cache "
         f"({cache}) and cannot be fetched from the hub ({why}). Put its rows, in its own columns, into "
-        f"{files} (or .parquet, .json) in a folder and name it: `data: {{{task}: FOLDER}}` under the entry, or "
-        f"--set {ENTRY}.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
+        f"{files} (or .parquet, .json) in a folder and name it: `data: {{{task}: FOLDER}}` under the entry, "
+        f"or --set {ENTRY}.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
     )
