@@ -70,12 +70,12 @@ ALIKE = pa.struct([("text", pa.string()), (" text", pa.string())])
 
 
 @pytest.mark.parametrize("wrap", [lambda kind: kind, pa.list_, lambda kind: pa.struct([("of", kind)])])
-@pytest.mark.parametrize(("kind", "told"), [(TWINS, "text' 2 times"), (ALIKE, "and 'a.")])
+@pytest.mark.parametrize(("kind", "message"), [(TWINS, "text' 2 times"), (ALIKE, "and 'a.")])
 def test_fields_of_a_parquet_struct_that_come_twice(
-    wrap: Callable[[pa.DataType], pa.DataType], kind: pa.DataType, told: str, tmp_path: Path
+    wrap: Callable[[pa.DataType], pa.DataType], kind: pa.DataType, message: str, tmp_path: Path
 ) -> None:
     pq.write_table(pa.table({"a": pa.nulls(2, wrap(kind))}), tmp_path / "a.parquet")
-    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", told)
+    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", message)
 
 
 def test_parquet_columns_that_look_the_same(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def entry(task: str, folder: str, **more: Any) -> LmEvalEntry:
 
 
 def rows_of(task: str) -> list[dict[str, Any]]:
-    """The rows of a task that are asked, to be changed."""
+    """The evaluated rows of a task, to be changed."""
     return json.loads(json.dumps(next(iter(TWELVE[task].splits.values()))))  # type: ignore[no-any-return]
 
 
@@ -95,7 +95,7 @@ def test_rows_with_other_columns_or_kinds(tmp_path: Path) -> None:
         entry("hellaswag", write(tmp_path, validation=hellaswag)).check()
 
 
-def test_copies_and_shown_questions_are_told(tmp_path: Path) -> None:
+def test_copies_and_shown_questions_are_reported(tmp_path: Path) -> None:
     first, second = rows_of("piqa")
     folder = write(tmp_path, validation=[first, second, {**first, "label": 1}], train=[first, second])
     with pytest.raises(RequestError, match="split train holds the same questions as data of 'piqa', split"):
@@ -125,7 +125,7 @@ def test_white_space_and_case_make_no_other_question(tmp_path: Path) -> None:
     assert not entry("piqa", folder, num_fewshot=0).notes()
 
 
-def test_equal_options_and_copies_with_other_numbers_are_told(tmp_path: Path) -> None:
+def test_equal_options_and_copies_with_other_numbers_are_reported(tmp_path: Path) -> None:
     row = rows_of("squadv2")[0]
     (note,) = entry("squadv2", write(tmp_path, validation=[row, {**row, "id": "other"}])).notes()
     assert "copies of others" in note
@@ -150,8 +150,8 @@ def test_answers_that_may_be_counted_otherwise(
     split = next(iter(TWELVE[task].splits))
     rows = [row for row in rows_of(task) if row.get("subject", "anatomy") == "anatomy"]
     assert len(rows) == len(values)
-    asked = [row | {column: value} for row, value in zip(rows, values, strict=True)]
-    folder = write(tmp_path, **{split: asked})
+    changed = [row | {column: value} for row, value in zip(rows, values, strict=True)]
+    folder = write(tmp_path, **{split: changed})
     plain = entry(task, folder)
     (note,) = plain.notes()
     assert f"read as counted from {base}" in note
@@ -174,6 +174,8 @@ def test_a_base_belongs_to_local_answers_that_are_numbers(tmp_path: Path) -> Non
     with pytest.raises(RequestError, match="'arc_easy' are not known to be numbers of options"):
         entry("arc_easy", folder, answer_base=1).check()
     folder = write(tmp_path, validation=rows_of("piqa"))
-    told = "row 1, column 'label': with answer_base: 1, one of 0, 1 is expected, each one more, but it is 0"
-    with pytest.raises(RequestError, match=told):
+    message = (
+        "row 1, column 'label': with answer_base: 1, one of 0, 1 is expected, each one more, but it is 0"
+    )
+    with pytest.raises(RequestError, match=message):
         entry("piqa", folder, answer_base=1).check()

@@ -28,7 +28,7 @@ metric_list:
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one task and its data, beside a suite."""
+    """A folder with one task and its data, next to a suite."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "own tasks"
     folder.mkdir()

@@ -183,7 +183,7 @@ def test_answers_that_are_letters_and_numbers_need_a_base(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [int, str])
-def test_answers_that_may_be_counted_from_one_are_told(kind: type, tmp_path: Path) -> None:
+def test_answers_that_may_be_counted_from_one_are_reported(kind: type, tmp_path: Path) -> None:
     answers(tmp_path, *map(kind, (1, 3, 2)))
     assert read(tmp_path) == [1, 3, 2]
     (note,) = notes(load(str(tmp_path)))

@@ -174,7 +174,7 @@ def test_needles_of_ones_own_names_and_shorter_numbers(
 @pytest.mark.parametrize(
     ("task", "needed"), [("niah_multikey_1", 4), ("niah_multiquery", 4), ("niah_multikey_2", 2)]
 )
-def test_too_few_names_are_told_with_their_file(
+def test_too_few_names_are_reported_with_their_file(
     task: Any, needed: int, tmp_path: Path, counter: TokenCounter
 ) -> None:
     file = tmp_path / "few.txt"
@@ -189,10 +189,10 @@ def test_too_few_names_are_told_with_their_file(
 def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    asked: list[tuple[str, str | None]] = []
+    loaded: list[tuple[str, str | None]] = []
 
     def load(name: str, configuration: str | None, split: str) -> Any:
-        asked.append((name, configuration))
+        loaded.append((name, configuration))
         assert split == "train"
         if name == "some/broken":
             raise ConnectionError("no network")
@@ -203,7 +203,7 @@ def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert essay_sentences("some/essays:en") == ("One here.", "Two here.", "Three here.")
     assert haystacks.essays_digest("some/essays:en") == haystacks.essays_digest("some/essays:en")
-    assert asked == [("some/essays", "en")], "read once"
+    assert loaded == [("some/essays", "en")], "read once"
     with pytest.raises(RequestError, match="no column `text`; it has content"):
         essay_sentences("some/other")
     with pytest.raises(RequestError, match=r"ConnectionError: no network\). Without a network"):
@@ -229,7 +229,7 @@ def test_special_words_are_in_no_other(others: int) -> None:
 
 
 @given(st.integers(20, 100_000), st.integers(5, 3000))
-def test_the_words_asked_for_are_the_most_frequent(total: int, ranks: int) -> None:
+def test_the_queried_words_are_the_most_frequent(total: int, ranks: int) -> None:
     counts = zeta_counts(total, ranks)
     assert counts[0] >= counts[1] > counts[2] > counts[3] > max(counts[4:])
     assert sum(counts) <= total + ranks
@@ -252,17 +252,17 @@ def test_documents_come_with_their_own_first(sources: Sources, counter: TokenCou
     for task, own in (("qa_1", 6), ("qa_2", 10)):
         for item in items(task, 0, 4096, 5, sources, counter):  # type: ignore[arg-type]
             number = int(re.findall(r"house (\d+)", item["prompt"])[-1])
-            beside = {number // own * own + at for at in range(own)}
+            companions = {number // own * own + at for at in range(own)}
             shown = {
                 int(found) for one in documents(item["prompt"]) for found in re.findall(r"House (\d+) k", one)
             }
-            assert beside <= shown
+            assert companions <= shown
             assert len(shown) > own
-    asked = [
+    questions = [
         re.findall(r"house (\d+)", item["prompt"])[-1]
         for item in items("qa_1", 0, 1024, 120, sources, counter)
     ]
-    assert len(set(asked)) == 120
+    assert len(set(questions)) == 120
 
 
 @pytest.mark.parametrize("task", ["qa_1", "qa_2"])

@@ -59,16 +59,16 @@ def test_at_256_bytes_a_task_holds_or_tells_its_shortest_length(
 
 def fits_or_tells(task: Any, sources: Sources, counter: TokenCounter) -> None:
     """Twelve items of 256 tokens can be made, or of the length that the error names."""
-    length, samples, told = 256, 12, None
+    length, samples, refusal = 256, 12, None
     try:
         made = list(items(task, 0, length, samples, sources, counter))
     except TooShort as error:
-        told = error
-    if told is not None:
-        assert told.task == task
-        assert told.enough > length
-        assert re.search(rf"(?<!\d){told.enough} tokens", str(told))
-        length = told.enough
+        refusal = error
+    if refusal is not None:
+        assert refusal.task == task
+        assert refusal.enough > length
+        assert re.search(rf"(?<!\d){refusal.enough} tokens", str(refusal))
+        length = refusal.enough
         made = list(items(task, 0, length, samples, sources, counter))
     assert len(made) == samples
     for item in made:

@@ -135,7 +135,7 @@ def test_tasks_say_what_they_need(tokenizer_folder: Callable[[str], str]) -> Non
 
 @pytest.mark.slow
 def test_archbench_run_and_report(tmp_path: Path) -> None:
-    """The whole way, files beside the suite, on a model trained on shorter contexts than are asked."""
+    """End to end, files next to the suite, on a model trained on shorter contexts than these."""
     import yaml
 
     from archbench.reporting import build_report

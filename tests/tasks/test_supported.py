@@ -84,7 +84,7 @@ def test_what_no_member_could_answer(settings: dict[str, object], message: str) 
         {"tasks": ["no_shots"], "num_fewshot": 0},
     ],
 )
-def test_what_can_be_had_is_accepted(settings: dict[str, object]) -> None:
+def test_what_is_supported_is_accepted(settings: dict[str, object]) -> None:
     LmEvalEntry.model_validate(settings).check()
 
 
