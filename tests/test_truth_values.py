@@ -50,7 +50,7 @@ FIELDS = fields()
 
 
 def test_numbers_are_found() -> None:
-    assert {"MmluEntry.answer_base", "StockEntry.answer_base", "Claim.value", "Recipe.warmup"} <= {*FIELDS}
+    assert {"MmluEntry.answer_base", "LmEvalEntry.answer_base", "Claim.value", "Recipe.warmup"} <= {*FIELDS}
     assert len(FIELDS) > 40
 
 
