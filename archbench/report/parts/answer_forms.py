@@ -9,7 +9,6 @@ import pandas as pd
 
 from archbench.report.findings import Findings
 from archbench.report.part import TablePart, TextPart
-from archbench.report.recall import rows_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.report.words.naming import listing, points, short_name
 from archbench.results.comparisons import scores_of
@@ -97,19 +96,15 @@ def table(findings: Findings) -> Sheet | None:
 
 def _parts(findings: Findings) -> Iterator[_Part]:
     for condition in findings.results.conditions:
-        # Neither generates, and their items are many.
-        if condition.kind in ("mmlu", "perplexity"):
-            continue
-        items = findings.items(condition.task)
-        # Runs of an earlier archbench do not have it.
-        if "answer_form" not in items:
-            continue
         for member in findings.members:
-            mine = rows_of(items, [condition], member)
-            mine = mine[mine["answer_form"].notna()] if len(mine) else mine
-            if len(mine):
-                shares = {form: float((mine["answer_form"] == form).mean()) for form in _WORDS}
-                yield _Part(condition, member, mine, shares)
+            items = findings.results.compared(member, condition)
+            # Only generated answers have it, and not those in runs of an earlier archbench.
+            if items is None or "answer_form" not in items:
+                continue
+            items = items[items["answer_form"].notna()]
+            if len(items):
+                shares = {form: float((items["answer_form"] == form).mean()) for form in _WORDS}
+                yield _Part(condition, member, items, shares)
 
 
 def _name(findings: Findings, part: _Part) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archbench.report.findings import Findings
 from archbench.report.part import TablePart, TextPart
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 
 def measures(findings: Findings) -> Sheet | None:

@@ -13,7 +13,7 @@ from archbench.report.words.naming import listing, points, short_name
 from archbench.report.words.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6

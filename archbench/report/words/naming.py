@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 
 def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
