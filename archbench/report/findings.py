@@ -28,7 +28,7 @@ class Leader:
     Attributes:
         members: The highest, more than one if level.
         tied: Others that the paired test does not distinguish from the (first) highest.
-        open: Others for which there are too few items to tell them from it.
+        open: Others for which there are too few items to distinguish them from it.
     """
 
     members: tuple[str, ...]

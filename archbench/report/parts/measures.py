@@ -29,7 +29,7 @@ def measures(findings: Findings) -> Sheet | None:
         better = str(row.get("better") or "")
         rows.append([label, row["member"], name or MISSING, value, interval, better, state])
     caption = (
-        "What was measured besides scores of items. Interval: as the task states it. Better: whether a "
+        "What was measured other than scores of items. Interval: as the task states it. Better: whether a "
         "higher or a lower number is. Diverged: the numbers stopped being finite, which is a result."
     )
     columns = [Column("condition", words=True), Column("member", words=True), Column("measure", words=True)]
