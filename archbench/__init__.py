@@ -81,7 +81,7 @@ def run(
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name when it is first used."""
     if name == "__version__":
         return installed_version()
     if name in _LAZY:

@@ -8,7 +8,7 @@ SKIP = "skip_white_space"
 """Generation setting of a request: white space before the answer is no part of it and ends nothing."""
 
 FORMS = ("answer", "other", "empty")
-"""What `answer_form` of an item row may say: something of the kind asked for, something else, or nothing."""
+"""What `answer_form` of an item row may say: something of the requested kind, something else, or nothing."""
 
 
 def answer_of(text: str, stop: Sequence[str], *, skip_white_space: bool) -> str:
@@ -38,7 +38,7 @@ def form_of(text: str, *, of_the_kind: bool) -> str:
 
     Args:
         text: The answer.
-        of_the_kind: Whether something of the kind asked for (a number, a label) stands in it.
+        of_the_kind: Whether something of the requested kind (a number, a label) stands in it.
     """
     if not text.strip():
         return "empty"

@@ -94,7 +94,7 @@ def weight_files(folder: Path) -> list[Path]:
     """Files that the weights of a folder are read from: one, or an index and the shards that it names.
 
     Raises:
-        RequestError: There are none, or two sets of them, or an adapter besides; or the index names what is
+        RequestError: There are none, or two sets of them, or an adapter as well; or the index names what is
             no safetensors file of the folder.
     """
     _check_no_adapter(folder)
@@ -115,7 +115,7 @@ def weight_files(folder: Path) -> list[Path]:
     named = {file.name for file in found}
     strays = sorted(file.name for file in _others(folder, named) if not _COPIES.fullmatch(file.name))
     if strays:
-        where = f"{INDEX} does not name" if index.is_file() else f"are not read beside {WEIGHTS}"
+        where = f"{INDEX} does not name" if index.is_file() else f"are not read next to {WEIGHTS}"
         which = f"{where} them" if index.is_file() else where
         raise RequestError(
             f"{folder} holds weights that would not be read: {', '.join(_few(strays))}; {which}. They may be "
@@ -196,7 +196,7 @@ def _shards(index: Path) -> set[str]:
         )
     if not isinstance(fields.get("metadata"), dict):
         raise RequestError(
-            f"{index}: metadata was expected beside weight_map, as model.save_pretrained(folder) writes it; "
+            f"{index}: metadata was expected next to weight_map, as model.save_pretrained(folder) writes it; "
             'transformers reads no index without. Write "metadata": {} into it, or save the model again.'
         )
     for tensor, name in named.items():

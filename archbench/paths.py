@@ -25,7 +25,7 @@ def shared(kind: Shared) -> Path:
     """Folder of task YAMLs, suites or published numbers that came with archbench.
 
     A wheel carries the checkout's top-level folders under `archbench/_share` (pyproject.toml,
-    force-include); a checkout, or an editable installation of one, has them beside the package.
+    force-include); a checkout, or an editable installation of one, has them next to the package.
     """
     packed = _PACKAGE / "_share" / kind
     return packed if packed.is_dir() else _PACKAGE.parent / _IN_CHECKOUT[kind]
@@ -89,14 +89,14 @@ def nearest_folder(missing: str | Path) -> str:
     """Say which folder is nearest to one that does not exist, for the end of an error message.
 
     Args:
-        missing: The folder asked for; a relative one starts from the current directory.
+        missing: The missing folder; a relative one starts from the current directory.
 
     Returns:
         One sentence: the folder of nearly that name, or else what the last one on the way holds.
     """
-    asked = expanded(missing)
-    here = Path(asked.anchor) if asked.is_absolute() else Path()
-    for part in asked.parts[1 if asked.is_absolute() else 0 :]:
+    path = expanded(missing)
+    here = Path(path.anchor) if path.is_absolute() else Path()
+    for part in path.parts[1 if path.is_absolute() else 0 :]:
         if not (here / part).is_dir():
             inside = sorted(path.name for path in here.glob("*") if path.is_dir())
             near = get_close_matches(part, inside, n=1)
@@ -105,4 +105,4 @@ def nearest_folder(missing: str | Path) -> str:
                 return f"The nearest that exists is {here.resolve()}, which holds {listed}."
             part = near[0]
         here /= part
-    return f"Did you mean {here if asked.is_absolute() else './' + here.as_posix()}?"
+    return f"Did you mean {here if path.is_absolute() else './' + here.as_posix()}?"

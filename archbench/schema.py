@@ -1,6 +1,6 @@
 """From a parsed YAML file to a typed object, or to one paragraph that says what is wrong with the file.
 
-pydantic finds what is wrong; here it is told in the words of the file: file and line, the key as the user
+pydantic finds what is wrong; here it is stated in the words of the file: file and line, the key as the user
 wrote it, what was expected, what was found, and the nearest valid name.
 """
 
@@ -178,14 +178,14 @@ def _as_given(error: ValidationError, model: type[BaseModel], document: Document
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document) -> str:
     """Say in one paragraph where the file does not fit the model."""
-    told: dict[KeyPath, tuple[Origin, str]] = {}
+    problems: dict[KeyPath, tuple[Origin, str]] = {}
     for detail in error.errors(include_url=False):
         path, annotation = _locate(model, detail["loc"])
         if detail["type"].startswith("union_tag_"):
             path = (*path, detail["ctx"]["discriminator"].strip("'"))
         # A union reports one error per alternative: the first one stands for the value.
-        told.setdefault(path, (document.where(path), _say(detail, path, annotation)))
-    wrong = sorted(told.values(), key=lambda one: (one[0].source, one[0].line or 0))
+        problems.setdefault(path, (document.where(path), _say(detail, path, annotation)))
+    wrong = sorted(problems.values(), key=lambda one: (one[0].source, one[0].line or 0))
     if len(wrong) == 1:
         return f"{wrong[0][0]}: {wrong[0][1]}"
     lines = [f"  - {origin}: {text}" for origin, text in wrong[:_SHOWN]]
@@ -257,7 +257,7 @@ def _with_discriminator(info: FieldInfo) -> Any:
 
 
 def _bare(annotation: Any) -> tuple[Any, str | None]:
-    """Take `Annotated` and `| None` off a type; also tell the name of its discriminator."""
+    """Take `Annotated` and `| None` off a type; also return the name of its discriminator."""
     discriminator = None
     if get_origin(annotation) is Annotated:
         annotation, *notes = get_args(annotation)

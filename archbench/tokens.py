@@ -41,7 +41,7 @@ class Encoder:
         """Find out what a transformers tokenizer puts around texts.
 
         Raises:
-            RequestError: That differs from text to text, or cannot be told from the text.
+            RequestError: That differs from text to text, or cannot be read off the text.
         """
         self._tokenizer = tokenizer
         ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
@@ -105,10 +105,10 @@ def find_surroundings(
         whole: Encodes a text with special tokens.
         plain: Encodes it without.
         name: How a message calls the tokenizer.
-        more: Further texts, asked for where a few do not settle it.
+        more: Further texts, read where a few do not settle it.
 
     Raises:
-        RequestError: It is not the same for all texts, cannot be told from the text, or every text ends with
+        RequestError: It is not the same for all texts, cannot be read off the text, or every text ends with
             the same token even without special tokens.
     """
     texts = list(_PROBES)
@@ -122,14 +122,14 @@ def find_surroundings(
         found = _common(full, bare)
     if end := _constant_end(bare):
         raise RequestError(
-            f"{name} ends every text with token {end}, even where no special tokens are asked for (its "
+            f"{name} ends every text with token {end}, even where no special tokens are requested (its "
             "normalizer or pre-tokenizer adds it), so nothing can be scored behind a text. Take that step "
             "out of tokenizer.json."
         )
     if len(found) != 1:
         shown = next((f"{b} becomes {f}" for f, b in zip(full, bare, strict=True) if b and f != b), "")
         raise RequestError(
-            f"{name} adds special tokens to texts in a way that cannot be told from the text itself "
+            f"{name} adds special tokens to texts in a way that cannot be read off the text itself "
             f"({'it differs from text to text' if not found else 'several readings fit'}; {shown}). "
             "Expected are the same tokens before and behind every text: correct post_processor in "
             "tokenizer.json, or remove it."

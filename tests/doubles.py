@@ -8,7 +8,7 @@ from lm_eval.api.model import LM
 
 
 class Double(LM):  # type: ignore[misc]
-    """A model that a test gives answers to; being asked in a way that the test did not mean fails it."""
+    """A model that a test gives answers to; a request that the test did not mean fails it."""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         self._fail("loglikelihood", requests)
@@ -20,5 +20,5 @@ class Double(LM):  # type: ignore[misc]
         self._fail("generate_until", requests)
 
     def _fail(self, method: str, requests: list[Any]) -> NoReturn:
-        asked = requests[0].args if requests else "nothing"
-        raise AssertionError(f"{type(self).__name__} answers no {method}, but was asked {asked!r}")
+        request = requests[0].args if requests else "nothing"
+        raise AssertionError(f"{type(self).__name__} answers no {method}, but got {request!r}")

@@ -1,4 +1,4 @@
-"""The generation benchmark asks both sides the same and reads the book once."""
+"""The generation benchmark gives both sides the same prompts and reads the book once."""
 
 from __future__ import annotations
 

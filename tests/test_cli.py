@@ -82,10 +82,10 @@ def test_a_plan_says_what_would_be_downloaded(
     sets = [f"members.mine={shelf}/llama", "members.theirs=nobody/plain"]
     sets += ["members.both={hub: nobody/plain, tokenizer: nobody/tokens}"]
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    told = call(*quick(shelf, *sets), "--dry-run")
-    assert told.exit_code == 0, told.output
+    done = call(*quick(shelf, *sets), "--dry-run")
+    assert done.exit_code == 0, done.output
     line = "To be downloaded first: theirs (nobody/plain); both (nobody/plain, nobody/tokens)"
-    assert f"\n{line}\n" in told.stdout
+    assert f"\n{line}\n" in done.stdout
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert f"\n{line}; but HF_HUB_OFFLINE is set" in call(*quick(shelf, *sets), "--dry-run").stdout
     document = json.loads(call(*quick(shelf, *sets), "--dry-run", "--json").stdout)
@@ -178,15 +178,15 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
 @pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
 def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
 
-    told = json.loads(call("show", kind, "--json").stdout)["task kind"]
-    assert told["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
-    for one in told["settings"].values():
+    shown = json.loads(call("show", kind, "--json").stdout)["task kind"]
+    assert shown["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
+    for one in shown["settings"].values():
         assert one["meaning"]
         assert ("default" in one) != ("required" in one)
     text = call("show", kind).stdout
     assert "Attributes:" not in text
     assert "--set ENTRY.KEY=VALUE" in text
-    for key in told["settings"]:
+    for key in shown["settings"]:
         assert f"\n  {key} " in text
 
 
@@ -353,6 +353,6 @@ def test_one_cell_is_no_cells(shelf: Path, here: Path) -> None:
 def test_settings_are_told_without_names_of_the_code(kind: str) -> None:
     entry = all_kinds()[kind].entry
     methods = {name for name in dir(TaskEntry) if name not in entry.model_fields} - set(dir(BaseModel))
-    told = task_kind(kind, entry)["settings"].values()
-    named = {word for one in told for word in re.findall(r"`([^`]+)`", one["meaning"])}
+    settings = task_kind(kind, entry)["settings"].values()
+    named = {word for one in settings for word in re.findall(r"`([^`]+)`", one["meaning"])}
     assert not named & methods

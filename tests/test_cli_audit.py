@@ -100,21 +100,21 @@ def test_a_plan_bears_the_verdict(shelf: Path, here: Path) -> None:
     assert "  - a, b: data, tokens declared\n" in done.stdout
     assert "  - a, b: data order, sequence length, optimizer, schedule, seed, other unknown\n" in done.stdout
     assert "refuses" not in done.stdout
-    told = json.loads(call(*plan(shelf, "families=[world]"), "--json").stdout)["match"]
-    assert (told["verdict"], told["refused"]) == ("declared", False)
-    assert told["audits"][0]["members"]["a"]["evidence"]["tokenizer"]["status"] == "verified"
+    audited = json.loads(call(*plan(shelf, "families=[world]"), "--json").stdout)["match"]
+    assert (audited["verdict"], audited["refused"]) == ("declared", False)
+    assert audited["audits"][0]["members"]["a"]["evidence"]["tokenizer"]["status"] == "verified"
     assert list(here.iterdir()) == []
 
 
 def test_a_plan_says_what_would_be_refused(shelf: Path, here: Path) -> None:
-    asked = plan(shelf, "families=[apart]")
-    done = call(*asked)
+    planned = plan(shelf, "families=[apart]")
+    done = call(*planned)
     assert done.exit_code == 0, done.output
     assert "Match: unmatched" in done.stdout
     assert "  - a: size differs" in done.stdout
     assert "refuses this unless --allow-unmatched is given" in done.stdout
-    assert json.loads(call(*asked, "--json").stdout)["match"]["refused"]
-    allowed = call(*asked, "--allow-unmatched").stdout
+    assert json.loads(call(*planned, "--json").stdout)["match"]["refused"]
+    allowed = call(*planned, "--allow-unmatched").stdout
     assert "Match: unmatched" in allowed
     assert "refuses" not in allowed
 
@@ -132,4 +132,4 @@ def test_a_plan_does_not_encode_the_suite(
     rules["normalizer"] = {"type": "Lowercase"}
     (other / "tokenizer.json").write_text(json.dumps(rules), encoding="utf-8")
     done = call(*plan(shelf, f"members.one={shelf}/llama", f"members.two={other}"))
-    assert "the tokenizers of one / two differ; a run tells whether the suite's tokens do" in done.stdout
+    assert "the tokenizers of one / two differ; a run reports whether the suite's tokens do" in done.stdout

@@ -39,13 +39,13 @@ def test_without_a_tokenizer_it_says_that_one_is_needed(here: Path) -> None:
     publish(here / "theirs", MAMBA)
     done = call("convert", "theirs", "--out", "ours")
     assert "--set members.mine=ours --set members.mine.tokenizer=FOLDER_OR_HUB_ID" in done.stdout
-    told = json.loads(call("convert", "theirs", "--out", "again", "--json").stdout)
-    assert (told["folder"], told["model_type"], told["dtype"]) == ("again", "mamba", "float32")
-    assert told["parameters"] > 5000
-    assert told["tokenizer"] is None
+    written = json.loads(call("convert", "theirs", "--out", "again", "--json").stdout)
+    assert (written["folder"], written["model_type"], written["dtype"]) == ("again", "mamba", "float32")
+    assert written["parameters"] > 5000
+    assert written["tokenizer"] is None
 
 
-def test_the_tokenizer_beside_the_weights_is_taken_along(here: Path) -> None:
+def test_the_tokenizer_next_to_the_weights_is_copied(here: Path) -> None:
     save_tokenizer(here / "theirs")
     publish(here / "theirs", MAMBA | {"vocab_size": len(load_tokenizer(here / "theirs"))})
     done = call("convert", "theirs", "--out", "ours")

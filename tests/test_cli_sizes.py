@@ -61,18 +61,18 @@ def test_the_tables(shelf: Path) -> None:
 
 def test_the_document_is_what_the_roofline_says(shelf: Path) -> None:
     options = ["--batch", "3", "--dtype", "float32", "--bandwidth", "0.5", "--peak", "2", "--context", "100"]
-    told = json.loads(sizes("pair", *options, "--baseline", "grouped", "--json").stdout)
-    assert told["contexts"] == [100]
-    assert sorted(told["left_out"]) == ["odd", "silent"]
+    reported = json.loads(sizes("pair", *options, "--baseline", "grouped", "--json").stdout)
+    assert reported["contexts"] == [100]
+    assert sorted(reported["left_out"]) == ["odd", "silent"]
     members = families([Path("shelf")])["pair"].members
     plain, grouped = (architecture_sizes(members[name].architecture or {}) for name in ("plain", "grouped"))
     device = Hardware("any", 0.5e12, 2e12)
     step = decoding_step(plain, 100, batch=3, hardware=device, dtype="float32")
-    assert told["members"]["plain"]["step_seconds"] == [pytest.approx(step.seconds)]
+    assert reported["members"]["plain"]["step_seconds"] == [pytest.approx(step.seconds)]
     expected = speedups(plain, grouped, [100], batch=3, hardware=device, dtype="float32")
-    assert told["members"]["plain"]["speedup"] == pytest.approx(expected)
-    assert told["members"]["grouped"]["speedup"] == [1.0]
-    assert told["members"]["grouped"]["kv_bytes_per_token"] == 2 * 2 * 4 * 4
+    assert reported["members"]["plain"]["speedup"] == pytest.approx(expected)
+    assert reported["members"]["grouped"]["speedup"] == [1.0]
+    assert reported["members"]["grouped"]["kv_bytes_per_token"] == 2 * 2 * 4 * 4
 
 
 @pytest.mark.parametrize(("name", "magic"), [("fast.png", b"\x89PNG"), ("deep/fast.svg", b"<?xml")])

@@ -72,9 +72,9 @@ def arrived(text: str, key: str, suite: dict[str, Any] = SUITE) -> Suite | None:
     try:
         return load_suite(suite, [f"{key}={text}"])
     except RequestError as error:
-        told = str(error)
-    told.encode()
-    assert told.startswith((f"--set {writable(key)}={writable(text)}: "[:290], "suite"))
+        message = str(error)
+    message.encode()
+    assert message.startswith((f"--set {writable(key)}={writable(text)}: "[:290], "suite"))
     return None
 
 
@@ -293,8 +293,8 @@ GIVEN: list[tuple[dict[Any, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("more", "told"), GIVEN)
-def test_what_no_file_could_say_is_no_suite_of_python_either(more: dict[Any, Any], told: str) -> None:
-    with pytest.raises(RequestError, match=f"^suite: {told}") as error:
+@pytest.mark.parametrize(("more", "message"), GIVEN)
+def test_what_no_file_could_say_is_no_suite_of_python_either(more: dict[Any, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=f"^suite: {message}") as error:
         load_suite(SUITE | more)
     str(error.value).encode()

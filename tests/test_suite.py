@@ -28,7 +28,7 @@ tasks:
     kind: mmlu
     data: questions
     shots: [0]
-  stock:
+  arc:
     kind: lm_eval
     tasks: [piqa]
 engine:
@@ -73,14 +73,14 @@ def test_a_suite_from_python(here: Path) -> None:
 
 
 def test_relative_folders_are_those_of_the_current_directory_then_of_the_file(here: Path) -> None:
-    beside = here.parent / "elsewhere"
-    (beside / "model").mkdir(parents=True)
-    (beside / "questions").mkdir()
-    suite = load_suite(write(beside, GOOD))
-    assert suite.members["local"].path == str(beside / "model")
-    assert suite.find("questions") == beside / "questions"
+    elsewhere = here.parent / "elsewhere"
+    (elsewhere / "model").mkdir(parents=True)
+    (elsewhere / "questions").mkdir()
+    suite = load_suite(write(elsewhere, GOOD))
+    assert suite.members["local"].path == str(elsewhere / "model")
+    assert suite.find("questions") == elsewhere / "questions"
     (here / "model").mkdir()
-    assert load_suite(beside / "suite.yaml").members["local"].path == str(here / "model")
+    assert load_suite(elsewhere / "suite.yaml").members["local"].path == str(here / "model")
     assert suite.find("nothing") is None
 
 
@@ -122,7 +122,7 @@ def test_a_member_given_by_name_alone_can_be_completed(here: Path) -> None:
 
 def test_names_with_dots_can_be_set(here: Path) -> None:
     (here / "model").mkdir()
-    file = write(here, GOOD.replace("  stock:", "  arc.easy:").replace("  full:", "  full-1.4b:"))
+    file = write(here, GOOD.replace("  arc:", "  arc.easy:").replace("  full:", "  full-1.4b:"))
     sets = [
         "members.mamba-2.8b=./model",
         "members.mamba-2.8b.tokenizer=owner/t",
@@ -159,7 +159,7 @@ def test_entries_can_be_added_and_taken_away(here: Path) -> None:
     (here / "model").mkdir()
     file = write(here, GOOD)
     suite = load_suite(file, ["tasks.more.kind=mmlu", "more.data=x"])
-    assert list(suite.tasks) == ["quiz", "stock", "more"]
+    assert list(suite.tasks) == ["quiz", "arc", "more"]
     assert list(load_suite(file, ["tasks={q: {kind: mmlu, data: d}}"]).tasks) == ["q"]
 
 
@@ -174,8 +174,8 @@ def test_shipped_suites_are_whole(here: Path) -> None:
 
 def test_suites_are_found_by_name_and_by_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = suites()["mmlu"]
-    for asked in ("mmlu", "mmlu.yaml", "suites/mmlu.yaml", "suites/mmlu", Path("suites/mmlu.yaml")):
-        assert find_suite(asked) == shipped
+    for name in ("mmlu", "mmlu.yaml", "suites/mmlu.yaml", "suites/mmlu", Path("suites/mmlu.yaml")):
+        assert find_suite(name) == shipped
     (here / "suites").mkdir()
     own = write(here / "suites", GOOD, "mmlu.yaml")
     assert find_suite("suites/mmlu.yaml") == Path("suites/mmlu.yaml")

@@ -48,7 +48,7 @@ def test_override_replaces_what_was_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "message"),
     [
         ("a: 1\nb:\n  c: 1\n  c: 2\n", 4, "'b.c' is there twice"),
         ("a: [1\nb: 2\n", 2, "not valid YAML"),
@@ -68,11 +68,11 @@ def test_override_replaces_what_was_below_it() -> None:
         ),
     ],
 )
-def test_wrong_yaml_names_the_line(text: str, line: int, told: str) -> None:
+def test_wrong_yaml_names_the_line(text: str, line: int, message: str) -> None:
     with pytest.raises(RequestError) as error:
         parse_yaml(text, source="s.yaml")
     assert str(error.value).startswith(f"s.yaml, line {line}: ")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -39,7 +39,7 @@ def audit(
             "--context",
             metavar="TOKENS",
             min=1,
-            help="Tell KV-cache bytes at this length; may be repeated. [default: 4096 and 131072]",
+            help="Report KV-cache bytes at this length; may be repeated. [default: 4096 and 131072]",
         ),
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table instead of text.")] = False,
@@ -82,8 +82,8 @@ def _table(audit: Audit) -> Table:
     rule = len(rows)
     for figure, spread in audit.spread.items():
         values = [member.figures[figure] for member in audit.members.values()]
-        told = MISSING if spread is None else f"{100 * spread:.1f} %"
-        rows.append([_figure(figure), *(MISSING if v is None else f"{v:,.0f}" for v in values), told])
+        apart = MISSING if spread is None else f"{100 * spread:.1f} %"
+        rows.append([_figure(figure), *(MISSING if v is None else f"{v:,.0f}" for v in values), apart])
     columns = [Column("field", words=True), *(Column(name) for name in audit.members), Column("spread")]
     caption = (
         "What is held equal and how it is known; sizes and costs below: parameters, floating-point "

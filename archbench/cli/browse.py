@@ -68,7 +68,7 @@ def show(
     families: Families = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one thing: what a task asks, its settings and files; a family, member or suite as it is written.
+    """Show one thing: what a task measures, its settings and files; a family, member or suite as written.
 
     Where several things bear the name, each of them is shown.
     """

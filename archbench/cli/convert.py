@@ -35,7 +35,7 @@ def convert(
         str | None,
         typer.Option(
             metavar="FOLDER|HUB_ID",
-            help="Saved beside the weights; the layout itself has none. [default: FOLDER's, if there]",
+            help="Saved next to the weights; the layout itself has none. [default: FOLDER's, if there]",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""What `archbench show` tells of tasks: what is asked, the settings with their meaning, the files."""
+"""What `archbench show` says of tasks: what they measure, their settings with the meaning, their files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lm_eval_tasks() -> dict[str, Path]:
 
 
 def task_kind(kind: str, entry: Any) -> dict[str, Any]:
-    """What a kind of task entry asks, what may be set, and which files make its prompts.
+    """What a kind of task entry measures, what may be set, and which files make its prompts.
 
     Args:
         kind: Its name.
@@ -43,21 +43,21 @@ def task_kind(kind: str, entry: Any) -> dict[str, Any]:
     for key, info in entry.model_fields.items():
         if key == "kind":
             continue
-        told: dict[str, Any] = {"meaning": info.description or meanings.get(key, "")}
+        setting: dict[str, Any] = {"meaning": info.description or meanings.get(key, "")}
         if values := list(dict.fromkeys(_values(info.annotation))):
-            told["values"] = values
+            setting["values"] = values
         if info.is_required():
-            told["required"] = True
+            setting["required"] = True
         else:
-            told["default"] = info.get_default(call_default_factory=True)
-        settings[key] = told
+            setting["default"] = info.get_default(call_default_factory=True)
+        settings[key] = setting
     described: dict[str, Any] = {"about": about, "settings": settings}
     files = {name: str(file) for name, file in lm_eval_tasks().items() if file.parent.name == kind}
     return described | ({"lm-eval tasks": files} if files else {})
 
 
 def lm_eval_task(name: str, file: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """What one of our lm-eval tasks asks, its files, and how it is run.
+    """What one of our lm-eval tasks measures, its files, and how it is run.
 
     Args:
         name: Its name.
@@ -83,11 +83,11 @@ def settings_text(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Settings below each other: name, meaning, values and default."""
     indent = max(map(len, settings)) + 4
     lines = []
-    for key, told in settings.items():
-        facts = ["required" if told.get("required") else f"default {plain_value(told['default'])}"]
-        if "values" in told:
-            facts.append(f"known: {', '.join(map(str, told['values']))}")
-        text = f"{told['meaning'].rstrip('.')}. [{'; '.join(facts)}]"
+    for key, setting in settings.items():
+        facts = ["required" if setting.get("required") else f"default {plain_value(setting['default'])}"]
+        if "values" in setting:
+            facts.append(f"known: {', '.join(map(str, setting['values']))}")
+        text = f"{setting['meaning'].rstrip('.')}. [{'; '.join(facts)}]"
         lines.append(
             textwrap.fill(
                 text,

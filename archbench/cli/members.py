@@ -17,7 +17,7 @@ Members = Annotated[
 
 
 def chosen_members(family: Family, members: str | None) -> list[str]:
-    """Names of the members asked for; all where none are.
+    """Names of the members that were requested; all where none were.
 
     Raises:
         RequestError: The family has no such member.

@@ -86,7 +86,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a suite: every model on every task. Every answer is kept, and only missing cells are run."""
-    # What is heavy is imported after what is wrong with a request could be told.
+    # Heavy packages are imported after a wrong request has been refused.
     from archbench.suite import load_suite
 
     consent = ["allow_unmatched=true"] if allow_unmatched else []
@@ -157,7 +157,7 @@ def report(
         print_json(about | paths)
     else:
         tables, figures = amount(len(files.tables), "file"), len(files.figures)
-        typer.echo(f"{files.page}: {tables} of tables, {figures} of figures beside it")
+        typer.echo(f"{files.page}: {tables} of tables, {figures} of figures next to it")
         for sentence in files.incomplete:
             note(sentence)
 
@@ -172,12 +172,12 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
     refused = match.verdict == "unmatched" and not plan.suite.allow_unmatched
     if as_json:
         audits = [audit.as_dict() for audit in match.audits]
-        told = {"verdict": match.verdict, "refused": refused, "lines": match.lines, "audits": audits}
-        about = {"suite": plan.suite.name, "out": str(out), "match": told, "downloads": downloads}
+        audited = {"verdict": match.verdict, "refused": refused, "lines": match.lines, "audits": audits}
+        about = {"suite": plan.suite.name, "out": str(out), "match": audited, "downloads": downloads}
         print_json(about | {"notes": plan.notes, "cells": cells})
         return
-    asked = amount(len(cells), "cell")
-    typer.echo(f"Suite {plan.suite.name}: {asked}, {len(plan.missing)} to be run, into {out}")
+    planned = amount(len(cells), "cell")
+    typer.echo(f"Suite {plan.suite.name}: {planned}, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
     remarks = {one.resolved.name: list(one.remarks) for one in plan.members if one.remarks}
@@ -238,7 +238,7 @@ def _print_results(results: RunResults, as_json: bool) -> None:
         print_json(about | {"scores": _parsed(scores), "cells": cells})
         return
     if results.scores().empty:
-        return  # what failed, and why, is told after this
+        return  # what failed, and why, is reported after this
     from archbench.reporting import summary
 
     console().print(summary(results, _settings(results)))

@@ -51,9 +51,9 @@ def audit_family(
 
     Args:
         family: The family.
-        files: The members to audit, and what of each is at hand.
+        files: The members to audit, and what of each is local.
         recipe: The family's recipe with its defaults filled in, where it has one.
-        contexts: Lengths, in tokens, that bytes of cache and state are told at.
+        contexts: Lengths, in tokens, at which bytes of cache and state are stated.
 
     Returns:
         The audit. No model is loaded: weights are read by their headers, and where a training record has a
@@ -71,11 +71,11 @@ def audit_family(
         tokenizer = tokenizer_identity(at_hand.tokenizer) if at_hand.tokenizer else None
         config, trouble = member_config(member, at_hand, recipe)
         sizes = member_sizes(config)
-        told = figures(sizes, int(length), contexts)
+        costs = figures(sizes, int(length), contexts)
         evidence = _evidence(family, name, at_hand, header, tokenizer, config, recipe)
         if trouble:
             evidence["architecture"] = Evidence("differs", note=trouble)
-        evidence["size"] = _size(family, member, sizes, header, told)
+        evidence["size"] = _size(family, member, sizes, header, costs)
         page = f"https://huggingface.co/{member.hub}" if member.hub else family.url
         evidence = {
             field: replace(one, url=page) if one.status == "declared" and one.url is None else one
@@ -84,7 +84,7 @@ def audit_family(
         control = member.init == "random"
         if control:
             evidence = {key: one for key, one in evidence.items() if key in ("tokenizer", "size")}
-        rows[name] = MemberAudit(control, {key: evidence[key] for key in FIELDS if key in evidence}, told)
+        rows[name] = MemberAudit(control, {key: evidence[key] for key in FIELDS if key in evidence}, costs)
     match = family.match
     notes = [note for note in (_untrained(family, files), _unproven(family, files)) if note]
     found = Audit(family.name, match.varies, rows, match.size.quantity, match.architecture_varies, notes)
@@ -155,8 +155,8 @@ def _evidence(
         if wrong and found["architecture"].status != "differs":
             found["architecture"] = Evidence("differs", note=wrong)
     if tokenizer is not None and found["tokenizer"].status != "differs":
-        told = f"tokenizer digest {tokenizer.encoding[:12]}"
-        found["tokenizer"] = Evidence("verified", tokenizer.encoding, told)
+        note = f"tokenizer digest {tokenizer.encoding[:12]}"
+        found["tokenizer"] = Evidence("verified", tokenizer.encoding, note)
     return found
 
 

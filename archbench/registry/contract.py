@@ -69,7 +69,7 @@ class SizeTarget(BaseModel):
     """What the members' size is, and how far it may be off.
 
     Attributes:
-        quantity: All parameters, those besides the embeddings, those that one token uses, or floating-point
+        quantity: All parameters, those outside the embeddings, those that one token uses, or floating-point
             operations per trained token at the family's sequence length.
         target: The size aimed at; where absent, the members' median.
         tolerance: Largest quotient between two members, less one; with a target, also the largest

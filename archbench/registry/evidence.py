@@ -1,6 +1,6 @@
 """What a member's tokenizer and training record prove.
 
-`archbench train` leaves `training.json` beside the weights. Its `recipe` is a digest over recipe,
+`archbench train` leaves `training.json` next to the weights. Its `recipe` is a digest over recipe,
 architecture and tokenizer, and the weights carry the same digest in their header: a record is believed as
 far as the digest can be computed again, from the record's own parts or (in records that name none) from
 the family file. Its `weights` is a digest of the tensors that training left; records of older versions have
@@ -131,7 +131,7 @@ def recipe_evidence(
 
     Args:
         record: The record.
-        header: Of the weights beside it.
+        header: Of the weights next to it.
         recipe: The family file's recipe, defaults filled in.
         architecture: The family file's architecture of this member.
         tokenizer: Digest of the rules of the tokenizer that the member is evaluated with.

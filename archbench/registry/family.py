@@ -27,7 +27,7 @@ class Member(BaseModel):
         seed: Seed of the weights of a `random` member.
         backend: Name of the lm-eval class that runs the model, such as `vllm`; where absent, archbench's own
             engine does.
-        arguments: What to make that class with; path, hub id and tokenizer are handed over besides.
+        arguments: What to make that class with; path, hub id and tokenizer are passed as well.
         declared: What a model card or paper says of a field of the match contract (docs/matching.md).
         notes: Anything a reader of a report should know about this member.
     """
@@ -178,7 +178,7 @@ class Family(YamlModel):
 
 
 class FamilyChoice(BaseModel):
-    """A family that a suite asks for.
+    """A family that a suite requests.
 
     Attributes:
         name: The family.

@@ -46,7 +46,7 @@ def resolve_members(
     where: Callable[..., str],
     needs_model: bool = True,
 ) -> list[ResolvedMember]:
-    """Find every model that a suite asks for.
+    """Find every model that a suite requests.
 
     Args:
         choices: Families, and which of their members.
@@ -137,7 +137,7 @@ def _resolve(
 def _tokenizer(
     family: Family | None, name: str, member: Member, source: str | None, base: Path, at: str
 ) -> str | None:
-    """Where the tokenizer is: the member's, else the family's, else the one beside the weights."""
+    """Where the tokenizer is: the member's, else the family's, else the one next to the weights."""
     said = member.tokenizer or (family.tokenizer if family else None)
     if said is not None:
         folder = base / expanded(said)
@@ -156,7 +156,7 @@ def _tokenizer(
     if source is None or not has_tokenizer(Path(source)):
         of = f"the folder {source} holds" if source else f"the member '{name}' has"
         raise RequestError(
-            f"{at}: {of} no tokenizer. Save it beside the weights (tokenizer.save_pretrained). "
+            f"{at}: {of} no tokenizer. Save it next to the weights (tokenizer.save_pretrained). "
             f"{_remedy(family, name)}"
         )
     return source

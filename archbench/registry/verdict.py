@@ -59,7 +59,7 @@ class Audit:
         """Why the members are not matched, a line each."""
         lines = []
         for name, member in self.members.items():
-            # One cause may touch many fields: it is told once.
+            # One cause may touch many fields: it is stated once.
             causes: dict[str, list[str]] = {}
             for one, evidence in member.evidence.items():
                 if evidence.status == "differs":

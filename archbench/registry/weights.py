@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """What of a member is at hand.
+    """What of a member is local.
 
     Attributes:
         weights: Folder of configuration and weights; None where they are not there (or random).
@@ -91,7 +91,7 @@ def member_config(
         try:
             return read_config(files.weights), None
         except (RequestError, OSError, ValueError, KeyError, TypeError) as error:
-            return None, f"the configuration beside the weights cannot be read ({error})"
+            return None, f"the configuration next to the weights cannot be read ({error})"
     if member.architecture is None:
         return None, None
     try:
@@ -129,7 +129,7 @@ def figures(sizes: Sizes | None, length: int, contexts: Sequence[int]) -> dict[s
     Args:
         sizes: Its sizes; None where they are not known.
         length: Training window, in tokens, for the FLOPs per trained token.
-        contexts: Lengths, in tokens, that bytes of cache are told at.
+        contexts: Lengths, in tokens, at which bytes of cache are stated.
     """
     names = ["parameters", "non_embedding", "active", "flops", "state_bytes"]
     found: dict[str, float | None] = dict.fromkeys([*names, *(f"kv_bytes@{one}" for one in contexts)])
@@ -148,11 +148,11 @@ def figures(sizes: Sizes | None, length: int, contexts: Sequence[int]) -> dict[s
 def architecture_evidence(
     member: Member, header: Header | None, config: PretrainedConfig | None, said: Evidence
 ) -> Evidence:
-    """Whether the weights are those of the configuration beside them, and of the architecture declared.
+    """Whether the weights are those of the configuration next to them, and of the architecture declared.
 
     Args:
         member: The member.
-        header: Of its weights; None where they are not at hand.
+        header: Of its weights; None where they are not local.
         config: Its configuration; None where nothing says what it is.
         said: What is declared of its architecture.
     """
@@ -161,7 +161,7 @@ def architecture_evidence(
     identity = json.dumps(config.to_diff_dict(), sort_keys=True, default=str)
     if header is None:
         url = said.url if said.status == "declared" else None
-        return Evidence("declared", identity, "the architecture block; no weights at hand", url)
+        return Evidence("declared", identity, "the architecture block; no local weights", url)
     try:
         if member.architecture is not None:
             built = build_config(member.architecture, vocab_size=config.vocab_size)
@@ -172,16 +172,16 @@ def architecture_evidence(
         wanted = _shapes(meta_model(config))
     except RequestError as error:
         return Evidence("differs", note=str(error))
-    told = f"{amount(len(header.shapes), 'tensor')}, {amount(header.numbers, 'number')}"
+    counted = f"{amount(len(header.shapes), 'tensor')}, {amount(header.numbers, 'number')}"
     whose = "architecture block" if member.architecture is not None else "configuration"
     wrong = _difference(wanted, header.shapes)
     if wrong is not None:
-        return Evidence("differs", note=f"the weights ({told}) are not those of the {whose}: {wrong}")
-    return Evidence("verified", identity, f"the weights are those of the {whose}: {told}")
+        return Evidence("differs", note=f"the weights ({counted}) are not those of the {whose}: {wrong}")
+    return Evidence("verified", identity, f"the weights are those of the {whose}: {counted}")
 
 
 def _other_settings(found: PretrainedConfig, wanted: PretrainedConfig) -> str:
-    """Settings in which the configuration beside the weights is not the one that its block gives."""
+    """Settings in which the configuration next to the weights is not the one that its block gives."""
     here, there = config_fields(found.to_dict()), config_fields(wanted.to_dict())
     return ", ".join(
         f"{key} {here.get(key)!r}, not {there.get(key)!r}"

@@ -16,8 +16,9 @@ from archbench.report.words.gaps import gap_of, nothing
 from archbench.report.words.naming import by_cell
 from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
-from archbench.results.frames import RunResults, records
+from archbench.results.frames import RunResults
 from archbench.results.header import CellHeader, CellId
+from archbench.results.tidy import records
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Leader:
     Attributes:
         members: The highest, more than one if level.
         tied: Others that the paired test does not distinguish from the (first) highest.
-        open: Others for which there are too few items to tell them from it.
+        open: Others for which there are too few items to distinguish them from it.
     """
 
     members: tuple[str, ...]

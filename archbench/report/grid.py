@@ -15,7 +15,7 @@ from archbench.report.words.captions import (
 )
 from archbench.report.words.naming import heading, points
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 Row = list[Cell | str]
 WHO = (Column("condition", words=True), Column("member", words=True))

@@ -24,7 +24,7 @@ Curve = list[tuple[float, float, float, float, bool]]
 
 
 def training_lengths(findings: Findings) -> dict[str, int]:
-    """Tokens of the context that each member was trained on, where its family tells."""
+    """Tokens of the context that each member was trained on, where its family states it."""
     members = findings.results.manifest.get("members", [])
     return {str(one["name"]): int(one["training_length"]) for one in members if one.get("training_length")}
 
@@ -82,7 +82,7 @@ def panels(
 ) -> Figure | None:
     """Line charts side by side, one per name, one line with intervals per member.
 
-    Members stand a little beside each other, so that equal points and their intervals do not hide each other.
+    Members are drawn a little apart, so that equal points and their intervals do not hide each other.
 
     Args:
         findings: The statistics.
@@ -110,8 +110,8 @@ def panels(
             for index, member in enumerate(findings.members):
                 if lines[name, member]:
                     count = len(findings.members)
-                    beside = (index - (count - 1) / 2) * min(0.06, 0.5 / count)
-                    _line(area, _dodged(lines[name, member], beside, ticks, logarithmic), index)
+                    shift = (index - (count - 1) / 2) * min(0.06, 0.5 / count)
+                    _line(area, _dodged(lines[name, member], shift, ticks, logarithmic), index)
             if guessing is not None and (points := guessing(name)):
                 area.plot(*zip(*points, strict=True), color=GREY, linestyle=(0, (4, 3)), linewidth=1)
             if logarithmic:
@@ -134,19 +134,19 @@ def panels(
     return figure
 
 
-def _dodged(points: Curve, beside: float, ticks: Sequence[float], logarithmic: bool) -> Curve:
+def _dodged(points: Curve, shift: float, ticks: Sequence[float], logarithmic: bool) -> Curve:
     """A member's points moved aside.
 
     Args:
         points: The points.
-        beside: How far, in shares of the narrowest step between ticks.
+        shift: How far, in shares of the narrowest step between ticks.
         ticks: The axis' ticks.
         logarithmic: Whether the axis is.
     """
     marks = np.sort(np.log2(ticks) if logarithmic else np.asarray(ticks, dtype=np.float64))
     step = float(np.diff(marks).min()) if len(marks) > 1 else 1.0
     # Steps of a doubling or more are wide; closer ticks leave as much room as they have.
-    move = beside * (min(step, 1.0) if logarithmic else step)
+    move = shift * (min(step, 1.0) if logarithmic else step)
     return [(x * 2**move if logarithmic else x + move, *rest) for x, *rest in points]  # type: ignore[misc]
 
 
@@ -181,6 +181,6 @@ def _legend(findings: Findings, curves: Any, guessing: bool) -> list[Line2D]:
 
 
 def size_of(condition: Condition) -> tuple[str, int] | None:
-    """Unit (`entries` or `length`) and size that a condition's labels tell."""
+    """Unit (`entries` or `length`) and size that a condition's labels state."""
     labels = dict(condition.labels)
     return next(((unit, int(labels[unit])) for unit in ("entries", "length") if labels.get(unit)), None)

@@ -33,8 +33,8 @@ def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> Rend
     """
     findings = Findings(results, settings)
     alarms = [*findings.warnings, *sharing_warnings(results)]
-    told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
-    words = Text("\n".join(f"• {one_line(sentence)}" for sentence in told))
+    said = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
+    words = Text("\n".join(f"• {one_line(sentence)}" for sentence in said))
     sheet = accuracy(findings)
     if sheet is None:
         return words
@@ -47,7 +47,7 @@ def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> Rend
 
 
 def _table(table: Table) -> RichTable:
-    """Members below each other, conditions beside each other."""
+    """Members below each other, conditions side by side."""
     shown = _empty()
     for column in table.columns:
         # Text, not strings: rich would read brackets in names as markup.
@@ -61,7 +61,7 @@ def _table(table: Table) -> RichTable:
 
 
 def _upright(findings: Findings) -> RichTable:
-    """Conditions below each other, members beside each other."""
+    """Conditions below each other, members side by side."""
     shown = _empty()
     shown.add_column(Text("condition"), overflow="fold")
     for member in findings.members:

@@ -31,7 +31,7 @@ class ReportSettings(BaseModel):
 
 
 def noted_settings(manifest: Mapping[str, Any], members: Sequence[str]) -> tuple[ReportSettings, list[str]]:
-    """The report's settings that a run's manifest has noted down, and what is wrong with them.
+    """The report's settings that a run's manifest records, and what is wrong with them.
 
     Args:
         manifest: The run's manifest.

@@ -22,7 +22,7 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.paths import expanded
 from archbench.report.escape import one_line
 
-# Okabe & Ito (2008), Color Universal Design: told apart with any common colour blindness; yellow, which is
+# Okabe & Ito (2008), Color Universal Design: distinct with any common colour blindness; yellow, which is
 # faint on white, comes last.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
@@ -45,7 +45,7 @@ _chosen: ContextVar[dict[str, Any]] = ContextVar("figure style", default={})  # 
 
 
 class Style(NamedTuple):
-    """A member's look: colour, marker and line each tell it from its neighbours, also in grey."""
+    """A member's look: colour, marker and line each set it apart from its neighbours, also in grey."""
 
     colour: str
     marker: str

@@ -54,7 +54,7 @@ class Table:
         rows: Cells, one per column; texts may be given bare.
         stamp: The verdict of the match audit.
         rules: Rows above which a line is drawn.
-        notes: What a reader must know beside it.
+        notes: What a reader must know along with it.
     """
 
     title: str

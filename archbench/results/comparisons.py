@@ -57,7 +57,7 @@ def compare_pairs(
 
     Comparisons of right answers are one family, those of losses another: they are separate questions, and
     a loss, which nearly any two members differ in, would make the thresholds of the others' tests depend on
-    whether a text was read beside them.
+    whether a text was read in the same run.
 
     Args:
         rows: Item rows by member, task and variant; within a condition all in the same order of items.
@@ -114,7 +114,7 @@ def fewest_items(others: Sequence[float], alpha: float) -> int:
     """Items from which on a comparison could be significant at all.
 
     The largest difference there is, one member ahead on all of n items, has the p-value 2 / 2^n, by the exact
-    McNemar test as by sign flips. With fewer items than told here even that would not be significant.
+    McNemar test as by sign flips. With fewer items than returned here even that would not be significant.
 
     Args:
         others: The p-values of the other comparisons of its family, shape (m - 1,).

@@ -1,4 +1,4 @@
-"""Conditions: what every member of a run was put through, in which order, and whether all got the same."""
+"""Conditions: what every member of a run was evaluated on, in which order, and whether all got the same."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from archbench.results.header import CellHeader, CellId
 from archbench.results.measures import Scale
 
 DESCRIBING = ("kind", "labels", "metric", "chance", "scale")
-"""What a header says of its condition, besides names."""
+"""What a header says of its condition, names aside."""
 
 
 class Condition(NamedTuple):
-    """One task in one variant: the same items, in the same words, put to every member; a column of a table.
+    """One task in one variant: the same items, in the same words, for every member; a column of a table.
 
     Attributes:
         task: Name of the suite's entry.

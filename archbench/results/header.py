@@ -1,4 +1,4 @@
-"""The header of a cell: what was asked, what came of it, and what it cost."""
+"""The header of a cell: what was evaluated, what came of it, and what it cost."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CellId(NamedTuple):
 
 
 class CellHeader(BaseModel):
-    """What is known about a cell besides its items.
+    """What is known about a cell, its items aside.
 
     Attributes:
         schema_version: Version of this layout.
@@ -84,7 +84,7 @@ class CellHeader(BaseModel):
         status: `complete`, or `failed` where the cell could not be run.
         error: Why it failed.
         items: Item rows stored.
-        excluded: Items among them that are longer than the member takes and were not put to it.
+        excluded: Items among them that are longer than the member takes and were not evaluated.
         seconds: Wall-clock time of the cell.
         tokens_requested: Tokens that scoring each request on its own would have fed to the model.
         tokens_distinct: Tokens left of them when every prefix that requests share is counted once: the fewest

@@ -146,7 +146,7 @@ def read_manifest(path: Path, *, has_cells: bool) -> FoundManifest:
 
     Args:
         path: The file.
-        has_cells: Whether cells of archbench lie beside it, so that the folder is a run whatever this file
+        has_cells: Whether cells of archbench lie next to it, so that the folder is a run whatever this file
             says.
 
     Raises:
@@ -159,7 +159,7 @@ def read_manifest(path: Path, *, has_cells: bool) -> FoundManifest:
         if not has_cells:
             raise RequestError(
                 f"{path.parent} is not an archbench run: it has no manifest.json. Name the folder that "
-                "`archbench run` wrote (results/<suite name> unless told otherwise), or run a suite first."
+                "`archbench run` wrote (by default results/<suite name>), or run a suite first."
             ) from None
         content, wrong = {}, "it is missing"
     except (OSError, ValueError) as error:
@@ -174,7 +174,7 @@ def read_manifest(path: Path, *, has_cells: bool) -> FoundManifest:
         wrong = f"its key 'format' is not '{FORMAT}'"
     if wrong and not has_cells:
         raise RequestError(
-            f"{path} was not written by archbench ({wrong}), and no cells of a run lie beside it. Name "
+            f"{path} was not written by archbench ({wrong}), and no cells of a run lie next to it. Name "
             "another folder; archbench leaves this one alone."
         )
     damage = [wrong] if wrong else []

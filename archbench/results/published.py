@@ -1,11 +1,11 @@
-"""Scores that papers printed, beside which a run's own can be shown; one YAML file per paper."""
+"""Scores that papers printed, to be shown next to those of a run; one YAML file per paper."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,9 +13,10 @@ from archbench import paths
 from archbench.errors import RequestError, did_you_mean
 from archbench.formats.yaml_file import read_yaml
 from archbench.results.conditions import Condition
-from archbench.schema import Name, YamlModel, validate
+from archbench.schema import Address, Claimed, Name, Number, Title, YamlModel, validate
 
 Evidence = Literal["direct", "second-hand", "independent"]
+Percent = Annotated[float, Number, Field(ge=0, le=100)]
 
 
 class _Part(BaseModel):
@@ -31,7 +32,7 @@ class PublishedModel(_Part):
         member: Its name there.
     """
 
-    title: str
+    title: Title
     family: str | None = None
     member: str | None = None
 
@@ -47,7 +48,7 @@ class PublishedCondition(_Part):
 
     kind: str
     metric: str
-    labels: dict[str, str | int] = Field(default_factory=dict)
+    labels: dict[str, Annotated[str | int, Claimed]] = Field(default_factory=dict)
 
     def is_of(self, condition: Condition) -> bool:
         """Whether a condition is this one."""
@@ -65,8 +66,8 @@ class PublishedRow(_Part):
         average: The average that is printed, in percent.
     """
 
-    values: list[float]
-    average: float | None = None
+    values: list[Percent]
+    average: Percent | None = None
 
 
 class PublishedTable(_Part):
@@ -80,7 +81,7 @@ class PublishedTable(_Part):
         rows: By name of the model.
     """
 
-    title: str
+    title: Title
     evidence: Evidence
     columns: list[str]
     rows: dict[str, PublishedRow]
@@ -100,8 +101,8 @@ class Paper(YamlModel):
     """
 
     name: Name
-    title: str
-    url: str
+    title: Title
+    url: Address
     caveats: list[str] = Field(default_factory=list)
     models: dict[str, PublishedModel]
     conditions: dict[str, PublishedCondition]
@@ -158,11 +159,11 @@ def models_of(
 
     Args:
         members: Names of the members.
-        manifest: The run's manifest, which tells the members' families.
+        manifest: The run's manifest, which states the members' families.
         named: What the suite says (`report.published`), which comes before the family.
 
     Raises:
-        RequestError: The suite names a member or a model that there is not.
+        RequestError: The suite names a member or a model that does not exist.
     """
     for member, model in named.items():
         if member not in members:
@@ -177,7 +178,7 @@ def models_of(
             )
     found = {member: [model] for member, model in named.items()}
     for one in manifest.get("members", []):
-        # Names that several families share are told apart by the family before a colon.
+        # Where several families share a name, the member is called `FAMILY:NAME`.
         name, family = str(one["name"]), one.get("family")
         own = name.removeprefix(f"{family}:")
         for paper in papers().values():

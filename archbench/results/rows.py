@@ -35,7 +35,7 @@ _TYPES: dict[str, pa.DataType] = {
     "excluded": pa.bool_(),
 }
 _LISTS = frozenset(name for name, kind in _TYPES.items() if pa.types.is_list(kind))
-# Lists that are looked at even where they are not asked for.
+# Lists that are checked even where they are not returned.
 _NUMBERS = frozenset({"loglikelihoods"})
 _REQUIRED = ("item", "prompt_hash", "target")
 
@@ -154,8 +154,8 @@ def from_parquet(header: CellHeader, content: bytes, *, lists: bool) -> pd.DataF
         raise ValueError(f"it has no column '{missing[0]}'")
     if len(table) != header.items:
         raise ValueError(f"it has {len(table)} rows, and the header counts {header.items} items")
-    asked = len(table) - (pc.sum(table["excluded"]).as_py() or 0 if "excluded" in names else 0)
-    if asked and (missing := missing_columns(header.kind, set(reader.schema_arrow.names))):
+    evaluated = len(table) - (pc.sum(table["excluded"]).as_py() or 0 if "excluded" in names else 0)
+    if evaluated and (missing := missing_columns(header.kind, set(reader.schema_arrow.names))):
         raise ValueError(f"it has no column '{missing[0]}', which items of kind {header.kind} have")
     _check_numbers(header, table)
     frame: pd.DataFrame = (

@@ -24,10 +24,10 @@ class CellShape:
     """What a cell of one kind carries.
 
     Attributes:
-        labels: Sets of labels, of which a cell has exactly one, besides those that are optional.
+        labels: Sets of labels, of which a cell has exactly one, in addition to those that are optional.
         optional: Labels that it may have.
         metrics: What its primary metric may be; any where empty.
-        columns: Columns that its item rows have besides those of every task and its metrics.
+        columns: Columns that its item rows have in addition to those of every task and its metrics.
     """
 
     labels: tuple[frozenset[str], ...]

@@ -1,4 +1,4 @@
-"""A run's folder: one manifest, and for every cell a header beside a parquet file of its items.
+"""A run's folder: one manifest, and for every cell a header next to a parquet file of its items.
 
     RUN/manifest.json
     RUN/cells/<member>/<task>.<variant>.parquet     written first
@@ -111,7 +111,7 @@ class Store:
     def read_manifest(self) -> FoundManifest:
         """The manifest, and what is damaged of it.
 
-        A folder with cells is a run whatever its manifest says: what that has lost, the cells' headers tell.
+        A folder with cells is a run whatever its manifest says: what that has lost, the cells' headers state.
 
         Raises:
             RequestError: As for `manifest`.
@@ -145,19 +145,19 @@ class Store:
         Raises:
             RunError: Rows break the schema (the message names the cell and the column), or the disk is full.
         """
-        parquet, beside = self._path(header.id, ".parquet"), self._path(header.id, ".json")
+        parquet, header_file = self._path(header.id, ".parquet"), self._path(header.id, ".json")
         content = None if header.status == "failed" else to_parquet(header, rows)
         sha256 = None if content is None else hashlib.sha256(content).hexdigest()
         header = header.model_copy(update={"rows_sha256": sha256})
         try:
-            beside.unlink(missing_ok=True)
+            header_file.unlink(missing_ok=True)
             parquet.unlink(missing_ok=True)
             if content is not None:
                 write_atomic(parquet, content)
-            write_atomic(beside, _json(plain(header.model_dump(mode="json"))))
+            write_atomic(header_file, _json(plain(header.model_dump(mode="json"))))
         except OSError as error:
             raise RunError(
-                f"The results of {header.id} could not be written to {beside.parent}: "
+                f"The results of {header.id} could not be written to {header_file.parent}: "
                 f"{error.strerror or error}. Make room or make it writable; "
                 "the same command then continues with this cell."
             ) from error
@@ -297,6 +297,6 @@ def _json(value: Mapping[str, Any]) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
-        told = first["msg"].removeprefix("Value error, ")
-        return ": ".join([".".join(map(str, first["loc"])), told]).removeprefix(": ")
+        why = first["msg"].removeprefix("Value error, ")
+        return ": ".join([".".join(map(str, first["loc"])), why]).removeprefix(": ")
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -33,8 +33,8 @@ class Work(NamedTuple):
         cells: Cells that these are sums over.
         unknown: Further cells, whose headers do not say: of lm-eval's own model classes, or of a run by an
             archbench before 0.2.
-        requests_known: Requests that were not asked again, since their answers were there already, of equal
-            prompts in another cell or of a run that was stopped: their tokens are in none of the sums.
+        requests_known: Requests that were not evaluated again, since their answers were known from equal
+            prompts in another cell or from a run that was stopped: their tokens are in none of the sums.
     """
 
     requested: int = 0

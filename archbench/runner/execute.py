@@ -160,7 +160,7 @@ def _threads(number: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None]:
-    """The run's store of answers, opened where anything is to be asked."""
+    """The run's store of answers, opened where any cell is to be run."""
     if not missing:
         yield None
         return
@@ -169,7 +169,7 @@ def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None
 
 
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
-    """What an earlier run told about members that are still the same, which need not be loaded for it.
+    """What an earlier run recorded of members that are still the same, which need not be loaded for it.
 
     How they share prefixes stands in their cells too, should the manifest be lost.
     """
@@ -203,7 +203,7 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 _OF_ONE_RUN = frozenset({"command", "started", "finished", "versions", "hardware"})
-"""Keys of a manifest that tell how and when cells were run, not what belongs to the run."""
+"""Keys of a manifest that state how and when cells were run, not what belongs to the run."""
 
 
 def _renew(store: Store, content: Mapping[str, Any]) -> None:

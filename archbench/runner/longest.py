@@ -1,4 +1,4 @@
-"""Suites whose `engine.max_length` leaves no room for what they ask: refused with the plan."""
+"""Suites whose `engine.max_length` is too small for their prompts: refused with the plan."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_longest(suite: Suite, name: str, entry: TaskEntry, tokenizers: Iterabl
         tokenizers: Tokenizers of the members.
 
     Raises:
-        RequestError: A length that the entry asks for is longer; or the prompts of all its variants are.
+        RequestError: A length that the entry requests is longer; or the prompts of all its variants are.
     """
     most = suite.engine.max_length
     if most is None or suite.engine.too_long != "error":
@@ -40,7 +40,7 @@ def check_longest(suite: Suite, name: str, entry: TaskEntry, tokenizers: Iterabl
                 raise RequestError(
                     f"{suite.where('tasks', name, key)}: 'tasks.{name}.{key}' makes inputs of {tokens:,} "
                     f"tokens, and engine.max_length is {most:,}; expected are inputs of at most {most:,} "
-                    f"tokens. Ask for shorter ones. {_OUT}"
+                    f"tokens. Request shorter ones. {_OUT}"
                 )
     shortest = entry.part_of_every_variant()
     for folder in tokenizers if shortest is not None else ():

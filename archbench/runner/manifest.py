@@ -37,7 +37,7 @@ def manifest(
     Args:
         plan: What is run.
         match: What the audit of its members found.
-        loaded: What loading a member told, by its name: `fingerprint`, `parameters`.
+        loaded: What loading a member showed, by its name: `fingerprint`, `parameters`.
         headers: Headers of the cells that the folder holds so far.
         command: What was typed.
         started: When the run began, ISO 8601.

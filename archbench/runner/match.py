@@ -150,7 +150,7 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
         return lines
     who = " / ".join(", ".join(names) for _, names in folders.values())
     if not encode:
-        return [*lines, f"the tokenizers of {who} differ; a run tells whether the suite's tokens do"]
+        return [*lines, f"the tokenizers of {who} differ; a run reports whether the suite's tokens do"]
     texts = suite_texts(plan)
     encoded = []
     for folder, _ in folders.values():
@@ -172,7 +172,7 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
 
 
 def suite_texts(plan: Plan) -> list[str]:
-    """Every text that the suite's tasks put to a model, each once, in order."""
+    """Every text that the suite's tasks give a model to read, each once, in order."""
     works = {(cell.task, cell.variant.name): cell.variant.work for cell in plan.cells}
     found = (text for work in works.values() for text in work.texts(plan.suite.seed))
     return list(dict.fromkeys(found))

@@ -27,7 +27,7 @@ from archbench.suite import Suite
 from archbench.tasks.entry import ENTRY, TaskEntry, Variant
 
 SCORER_VERSION = 2
-"""Part of every cell's key, beside the engine's: raised when the same answers would give other item rows."""
+"""Part of every cell's key, next to the engine's: raised when the same answers would give other item rows."""
 
 
 def make_plan(
@@ -173,7 +173,7 @@ def _checked(name: str, entry: TaskEntry, own_engine: bool) -> list[str]:
 
 
 def _check_generations(name: str, entry: TaskEntry) -> None:
-    """Make sure that archbench's engine can generate as an entry's tasks ask."""
+    """Make sure that archbench's engine can generate as an entry's tasks require."""
     for task, settings in entry.generation_settings().items():
         from archbench.engine import read_settings
 

@@ -13,7 +13,7 @@ from archbench.tasks.entry import TaskEntry, Variant
 
 @dataclass(frozen=True)
 class PlannedMember:
-    """A member with its files at hand.
+    """A member with local files.
 
     Attributes:
         resolved: The member.

@@ -25,7 +25,7 @@ class Display:
     """Shows cells as they run, on stderr so that stdout stays free for results.
 
     `answered` is handed to the engine, which calls it with (requests done, requests in all). Speed counts the
-    tokens that requests would take each on its own; what sharing prefixes saves of them stands beside it.
+    tokens that requests would take each on its own; what sharing prefixes saves of them is shown next to it.
 
     Attributes:
         quiet: Whether nothing is shown.
@@ -65,7 +65,7 @@ class Display:
         self._console.print(escape(text), soft_wrap=True)
 
     def begin(self, name: str, tokens: Tokens = _no_tokens) -> None:
-        """A cell begins; `tokens` tells how many tokens were requested and forwarded for it so far."""
+        """A cell begins; `tokens` returns how many tokens were requested and forwarded for it so far."""
         self._number += 1
         self._tokens, self._began = tokens, time.monotonic()
         if self._task is not None:
@@ -90,10 +90,10 @@ class Display:
             speed += " (no prefix held)"
         speed = f", {speed}" if speed else ""
         shown = "" if score is None else f"{header.metric} {score:.3f}, "
-        asked, out = header.items - header.excluded, header.excluded
+        evaluated, out = header.items - header.excluded, header.excluded
         items = amount(header.items, "item")
         if out:
-            items = f"{asked} of {items} ({out} too long)"
+            items = f"{evaluated} of {items} ({out} too long)"
         known = amount(header.requests_known or 0, "answer")
         known = f", {known} kept from before" if header.requests_known else ""
         self.say(

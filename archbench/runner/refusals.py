@@ -1,4 +1,4 @@
-"""What a run is refused for besides its suite: a device that is not there, results that it would replace."""
+"""What a run is refused for, its suite aside: a device that is not there, results that it would replace."""
 
 from __future__ import annotations
 

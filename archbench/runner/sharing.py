@@ -48,16 +48,16 @@ def said_here(display: Display) -> Iterator[None]:
 
     A display that shows nothing announces nothing: then the log says it.
     """
-    gate = logging.getLogger("archbench.engine.sharing.exactness")
+    log = logging.getLogger("archbench.engine.sharing.exactness")
 
     def drop(record: logging.LogRecord) -> bool:
         return display.quiet
 
-    gate.addFilter(drop)
+    log.addFilter(drop)
     try:
         yield
     finally:
-        gate.removeFilter(drop)
+        log.removeFilter(drop)
 
 
 def announce_sharing(

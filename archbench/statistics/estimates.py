@@ -77,7 +77,7 @@ def quantile(confidence: float) -> float:
     return float(stats.norm.ppf((1 + confidence) / 2))
 
 
-@lru_cache(maxsize=2**16)  # a report asks for the same ones again and again
+@lru_cache(maxsize=2**16)  # one report needs the same ones many times
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval for a proportion, as scipy gives it.
 

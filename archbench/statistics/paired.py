@@ -56,7 +56,7 @@ class Difference(NamedTuple):
     method: Literal["mcnemar", "bootstrap"]
 
 
-@lru_cache(maxsize=2**16)  # a report asks for the same ones again and again
+@lru_cache(maxsize=2**16)  # one report needs the same ones many times
 def mcnemar_exact(wins: int, losses: int) -> float:
     """Exact two-sided McNemar test: scipy's binomial test of the discordant pairs against a fair coin.
 
@@ -192,8 +192,8 @@ def sign_flip_test(differences: Scores, rng: np.random.Generator, resamples: int
     Args:
         differences: Paired differences, shape (n,).
         rng: Source of the coin tosses.
-        resamples: How many assignments are tried beside the real one, which counts too, so that p is never 0
-            and the test never rejects more often than its level.
+        resamples: How many assignments are tried in addition to the real one, which counts too, so that p is
+            never 0 and the test never rejects more often than its level.
 
     Raises:
         ValueError: A difference is not finite.

@@ -9,8 +9,8 @@ from archbench.paths import checked, expanded
 
 def find_in(name: str, folder: Path | None) -> Path | None:
     """A path relative to the current directory or else to the suite's folder, whichever exists."""
-    asked = expanded(name)
+    path = expanded(name)
     for base in (Path.cwd(), *([folder] if folder else [])):
-        if (base / asked).exists():
-            return checked((base / asked).resolve())
+        if (base / path).exists():
+            return checked((base / path).resolve())
     return None

@@ -8,7 +8,7 @@
     engine: {dtype: float32}
     seed: 0
 
-Relative folders in a suite are looked for in the current directory first, then beside the suite file.
+Relative folders in a suite are looked for in the current directory first, then next to the suite file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ else:
 
 
 def _device(name: str) -> str:
-    """Refuse what is no device; whether this machine has it is asked when a run begins."""
+    """Refuse what is no device; whether this machine has it is checked when a run begins."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]*))?", name):
         raise ValueError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N (N from 0) or mps")
     return name
@@ -101,7 +101,7 @@ def _no_suite_key(name: str) -> str:
 
 
 EntryName = Annotated[Name, AfterValidator(_no_suite_key)]
-"""Name of a task entry, which `--set` takes as a key beside those of the suite."""
+"""Name of a task entry, which `--set` takes as a key next to those of the suite."""
 
 
 class Suite(YamlModel):

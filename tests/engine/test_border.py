@@ -71,7 +71,7 @@ def test_an_end_that_the_configuration_asks_for_is_left_out_too() -> None:
 
 def test_what_cannot_be_told_from_the_text_is_refused() -> None:
     tokenizer = around("", "<|endoftext|> $A")
-    with pytest.raises(RequestError, match=r"cannot be told from the text.*differs from text to text"):
+    with pytest.raises(RequestError, match=r"cannot be read off the text.*differs from text to text"):
         load_lm(make_model("llama"), tokenizer)
     made = Tokenizer.from_str(make_tokenizer().backend_tokenizer.to_str())
     made.normalizer = normalizers.Replace(Regex(r"\z"), "!")

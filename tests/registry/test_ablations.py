@@ -84,7 +84,7 @@ def test_the_audit_before_training(name: str) -> None:
 
 @pytest.mark.parametrize("name", VARIED)
 def test_one_thing_differs(name: str) -> None:
-    """Held equal in everything, the architectures are told to differ in one setting of transformers' own."""
+    """Held equal in everything, the audit finds one setting of transformers to differ."""
     strict = CATALOG[name].model_copy(update={"match": Contract(varies=())})
     notes = {
         member.evidence["architecture"].note

@@ -32,7 +32,7 @@ LLAMA: dict[str, Any] = {
     "num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": True,
 }  # fmt: skip
 QWEN = LLAMA | {"model_type": "qwen3", "head_dim": 8}
-# What a change of each setting of the recipe must be told as; a new setting without a line fails the test.
+# What a change of each setting of the recipe must be reported as; a setting without one fails the test.
 CHANGES: dict[str, tuple[Any, str]] = {
     "corpus.kind": (None, "data"),
     "corpus.world_seed": (1, "data"),

@@ -21,7 +21,7 @@ def test_every_claim_names_its_source(name: str) -> None:
     claims += [claim for member in family.members.values() for claim in member.declared.values()]
     assert all(claim.url and claim.url.startswith("https://") for claim in claims)
     for member in audited(family).members.values():
-        # Nothing is at hand, so nothing can be verified.
+        # Nothing is local, so nothing can be verified.
         assert not {one.status for one in member.evidence.values()} & {"verified"}
         for one in member.evidence.values():
             assert one.status != "declared" or str(one.url).startswith("https://")

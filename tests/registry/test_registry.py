@@ -222,11 +222,11 @@ def test_architectures_that_transformers_does_not_have(folder: Path) -> None:
 def test_tokenizers_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     empty = family_of(FAMILY.replace("tokenizer: tokens", f"tokenizer: {tmp_path}/empty"), folder)
-    told = resolve_error(empty, "plain")
-    assert "holds no tokenizer" in told
-    assert "`tokenizer: FOLDER_OR_HUB_ID`, for the whole family or under members.plain" in told
+    message = resolve_error(empty, "plain")
+    assert "holds no tokenizer" in message
+    assert "`tokenizer: FOLDER_OR_HUB_ID`, for the whole family or under members.plain" in message
     missing = family_of(FAMILY.replace("tokenizer: tokens", "tokenizer: ./nowhere"), folder)
     assert "no tokenizer folder" in resolve_error(missing, "plain")
     none = family_of(FAMILY.replace("tokenizer: tokens\n", ""), folder)
-    assert "no tokenizer. Save it beside the weights" in resolve_error(none, "plain")
+    assert "no tokenizer. Save it next to the weights" in resolve_error(none, "plain")
     assert "the member 'control' has no tokenizer" in resolve_error(none, "control")

@@ -107,8 +107,8 @@ _ROWS: dict[str, Callable[[str, str], list[Row]]] = {
     "perplexity": _perplexity,
     "squad": _squad,
 }
-# What an item that was put to no one keeps.
-_ASKED = {"item", "doc", "subject", "category", "prompt_hash", "target", "prompt_tokens"}
+# What an item that no member was evaluated on keeps.
+_KEPT = {"item", "doc", "subject", "category", "prompt_hash", "target", "prompt_tokens"}
 CONDITIONS = conditions()
 CELLS: tuple[Cell, ...] = tuple((m, one["task"], one["variant"]) for m in MEMBERS for one in CONDITIONS)
 
@@ -149,8 +149,8 @@ def _write(store: Store, head: CellHeader, made: list[Row], state: str) -> None:
         return
     if state in ("excluded", "partly excluded"):
         out = len(made) if state == "excluded" else 1
-        asked = [{k: v for k, v in row.items() if k in _ASKED} | {"excluded": True} for row in made[:out]]
-        made = asked + made[out:]
+        too_long = [{k: v for k, v in row.items() if k in _KEPT} | {"excluded": True} for row in made[:out]]
+        made = too_long + made[out:]
         made = [dict.fromkeys(head.metrics) | row for row in made]
         head = head.model_copy(update={"excluded": sum(row.get("excluded", False) for row in made)})
     if state in ("unscored", "partly scored"):

@@ -1,4 +1,4 @@
-"""Answers of another form than asked for are counted, reported, and not taken for a lack of memory."""
+"""Answers of another form than requested are counted, reported, and not taken for a lack of memory."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_nineteen_empty_answers_of_twenty(tmp_path: Path) -> None:
     said = sentences(findings)
     assert [one.split(" on ")[0] for one in said[:-1]] == [
         "mute left answers empty",
-        "chatty answered with nothing of the kind asked for (no number, no label)",
+        "chatty answered with nothing of the requested kind (no number, no label)",
     ]
     assert "(95.0 %)" in said[0]
     assert "(10.0 %)" in said[1]
@@ -86,7 +86,7 @@ def test_nineteen_empty_answers_of_twenty(tmp_path: Path) -> None:
     report = build_report(run, tmp_path / "report")
     page = report.page.read_text()
     assert "mute left answers empty on" in page
-    assert "(0.0 %, with 95.0 % of the answers empty or of another form than asked for)" in page
+    assert "(0.0 %, with 95.0 % of the answers empty or of another form than requested)" in page
     assert "### Answer forms" in page
     assert "| empty |" in (tmp_path / "report" / "tables" / "phonebook_answers.md").read_text()
 

@@ -99,9 +99,9 @@ def test_a_header_that_does_not_fit_its_task_is_left_out_and_named(
     monkeypatch.setattr(paired, "RESAMPLES", 20)
     folder = make_run(here / "run", pool, {})
     paths = [edited(folder, about, not_fitting(about, change)) for about in ONE_EACH.values()]
-    told = call("report", "run", "--json")
-    assert told.exit_code == 0, told.output
-    warnings = json.loads(told.stdout)["warnings"]
+    done = call("report", "run", "--json")
+    assert done.exit_code == 0, done.output
+    warnings = json.loads(done.stdout)["warnings"]
     text = (here / "run" / "report" / "report.md").read_text(encoding="utf-8")
     for about, path in zip(ONE_EACH.values(), paths, strict=True):
         named = [one for one in warnings if f"{path.relative_to(here)} is left out, since " in one]

@@ -189,13 +189,13 @@ def test_a_users_style_is_laid_over_the_reports_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("lines.widht: 2\n", "widht"), ("font.size: tall\n", "tall")],
 )
-def test_a_style_file_that_is_wrong_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_style_file_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad.mplstyle").write_text(text, encoding="utf-8")
     with (
-        pytest.raises(RequestError, match=rf"bad.mplstyle cannot be used: .*{told}"),
+        pytest.raises(RequestError, match=rf"bad.mplstyle cannot be used: .*{message}"),
         using(f"{tmp_path}/bad.mplstyle"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""Printed scores beside measured ones: whose they are, of which condition, and how they are marked."""
+"""Printed scores next to measured ones: whose they are, of which condition, and how they are marked."""
 
 from __future__ import annotations
 

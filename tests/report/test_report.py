@@ -42,13 +42,13 @@ def test_the_words_say_what_was_planted(tmp_path: Path) -> None:
     assert "A, B, C and D answered the same 1,200 items of mmlu" in page
     assert "B scores highest on standard 5-shot (60.0 %)." in page
     bullets = [line[2:] for line in page.splitlines() if line.startswith("- ")]
-    told = [one for one in bullets if re.match("[BCD] is", one)]
-    assert re.fullmatch(r"B is better than A on standard 5-shot \(\+10\.0, \+7\.\d to \+12\.\d\)\.", told[0])
-    level = r"C is not distinguishable from A on standard 5-shot \(0\.0, −\d\.\d to \+\d\.\d\)\."
-    assert re.fullmatch(level, told[1])
-    assert told[2].startswith("D is worse than A on standard 5-shot (−25.0"), "a bullet for each verdict"
-    assert "D cannot be told from guessing on standard 5-shot (25.0 %)." in page
-    assert "A cannot be told from guessing" not in page
+    better, level, worse, *_ = [one for one in bullets if re.match("[BCD] is", one)]
+    assert re.fullmatch(r"B is better than A on standard 5-shot \(\+10\.0, \+7\.\d to \+12\.\d\)\.", better)
+    expected = r"C is not distinguishable from A on standard 5-shot \(0\.0, −\d\.\d to \+\d\.\d\)\."
+    assert re.fullmatch(expected, level)
+    assert worse.startswith("D is worse than A on standard 5-shot (−25.0"), "a bullet for each verdict"
+    assert "D is not distinguishable from guessing on standard 5-shot (25.0 %)." in page
+    assert "A is not distinguishable from guessing" not in page
     assert "3 comparisons at the 5 % level after Holm's adjustment" in page
 
 
@@ -125,11 +125,11 @@ def test_every_table_bears_the_match_verdict(tmp_path: Path) -> None:
     files = build_report(
         make_run(tmp_path / "run", {"a": share(0.5), "b": share(0.6)}, manifest=match), tmp_path
     )
-    told = "declared matched by the family file; not audited."
+    stamp = "declared matched by the family file; not audited."
     assert len(files.tables) == 3 * len(_ON_MMLU)
     for path in files.tables:
-        assert told in path.read_text(), path
-    assert files.page.read_text().count(f"Match: {told}") >= len(_ON_MMLU) - 2
+        assert stamp in path.read_text(), path
+    assert files.page.read_text().count(f"Match: {stamp}") >= len(_ON_MMLU) - 2
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_six_conditions_fit_a_screen(tmp_path: Path) -> None:
 
 
 def mixed(folder: Path, *, with_loss: bool = False) -> RunResults:
-    """Two members, seven conditions of one task, three of another, and a text if asked for."""
+    """Two members, seven conditions of one task, three of another, and a text if requested."""
     store = Store(folder)
     store.write_manifest({})
     cells = [("easy", n) for n in range(7)] + [("hard", n) for n in range(3)]
@@ -296,10 +296,10 @@ def test_tiny_runs_are_reported_without_inventing_certainty(tmp_path: Path, n: i
     files = build_report(make_run(tmp_path / "run", {"a": share(1), "b": share(0)}, n=n), tmp_path / "out")
     page = files.page.read_text()
     assert (
-        "At least 6 items are needed, so there are too few to tell b from a on standard 5-shot (−100.0"
+        "At least 6 items are needed, so there are too few to distinguish b from a on standard 5-shot (−100.0"
         in page
     )
-    assert "scores highest on standard 5-shot (100.0 %, too few items to tell from b)" in page
+    assert "scores highest on standard 5-shot (100.0 %, too few items to distinguish it from b)" in page
     assert "not distinguishable from a" not in page
     assert f"same {amount(n, 'item')} of" in page
     table = (tmp_path / "out" / "tables" / "differences.md").read_text()

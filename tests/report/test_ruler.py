@@ -142,14 +142,14 @@ def test_one_task_has_one_interval_in_every_table(tmp_path: Path) -> None:
     found = Findings(make(tmp_path, ["niah_single_1"]), ReportSettings())
     sheet = averages(found)
     assert sheet is not None
-    told = {(row[0], at): row[1 + at] for row in sheet.tables[0].rows for at in range(3)}
-    for (member, at), cell in told.items():
+    cells = {(row[0], at): row[1 + at] for row in sheet.tables[0].rows for at in range(3)}
+    for (member, at), cell in cells.items():
         assert getattr(cell, "text", cell) == with_interval(found.score(str(member), found.conditions[at]))
     assert "narrower than" not in sheet.to_markdown()
 
 
 def test_nothing_found_at_any_length_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.report.test_ruler.score", lambda *asked: 0.0)
+    monkeypatch.setattr("tests.report.test_ruler.score", lambda *one: 0.0)
     sheet = averages(Findings(make(tmp_path, ["niah_single_1"]), ReportSettings()))
     assert sheet is not None
     (front,) = [row for row in sheet.tables[0].rows if row[0] == "front"]
@@ -181,8 +181,8 @@ def test_the_heat_map_shows_depth_by_length(findings: Findings) -> None:
     assert grid[:, 2].tolist() == [0.0] * 10
     assert [label.get_text() for label in front.get_xticklabels()] == ["1K", "2K", "4K"]
     assert len(front.texts) == 30
-    (told,) = (text.get_text() for text in figure.texts if text.get_text().startswith("n = "))
-    assert re.fullmatch(r"n = \d+( to \d+)? items a cell", told)
+    (note,) = (text.get_text() for text in figure.texts if text.get_text().startswith("n = "))
+    assert re.fullmatch(r"n = \d+( to \d+)? items a cell", note)
 
 
 def test_cells_of_few_items_tell_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

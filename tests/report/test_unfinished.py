@@ -47,7 +47,7 @@ def scored(results: RunResults) -> set[Cell]:
 
 
 def check_frames(results: RunResults) -> None:
-    """Ask for every frame that there is."""
+    """Make every frame that there is."""
     repr(results)
     results._repr_html_()
     for frame in (results.scores(), results.differences(), results.cells, results.items(), results.margins()):
@@ -63,12 +63,12 @@ def check_claims(findings: Findings, states: Mapping[Cell, str]) -> None:
     """The first sentence claims of each member what is so, and the others nothing of who has no score."""
     scope, *others = all_parts().sentences(findings)
     have = scored(findings.results)
-    asked = [one for one in CELLS if "+" not in one[2] and any((m, *one[1:]) in have for m in MEMBERS)]
+    planned = [one for one in CELLS if "+" not in one[2] and any((m, *one[1:]) in have for m in MEMBERS)]
     found = re.search(r"^(.*?) answered (?:the same|all) ", scope)
     named = set(re.split(", | and ", found[1])) if found and found[1] != "No member" else set()
     usual = ("whole", "partly excluded", "excluded")
     for member in MEMBERS:
-        mine = [one for one in asked if one[0] == member]
+        mine = [one for one in planned if one[0] == member]
         # What is left out for every member is no gap of one's own.
         every = bool(mine) and all(one in have and states.get(one, "whole") in usual for one in mine)
         assert (member in named) == every, scope
@@ -92,7 +92,7 @@ WHOLE = st.builds(
 
 
 def check_report(pool: Path, states: dict[Cell, str], rebuilt: bool) -> None:
-    """Everything can be asked of a run in this state, and its page says what it lacks."""
+    """Every frame of a run in this state can be made, and its page says what it lacks."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
         patch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
         patch.setattr(paired, "RESAMPLES", 50)
@@ -267,7 +267,7 @@ def test_who_has_no_item_in_common_with_the_highest_is_open(tmp_path: Path) -> N
         store.write_cell(header(member, items=8, **fields), made)
     findings = Findings(load_results(tmp_path), ReportSettings())
     text = " ".join(all_parts().sentences(findings))
-    assert "too few items to tell from b" in text
+    assert "too few items to distinguish it from b" in text
     assert "No member answered all" in text
     assert "Nothing is compared with a, the baseline, which has no item in common with another." in text
     accuracy = TABLES["accuracy"](findings)
@@ -282,13 +282,13 @@ def test_the_commands_and_the_notebook_work_on_it(
     monkeypatch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
     monkeypatch.setattr(paired, "RESAMPLES", 50)
     make_run(here / "results" / "quick", pool, PATTERNS[pattern])
-    told = call("report", "results/quick", "--json")
-    assert told.exit_code == 0, told.output
-    printed = json.loads(told.stdout)
+    done = call("report", "results/quick", "--json")
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
     assert printed["warnings"] == []
     assert Path(printed["page"]).is_file()
-    told = call("report", "results/quick")
-    assert "Incomplete" in told.stderr, "on the screen too"
+    done = call("report", "results/quick")
+    assert "Incomplete" in done.stderr, "on the screen too"
     names: dict[str, object] = {}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
@@ -299,7 +299,7 @@ def test_the_command_says_what_is_damaged(pool: Path, here: Path, monkeypatch: p
     monkeypatch.setattr(reporting, "all_parts", lambda: WITHOUT_FIGURES)
     make_run(here / "run", pool, {("bea", "mmlu", "standard-5shot"): "damaged"})
     (here / "run" / "manifest.json").write_text('{"members": null}')
-    told = call("report", "run", "--json")
-    manifest, *_, cell = json.loads(told.stdout)["warnings"]
+    done = call("report", "run", "--json")
+    manifest, *_, cell = json.loads(done.stdout)["warnings"]
     assert "manifest.json is damaged" in manifest
     assert "The items of bea · mmlu · standard-5shot cannot be used" in cell

@@ -168,7 +168,7 @@ def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"labels": {"format": "standard", "shots": 4}}, "as labels, and the manifest"),
         ({"kind": "lm_eval", "labels": {"name": "mmlu"}}, "gives 'lm_eval' as kind"),
@@ -177,7 +177,7 @@ def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
     ],
 )
 def test_a_header_that_is_none_of_the_planned_condition_is_left_out_alone(
-    tmp_path: Path, change: dict[str, Any], told: str
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     store = Store(tmp_path)
     about = {name: getattr(header("a"), name) for name in ("kind", "labels", "metric", "chance")}
@@ -185,7 +185,7 @@ def test_a_header_that_is_none_of_the_planned_condition_is_left_out_alone(
     for member in ("a", "b"):
         store.write_cell(header(member, **change if member == "a" else {}), rows([1, 0, 1, 1]))
     results = load_results(tmp_path)
-    assert told in " ".join(results.warnings)
+    assert message in " ".join(results.warnings)
     assert results.scores()["member"].tolist() == ["b"]
     assert [store.has(header(one).id, "k1", about=about) for one in ("a", "b")] == [False, True]
 

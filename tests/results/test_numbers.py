@@ -35,10 +35,10 @@ def write_as_before(store: Store, made: CellHeader, column: str, value: Any) -> 
     sink = io.BytesIO()
     pq.write_table(table.set_column(at, field, pa.array(values, type=field.type)), sink)
     parquet.write_bytes(sink.getvalue())
-    told = json.loads(parquet.with_suffix(".json").read_text())
-    told["rows_sha256"] = hashlib.sha256(sink.getvalue()).hexdigest()
-    parquet.with_suffix(".json").write_text(json.dumps(told))
-    return written.model_copy(update={"rows_sha256": told["rows_sha256"]})
+    stored = json.loads(parquet.with_suffix(".json").read_text())
+    stored["rows_sha256"] = hashlib.sha256(sink.getvalue()).hexdigest()
+    parquet.with_suffix(".json").write_text(json.dumps(stored))
+    return written.model_copy(update={"rows_sha256": stored["rows_sha256"]})
 
 
 SPOILT = [

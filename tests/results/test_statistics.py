@@ -36,7 +36,7 @@ def test_wilson_is_the_closed_form() -> None:
             assert estimates.wilson(successes, n, 0.9) == pytest.approx(known, abs=1e-12)
 
 
-def test_wilson_of_a_number_that_is_not_whole_holds_those_beside_it() -> None:
+def test_wilson_of_a_number_that_is_not_whole_holds_its_neighbours() -> None:
     fewer, more = estimates.wilson(3, 10), estimates.wilson(4, 10)
     assert estimates.wilson(3.4, 10) == (fewer.low, more.high)
     assert estimates.wilson(3 - 1e-12, 10) == fewer

@@ -122,10 +122,10 @@ def read_only(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_finished_run_on_a_read_only_disk(shelf: Path, read_only: Path, here: Path) -> None:
     assert len(archbench.run(one_cell(shelf), read_only, quiet=True).scores()) == 2
-    told = call("report", read_only)
-    assert told.exit_code == 2
-    assert "Read-only file system" in told.output
-    assert "--out DIR" in told.output
+    done = call("report", read_only)
+    assert done.exit_code == 2
+    assert "Read-only file system" in done.output
+    assert "--out DIR" in done.output
     assert call("report", read_only, "--out", here / "report").exit_code == 0
     assert (here / "report" / "report.md").is_file()
 

@@ -170,7 +170,7 @@ def test_a_tokenizer_of_parts_is_known_by_its_parts(tmp_path: Path) -> None:
 
 
 def test_the_files_of_every_tokenizer_of_transformers_are_known(tmp_path: Path) -> None:
-    # From the source, since classes whose packages are not installed cannot be asked.
+    # From the source, since classes whose packages are not installed cannot be imported.
     sources = Path(transformers.__file__).parent.glob("models/*/tokenization_*.py")
     tables = (
         re.search(r"^VOCAB_FILES_NAMES = \{(.*?)\}", one.read_text("utf-8"), re.M | re.S) for one in sources

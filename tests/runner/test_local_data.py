@@ -28,7 +28,7 @@ def _small_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
 
 
-def test_from_a_suite_beside_its_data_to_rows(here: Path, shelf: Path) -> None:
+def test_from_a_suite_next_to_its_data_to_rows(here: Path, shelf: Path) -> None:
     (here / "files").mkdir()
     save(here / "files" / "piqa", TWELVE["piqa"])
     save(here / "files" / "squadv2", TWELVE["squadv2"])

@@ -1,4 +1,4 @@
-"""Suites whose `engine.max_length` leaves no room for what they ask are refused with the plan."""
+"""Suites whose `engine.max_length` is too small for their prompts are refused with the plan."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_lengths_that_are_longer_than_any_input_may_be(
     if task["kind"] == "perplexity":
         task = {"contexts": [], "data": text} | task
     assert plan(here, shelf, task, max_length=longest).missing
-    told = rf"'tasks\.t\.{key}' makes inputs of {longest:,} tokens, and engine\.max_length is {longest - 1:,}"
-    with pytest.raises(RequestError, match=told):
+    said = rf"'tasks\.t\.{key}' makes inputs of {longest:,} tokens, and engine\.max_length is {longest - 1:,}"
+    with pytest.raises(RequestError, match=said):
         plan(here, shelf, task, max_length=longest - 1)
     assert plan(here, shelf, task, max_length=longest - 1, too_long="exclude").missing
     other = task | {"tokenizer": str(shelf / "mamba")}
@@ -57,9 +57,9 @@ def test_lengths_that_are_longer_than_any_input_may_be(
 def test_prompts_of_which_none_would_fit(task: str, here: Path, shelf: Path) -> None:
     mmlu = {"kind": "mmlu", "data": str(shelf / "mmlu"), "shots": [0, 2]}
     entry = mmlu if task == "mmlu" else {"kind": "phonebook", "entries": [8, 100]}
-    told = r"'engine\.max_length' is 2, but prompts of the task 't' have \d+ tokens .* in every variant"
-    with pytest.raises(RequestError, match=told):
+    said = r"'engine\.max_length' is 2, but prompts of the task 't' have \d+ tokens .* in every variant"
+    with pytest.raises(RequestError, match=said):
         plan(here, shelf, entry, max_length=2)
-    # Those that fit are asked, and the others fail their cells.
+    # Those that fit are evaluated, and the others fail their cells.
     assert plan(here, shelf, entry, max_length=600).missing
     assert plan(here, shelf, entry, max_length=2, too_long="exclude").missing

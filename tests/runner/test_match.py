@@ -98,10 +98,10 @@ def test_different_tokenizers_are_tried_on_the_items(shelf: Path, here: Path) ->
     suite = content(shelf)
     suite["tasks"]["mmlu"] |= {"formats": ["cloze"], "shots": [0]}
 
-    def told(name: str) -> str:
+    def difference(name: str) -> str:
         suite["members"] = {"a": str(shelf / "llama"), "b": str(here / name)}
         return match_members(make_plan(load_suite(suite), Store(here / "out"))).lines[-1]
 
-    assert "differ, but encode all" in told("same")
-    assert "a / b encode" in told("other")
-    assert "differently" in told("other")
+    assert "differ, but encode all" in difference("same")
+    assert "a / b encode" in difference("other")
+    assert "differently" in difference("other")

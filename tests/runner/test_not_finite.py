@@ -80,7 +80,7 @@ def test_overflow_fails_every_cell_and_the_others_go_on(architecture: dict[str, 
 
 
 class Broken(Parrot):
-    """Answers as told, and says nothing that is a number."""
+    """Answers as the test says, and never with a number."""
 
     def __init__(self, value: float) -> None:
         super().__init__()

@@ -41,8 +41,8 @@ def test_notes_on_data_are_shown_kept_and_reported(here: Path, shelf: Path) -> N
     page = (here / "out" / "report" / "report.md").read_text(encoding="utf-8")
     assert "Data of q: 1 of 2 evaluated questions are copies" in page
     first = load_results(here / "out").headers[0].key
-    told = archbench("run", "suite.yaml", "--out", "one", "--set", "q.answer_base=1")
-    assert base not in told
+    output = archbench("run", "suite.yaml", "--out", "one", "--set", "q.answer_base=1")
+    assert base not in output
     results = load_results(here / "one")
     assert results.headers[0].key != first
     assert list(results.items("q")["target"]) == ["1", "1"]

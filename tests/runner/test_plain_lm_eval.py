@@ -51,7 +51,7 @@ def test_both_give_the_same_answers_and_scores(
         entry, metadata = entry | {"data": str(shelf / "mmlu")}, {"data": str(shelf / "mmlu")}
     if entry["kind"] == "ruler":
         metadata = metadata | {"tokenizer": str(shelf / "llama")}
-    # Far from uniform, so that it tells prompts apart.
+    # Far from uniform, so that prompts get different answers.
     model = save_model(here / "model", LLAMA | {"initializer_range": 0.5, "num_hidden_layers": 2})
     suite = {"name": "both", "members": {"llama": str(model)}, "tasks": {"task": entry}, "seed": 3}
     ours = run_suite(load_suite(suite), here / "out", quiet=True)
@@ -84,4 +84,4 @@ def test_both_give_the_same_answers_and_scores(
         for metric in ours.headers[0].metrics:
             if metric != "acc_token":  # archbench's own
                 assert theirs["results"][task][f"{metric},none"] == pytest.approx(mine[metric].mean())
-    assert len(answers) > 1, "the model must tell the items apart"
+    assert len(answers) > 1, "the model must answer items differently"

@@ -1,4 +1,4 @@
-"""The real MMLU through `archbench run`, on untrained models, beside lm-eval's `hf` model, item by item.
+"""The real MMLU through `archbench run`, on untrained models, next to lm-eval's `hf` model, item by item.
 
 Run with ARCHBENCH_MMLU_DIR=<folder with dev and test> pytest -m slow tests/runner/test_real_mmlu.py
 """

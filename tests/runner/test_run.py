@@ -317,8 +317,8 @@ def test_too_few_shots_say_what_to_set(shelf: Path, here: Path) -> None:
         RequestError, match=r"'philosophy' has 1 .* for --set quiz\.shots=\[0, 1\]\."
     ) as error:
         make_plan(load_suite(suite), Store(here / "out"))
-    told = str(error.value).rpartition("--set ")[2].rstrip(".")
-    assert len(make_plan(load_suite(suite, [told]), Store(here / "out")).cells) == 4
+    advice = str(error.value).rpartition("--set ")[2].rstrip(".")
+    assert len(make_plan(load_suite(suite, [advice]), Store(here / "out")).cells) == 4
 
 
 def test_the_tokens_that_end_a_text_are_part_of_the_key(shelf: Path, here: Path) -> None:

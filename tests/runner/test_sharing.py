@@ -34,8 +34,8 @@ def run(out: Path, *overrides: str, strict: bool = False, quiet: bool = False) -
 
 def test_a_member_that_shares_announces_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(tmp_path, strict=True)
-    told = capsys.readouterr()
-    assert "prefixes: " not in told.out + told.err
+    captured = capsys.readouterr()
+    assert "prefixes: " not in captured.out + captured.err
     (member,) = results.manifest["members"]
     assert member["sharing"] == {"level": "chunk", "reason": ""}
     total = results.manifest["work"]["total"]
@@ -54,8 +54,8 @@ def test_one_that_does_not_is_announced_everywhere(
 ) -> None:
     monkeypatch.setattr(states, "_FORKABLE", set())
     results = run(tmp_path)
-    told = capsys.readouterr()
-    screen = " ".join((told.out + told.err).split())
+    captured = capsys.readouterr()
+    screen = " ".join((captured.out + captured.err).split())
     assert "WARNING: transformer holds no prefixes: " in screen
     assert screen.index("holds no prefixes") < screen.index("[1/1]"), "before its first cell"
     (member,) = results.manifest["members"]
@@ -183,7 +183,7 @@ def test_cells_that_were_run_without_sharing_stay_announced(tmp_path: Path) -> N
 
 
 def test_members_without_results_are_not_said_to_share_anything(tmp_path: Path) -> None:
-    """Of a run that was stopped before its second member, the report tells of the first alone."""
+    """Of a run that was stopped before its second member, the report states the first alone."""
     results = run(tmp_path, "families=[{name: microworld, members: [transformer, mamba2]}]")
     shutil.rmtree(tmp_path / "cells" / "mamba2")
     path = tmp_path / "manifest.json"

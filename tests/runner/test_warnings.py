@@ -36,8 +36,8 @@ def test_options_that_all_tie_are_announced_everywhere(
     said = "in all 12 items every option has one and the same log-likelihood"
     (header,) = results.headers
     assert [warning.startswith(said) for warning in header.warnings] == [True]
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"WARNING: flat · mmlu · standard-0shot: {said}" in told
+    screen = " ".join(capsys.readouterr().err.split())
+    assert f"WARNING: flat · mmlu · standard-0shot: {said}" in screen
     page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
     assert page.index(said) < page.index("## Figures")
     console = Console(width=10_000)

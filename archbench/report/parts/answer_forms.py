@@ -1,4 +1,4 @@
-"""Whether generated answers have the form asked for: a score of what was never said is no score of memory."""
+"""Whether generated answers have the requested form: a score of what was never said is no score of memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pandas as pd
 
 from archbench.report.findings import Findings
 from archbench.report.part import TablePart, TextPart
-from archbench.report.recall import rows_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.report.words.naming import listing, points, short_name
 from archbench.results.comparisons import scores_of
@@ -20,7 +19,7 @@ MANY = 0.05
 _NAMED = 3
 _WORDS = {
     "empty": "left answers empty on",
-    "other": "answered with nothing of the kind asked for (no number, no label) on",
+    "other": "answered with nothing of the requested kind (no number, no label) on",
 }
 _LINES = {"in_line": "in the first line", "first_in_line": "first of its kind"}
 
@@ -35,7 +34,7 @@ class _Part(NamedTuple):
 
 
 def sentences(findings: Findings) -> list[str]:
-    """Who answered in another form than was asked for, above 5 % of a condition's answers."""
+    """Who answered in another form than was requested, above 5 % of a condition's answers."""
     parts, said = list(_parts(findings)), []
     for member in findings.members:
         for form, words in _WORDS.items():
@@ -48,14 +47,14 @@ def sentences(findings: Findings) -> list[str]:
                 said.append(f"{member} {words} {listing(names)}.")
     if said:
         said.append(
-            "Where answers are of another form than asked for, a score tells how well the prompt was "
-            "understood before it tells what is known (table of answer forms)."
+            "Where answers are of another form than requested, a score measures how well the prompt was "
+            "understood before it measures what is known (table of answer forms)."
         )
     return said
 
 
 def in_another_form(findings: Findings) -> dict[tuple[str, Condition], float]:
-    """Share of the answers that are empty or hold nothing of the kind asked for, by member and condition."""
+    """Share of the answers that are empty or hold nothing of the requested kind, by member and condition."""
     return {(one.member, one.condition): sum(one.shares.values()) for one in _parts(findings)}
 
 
@@ -85,8 +84,8 @@ def table(findings: Findings) -> Sheet | None:
         "The form of generated answers, in percent of the answers. In the first line: the right answer "
         "stands somewhere in the first line that holds anything. First of its kind: and no other number "
         "(word, name) comes before it; of several right answers, the share of them. Empty: nothing but white "
-        "space. Nothing of the kind: text without any number, name or label of the kind asked for, as far as "
-        "the task can tell."
+        "space. Nothing of the kind: text without any number, name or label of the requested kind, as far as "
+        "the task can recognise it."
     )
     columns = [Column("condition", words=True), Column("member", words=True), Column("items")]
     columns += [Column("score"), *map(Column, _LINES.values())]
@@ -97,19 +96,15 @@ def table(findings: Findings) -> Sheet | None:
 
 def _parts(findings: Findings) -> Iterator[_Part]:
     for condition in findings.results.conditions:
-        # Neither generates, and their items are many.
-        if condition.kind in ("mmlu", "perplexity"):
-            continue
-        items = findings.items(condition.task)
-        # Runs of an earlier archbench do not have it.
-        if "answer_form" not in items:
-            continue
         for member in findings.members:
-            mine = rows_of(items, [condition], member)
-            mine = mine[mine["answer_form"].notna()] if len(mine) else mine
-            if len(mine):
-                shares = {form: float((mine["answer_form"] == form).mean()) for form in _WORDS}
-                yield _Part(condition, member, mine, shares)
+            items = findings.results.compared(member, condition)
+            # Only generated answers have it, and not those in runs of an earlier archbench.
+            if items is None or "answer_form" not in items:
+                continue
+            items = items[items["answer_form"].notna()]
+            if len(items):
+                shares = {form: float((items["answer_form"] == form).mean()) for form in _WORDS}
+                yield _Part(condition, member, items, shares)
 
 
 def _name(findings: Findings, part: _Part) -> str:

@@ -20,7 +20,7 @@ def cost(findings: Findings) -> Sheet:
     for condition in [*findings.conditions, *findings.results.measured]:
         rules.add(len(rows))
         for row in records_of(cells, condition):
-            asked, fed, seconds = row["tokens_requested"], row["tokens_forwarded"], row["seconds"]
+            requested, fed, seconds = row["tokens_requested"], row["tokens_forwarded"], row["seconds"]
             distinct = row["tokens_distinct"]
             rows.append(
                 [
@@ -28,10 +28,10 @@ def cost(findings: Findings) -> Sheet:
                     row["member"],
                     f"{row['items']:,}" if row["status"] == "complete" else row["status"],
                     f"{row['excluded']:,}",
-                    _count(asked),
+                    _count(requested),
                     _count(distinct),
                     _count(fed),
-                    f"{asked / fed:.1f}×" if pd.notna(asked) and pd.notna(fed) and fed else MISSING,
+                    f"{requested / fed:.1f}×" if pd.notna(requested) and pd.notna(fed) and fed else MISSING,
                     f"{distinct / fed:.0%}" if pd.notna(distinct) and pd.notna(fed) and fed else MISSING,
                     _count(row["passes"]),
                     f"{seconds:,.1f}",

@@ -22,7 +22,7 @@ from archbench.report.words.captions import (
 from archbench.report.words.naming import points, short_name
 from archbench.results.comparisons import UNDECIDED, VERDICTS
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 # Of the differences, in inches: between conditions, between members, and of a column.
 _CONDITION_GAP, _MEMBER_GAP, _TALLEST = 0.14, 0.13, 6.0

@@ -10,7 +10,7 @@ from archbench.report.words.phrases import Stated, stated
 
 
 def at_guessing(findings: Findings) -> list[str]:
-    """Which scores the tests cannot tell from guessing, or find below it."""
+    """Which scores are not distinguishable from guessing, or find below it."""
     said = []
     otherwise = answer_forms.in_another_form(findings)
     for member in findings.members:
@@ -21,7 +21,7 @@ def at_guessing(findings: Findings) -> list[str]:
                 words = f"{points(row['score'])} %"
                 if (missed := otherwise.get((member, condition), 0)) > answer_forms.MANY:
                     words += (
-                        f", with {points(missed)} % of the answers empty or of another form than asked for"
+                        f", with {points(missed)} % of the answers empty or of another form than requested"
                     )
                 part = Stated(condition, words, row["score"])
                 if row["high"] < condition.chance:
@@ -29,7 +29,9 @@ def at_guessing(findings: Findings) -> list[str]:
                 elif row["low"] <= condition.chance:
                     level.append(part)
         if level:
-            said.append(f"{member} cannot be told from guessing on {listing(stated(findings, level, '%'))}.")
+            said.append(
+                f"{member} is not distinguishable from guessing on {listing(stated(findings, level, '%'))}."
+            )
         if below:
             said.append(f"{member} is below guessing on {listing(stated(findings, below, '%'))}.")
     return said

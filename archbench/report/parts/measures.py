@@ -5,7 +5,7 @@ from __future__ import annotations
 from archbench.report.findings import Findings
 from archbench.report.part import TablePart, TextPart
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 
 def measures(findings: Findings) -> Sheet | None:
@@ -30,7 +30,7 @@ def measures(findings: Findings) -> Sheet | None:
         better = _text(row.get("better"))
         rows.append([label, row["member"], name or MISSING, value, interval, better, state])
     caption = (
-        "What was measured besides scores of items. Interval: as the task states it. Better: whether a "
+        "What was measured other than scores of items. Interval: as the task states it. Better: whether a "
         "higher or a lower number is. Diverged: the numbers stopped being finite, which is a result."
     )
     columns = [Column("condition", words=True), Column("member", words=True), Column("measure", words=True)]

@@ -19,7 +19,7 @@ from archbench.report.words.naming import listing, points, short_name, with_inte
 from archbench.results.conditions import Condition
 from archbench.statistics.paired import holm, paired_difference
 
-# More conditions than these are told by the widest of them.
+# Of more conditions than these only the widest range is stated.
 _NAMED = 3
 
 
@@ -31,7 +31,7 @@ def sentences(findings: Findings) -> list[str]:
     data = _compared(findings, groups)
     said = []
     for member in findings.members:
-        told: list[tuple[float, str]] = []
+        ranges: list[tuple[float, str]] = []
         for plain in groups:
             name = short_name(plain, findings.conditions)
             mine = data[(data["condition"] == name) & (data["member"] == member)]
@@ -41,18 +41,18 @@ def sentences(findings: Findings) -> list[str]:
             least, most = _ends(own, mine)
             width = most.score - least.score
             across = f"on {name} across {len(mine) + 1} prompts"
-            told.append(
+            ranges.append(
                 (width, f"between {_named(least, '%')} and {_named(most, '%')} {across}")
                 if least.prompts != most.prompts
                 else (width, f"{points(least.score)} % {across} alike")
             )
-        if not told:
+        if not ranges:
             continue
         mine = data[data["member"] == member]
         beyond = int((mine["p_holm"] < findings.alpha).sum())
-        width, widest = max(told, key=lambda one: one[0])
-        if len(told) <= _NAMED:
-            where = listing([text for _, text in told])
+        width, widest = max(ranges, key=lambda one: one[0])
+        if len(ranges) <= _NAMED:
+            where = listing([text for _, text in ranges])
         else:
             where = f"most widely {widest}" if points(width) != "0.0" else "alike under every prompt"
         said.append(
@@ -178,9 +178,9 @@ def _compared(findings: Findings, groups: dict[Condition, list[Condition]]) -> p
                         values[:, 0], values[:, 1], rng, findings.settings.confidence
                     )._asdict()
                     name = short_name(plain, findings.conditions)
-                    told = {"condition": name, "member": member, "prompt": dict(one.labels)["prompt"]}
+                    names = {"condition": name, "member": member, "prompt": dict(one.labels)["prompt"]}
                     means = {"score": float(values[:, 0].mean()), "plain_n": own["n"]}
-                    records.append(told | means | found)
+                    records.append(names | means | found)
     frame = pd.DataFrame(records, columns=None if records else ["condition", "member", "prompt", "n", "p"])
     frame["p_holm"] = holm(frame["p"]) if records else []
     return frame

@@ -1,4 +1,4 @@
-"""What papers printed of the run's models, beside what was measured."""
+"""What papers printed of the run's models, next to what was measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def published(findings: Findings) -> Sheet | None:
     """Measured and published scores of the members that are, or stand for, models of a paper.
 
     Raises:
-        RequestError: `report.published` names a member or a model that there is not.
+        RequestError: `report.published` names a member or a model that does not exist.
     """
     models = models_of(findings.members, findings.results.manifest, findings.settings.published)
     rows: list[list[Cell | str]] = []

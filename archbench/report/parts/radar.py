@@ -166,7 +166,7 @@ def _web(area: Axes, angles: npt.NDArray[np.float64], top: float, step: float, a
     guessing = axes[0].chance
     for value in np.arange(step, top + 1e-9, step):
         area.plot(*_ring(angles, np.full(len(angles), value), top), color="#DDDDDD", linewidth=0.7, zorder=0)
-        # On the first axis, where guessing's line passes too: a number beside that line moves away from it.
+        # On the first axis, where guessing's line passes too: a number next to that line moves away from it.
         off = math.inf if guessing is None else (value - 100 * guessing) / top
         along = "center" if abs(off) > _NEAR else "bottom" if off > 0 else "top"
         number = area.text(0.012, value / top, f"{value:g} %", color=GREY, fontsize=7, va=along, zorder=4)

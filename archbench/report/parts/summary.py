@@ -13,7 +13,7 @@ from archbench.report.words.naming import listing, points, short_name
 from archbench.report.words.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 # More comparisons than these are named with their differences alone; the table has the intervals.
 _SPELLED_OUT = 6
@@ -65,7 +65,7 @@ def _leading(findings: Findings) -> list[str]:
             continue
         open_to = f", not distinguishable from {listing(leader.tied)}" if leader.tied else ""
         if leader.open:
-            open_to += f", too few items to tell from {listing(leader.open)}"
+            open_to += f", too few items to distinguish it from {listing(leader.open)}"
         undecided = bool(leader.tied or leader.open)
         part = Stated(condition, f"{points(row['score'])} %{open_to}", row["score"], undecided)
         scored = [one for one in findings.members if findings.score(one, condition)]
@@ -89,7 +89,7 @@ def _by_category(findings: Findings) -> list[str]:
         categories = list(dict.fromkeys(row["category"] for row in rows if row["n"]))
         if not 1 < len(categories) <= _CATEGORIES:
             continue
-        told = [
+        groups = [
             f"{category}: "
             + ", ".join(
                 f"{row['member']} {points(row['score'])}"
@@ -100,7 +100,7 @@ def _by_category(findings: Findings) -> list[str]:
         ]
         chance = "" if best.chance is None else f"; guessing gives {points(best.chance)}"
         said.append(
-            f"By category, {short_name(best, findings.conditions)}, in percent: {'; '.join(told)}{chance}."
+            f"By category, {short_name(best, findings.conditions)}, in percent: {'; '.join(groups)}{chance}."
         )
     return said
 
@@ -142,8 +142,8 @@ def _against_baseline(findings: Findings) -> list[str]:
                 for row in here
             ]
             if parts:
-                told = listing(stated(findings, parts, signed=True))
-                said.append(f"{_verdict(member, verdict, findings.baseline, here)} on {told}.")
+                where = listing(stated(findings, parts, signed=True))
+                said.append(f"{_verdict(member, verdict, findings.baseline, here)} on {where}.")
     return [*said, *_reach(findings, rows)]
 
 
@@ -154,7 +154,7 @@ def _verdict(member: str, verdict: str, baseline: str, rows: list[dict[str, Any]
     if verdict == VERDICTS[2]:
         return f"{member} is {verdict} from {baseline}"
     needed = amount(max(row["needed"] for row in rows), "item is", "items are")
-    return f"At least {needed} needed, so there are too few to tell {member} from {baseline}"
+    return f"At least {needed} needed, so there are too few to distinguish {member} from {baseline}"
 
 
 def _reach(findings: Findings, rows: list[dict[str, Any]]) -> list[str]:

@@ -14,7 +14,7 @@ from archbench.results.conditions import Condition
 from archbench.results.frames import NOISE
 
 DAGGER = "†"
-"""Marks what the test does not tell from the highest."""
+"""Marks what the test does not distinguish from the highest."""
 
 METRICS = {
     "acc": "acc (summed log-likelihood)",
@@ -22,7 +22,7 @@ METRICS = {
     "acc_token": "acc_token (log-likelihood per token)",
     "compression": "compression (1 − bits per byte / 8)",
 }
-"""What metrics compare the choices by, or are, where their name does not tell."""
+"""What metrics compare the choices by, or are, where their name does not say it."""
 
 
 def items_in(findings: Findings, condition: Condition) -> int:
@@ -71,7 +71,7 @@ def leaders_caption(findings: Findings) -> str:
     if not any(len(findings.scored(one)) > 1 for one in findings.graded):
         return ""
     if tests.empty:
-        return f"Bold: the highest of its column. {DAGGER}: too few items in common to tell it from it. "
+        return f"Bold: the highest of its column. {DAGGER}: too few items in common to distinguish the two. "
     few = f", or {VERDICTS[-1]}" if (tests["verdict"] == VERDICTS[-1]).any() else ""
     return (
         f"Bold: the highest of its column. {DAGGER}: not distinguishable from it{few} (paired test on the "

@@ -15,7 +15,7 @@ def nothing(results: RunResults) -> str:
     if not failed and complete and all(header.excluded for header in complete):
         return (
             f"{results.folder} has nothing to report on: every item is too long for a member and "
-            "was left out (engine.too_long: exclude). Ask for shorter prompts, or raise "
+            "was left out (engine.too_long: exclude). Request shorter prompts, or raise "
             "engine.max_length where it is below what the members take."
         )
     if complete:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from archbench.results.conditions import Condition
-from archbench.results.frames import records
+from archbench.results.tidy import records
 
 
 def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -19,13 +19,13 @@ def by_cell(frame: pd.DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, 
 
 
 def heading(condition: Condition, several_tasks: bool) -> tuple[str, str]:
-    """How a condition is headed: what it shares with its neighbours, and what tells it from them.
+    """How a condition is headed: what it shares with its neighbours, and what distinguishes it from them.
 
     Labels `format`, `name` and `shots` are shown as `cloze`, `piqa` and `5-shot`, others as `length=1024`.
 
     Args:
         condition: The condition.
-        several_tasks: Whether conditions of other tasks stand beside it, so that its own must be named.
+        several_tasks: Whether conditions of other tasks stand next to it, so that its own must be named.
 
     Returns:
         Group and name; the name is never empty.
@@ -45,7 +45,7 @@ def _label(name: str, value: object) -> str:
 
 
 def short_name(condition: Condition, conditions: Sequence[Condition]) -> str:
-    """The shortest name that tells a condition from the others: with its task only if there are several."""
+    """The shortest name that sets a condition apart: with its task only if there are several."""
     several = len({one.task for one in conditions}) > 1
     group, name = heading(condition, several)
     return name if not several and group == condition.task else f"{group} {name}"

@@ -39,7 +39,7 @@ def stated(findings: Findings, parts: list[Stated], unit: str = "", signed: bool
         else:
             what = f"{len(here)} of {total} conditions of {task}"
         tied = sum(one.tied for one in here)
-        level = f"; on {tied} not told from others" if tied else ""
+        level = f"; on {tied} not distinguishable from others" if tied else ""
         texts.append(f"{what} ({' '.join([*_unnamed(here), span])}{level})")
     return texts
 

@@ -53,8 +53,8 @@ def sharing_lines(results: RunResults, *, each: bool = True) -> list[str]:
             how += f" ({sharing['reason']})"
         groups.setdefault(how, []).append(str(member["name"]))
     if groups:
-        told = "; ".join(f"{', '.join(names)}: {how}" for how, names in groups.items())
-        lines.append(f"Prefix sharing: {told}.")
+        levels = "; ".join(f"{', '.join(names)}: {how}" for how, names in groups.items())
+        lines.append(f"Prefix sharing: {levels}.")
     works = {name: work_of(_complete(results, name)) for name in results.members}
     if any(work.cells for work in works.values()):
         if each and len(works) > 1:

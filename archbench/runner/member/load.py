@@ -24,7 +24,7 @@ def load_member(
     """The engine with a member's model in it.
 
     Args:
-        member: The member, its files at hand.
+        member: The member, with local files.
         engine: The suite's engine settings.
         seed: Seed of sampled generations.
         progress: Called with (requests done, requests in all).
