@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -240,6 +241,17 @@ def _check_tokenizer_config(folder: Path) -> None:
             raise RequestError(
                 f"{path}: fast_tokenizer_files names {name!r}; expected a list of files of the folder itself."
             )
+        if not _is_tokenizer_file(name):
+            raise RequestError(
+                f"{path}: fast_tokenizer_files names {name!r}, which transformers may read in place of "
+                "tokenizer.json and which is no part of the tokenizer's identity. Call it tokenizer.json or "
+                "tokenizer.VERSION.json, in the folder and in the setting."
+            )
+        if not (folder / name).is_file():
+            raise RequestError(
+                f"{path}: fast_tokenizer_files names {name!r}, which does not exist; transformers may go on "
+                "without a vocabulary. Copy it into the folder, or take it out of the setting."
+            )
     for key in _PATHS:
         if isinstance(named := fields.get(key), str):
             raise RequestError(
@@ -253,6 +265,11 @@ def _check_tokenizer_config(folder: Path) -> None:
                 f"{path}: {key} names '{value}', a file outside of the folder, which is no part of the "
                 f"tokenizer. Copy it into the folder and remove '{key}'."
             )
+
+
+def _is_tokenizer_file(name: str) -> bool:
+    """Whether a file of this name is one of those that make up a folder's tokenizer."""
+    return any(fnmatchcase(name, pattern) for pattern in TOKENIZER_FILES)
 
 
 def _is_file(name: str) -> bool:
