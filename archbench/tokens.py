@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from archbench.errors import RequestError
+from archbench.random_tokens import check_not_random
 
 # Of one and of several tokens, and none; endings all differ.
 _PROBES = ("", "a", "7", "The cat sat.", "  two spaces\nand a line", "Is 1 + 1 = 2?", "é", "日本語")
@@ -41,8 +42,10 @@ class Encoder:
         """Find out what a transformers tokenizer puts around texts.
 
         Raises:
-            RequestError: That differs from text to text, or cannot be told from the text.
+            RequestError: That differs from text to text, or cannot be told from the text; or ids are random.
         """
+        name = f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}"
+        check_not_random(tokenizer, name)
         self._tokenizer = tokenizer
         ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         self.prefix_token_id = next((int(one) for one in ids if one is not None), None)
@@ -52,7 +55,7 @@ class Encoder:
         self.surroundings = find_surroundings(
             lambda text: list(tokenizer(text, **_IDS_ALONE)["input_ids"]),
             lambda text: self.plain([text])[0],
-            name=f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}",
+            name=name,
             more=lambda: texts_of_vocabulary(tokenizer),
         )
 

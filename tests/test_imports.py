@@ -30,6 +30,7 @@ FLOORS = {
 }
 GROUND = {
     *("answers", "checkpoint", "draw", "errors", "formats", "hub", "paths", "schema", "tokens", "version"),
+    "random_tokens",
 }
 
 

@@ -21,6 +21,7 @@ from archbench.models.complete import check_complete, check_tied
 from archbench.models.folder import check_model_folder, check_quantized
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
+from archbench.random_tokens import without_sampling
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +132,7 @@ def load_tokenizer(
         except Exception as error:
             raise _load_failure("tokenizer", location, error) from error
     tokenizer.name_or_path = location
-    return cast("PreTrainedTokenizerBase", tokenizer)
+    return cast("PreTrainedTokenizerBase", without_sampling(tokenizer))
 
 
 def _check_kind(what: str, source: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archbench.checkpoint import CONFIG, INDEX, TOKENIZER_CONFIG, WEIGHTS, read_fields, unread_copies
+from archbench.random_tokens import sampling_remarks
 
 
 def model_remarks(folder: Path) -> list[str]:
@@ -42,15 +43,16 @@ def quantization(fields: Mapping[str, Any]) -> str | None:
 
 def tokenizer_remarks(folder: Path) -> list[str]:
     """What a reader of scores should know about the tokenizer's folder, a sentence each."""
+    found = sampling_remarks(folder)
     auto_map = read_fields(folder / TOKENIZER_CONFIG).get("auto_map")
     # An old form is a list, of the slow and the fast class.
     named = auto_map if isinstance(auto_map, Mapping) else {"AutoTokenizer": auto_map}
     if code := _code(named, "AutoTokenizer"):
-        return [
+        found.append(
             f"{TOKENIZER_CONFIG} names code of its own (auto_map: {code}), which is never run; a class that "
             "transformers has was used."
-        ]
-    return []
+        )
+    return found
 
 
 def _code(auto_map: Any, *classes: str) -> str | None:

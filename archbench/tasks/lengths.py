@@ -14,6 +14,7 @@ from pydantic import Field
 from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
+from archbench.random_tokens import without_sampling
 from archbench.schema import Seed
 from archbench.tasks.entry import Context, TaskEntry
 from archbench.tokens import Encoder
@@ -125,7 +126,8 @@ def token_counter(source: str) -> TokenCounter:
             folder = snapshot(source, weights=False)
         # Refuses one whose files lie elsewhere.
         tokenizer_files(folder)
-        return TokenCounter(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        return TokenCounter(without_sampling(tokenizer))
     except RequestError:
         raise
     except Exception as error:

@@ -1,19 +1,32 @@
-"""A tokenizer's folder says one thing: what is read is part of its identity, and gives the same ids each time."""
+"""What is read of a tokenizer's folder is part of its identity, and gives the same ids each time."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import shutil
+import tempfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from transformers import PreTrainedTokenizerFast
 
+from archbench.engine import load_lm
+from archbench.engine.endings import check_endings
 from archbench.errors import RequestError
 from archbench.models.load import load_tokenizer
+from archbench.models.remarks import tokenizer_remarks
 from archbench.runner.identity import tokenizer_identity
+from archbench.tasks.lengths import TokenCounter, token_counter
+from archbench.tokens import Encoder
+from tests.engine.tiny import SENTENCES, make_model, make_tokenizer
 from tests.runner.tiny import save_tokenizer
 
 
@@ -47,18 +60,16 @@ names = st.builds(
 def test_a_version_of_a_tokenizer_that_is_read_is_part_of_its_identity(folder: Path, name: str) -> None:
     """transformers takes any name with `tokenizer.VERSION.json` somewhere in it."""
     found = []
-    for at, normalizer in enumerate((None, {"type": "Lowercase"})):
-        copy = shutil.copytree(folder, folder.parent / f"copy{at}")
-        try:
-            add_version(copy, name, normalizer)
-            found.append((load_tokenizer(copy)("THE")["input_ids"], tokenizer_identity(copy)))
-        except RequestError as error:
-            assert "fast_tokenizer_files" in str(error) or "Invalid version" in str(error)
-        finally:
-            shutil.rmtree(copy)
+    for normalizer in (None, {"type": "Lowercase"}):
+        with tempfile.TemporaryDirectory() as place:
+            other = Path(shutil.copytree(folder, Path(place, "words")))
+            add_version(other, name, normalizer)
+            with contextlib.suppress(RequestError):
+                found.append((load_tokenizer(other)("THE")["input_ids"], tokenizer_identity(other)))
+    assert len(found) in (0, 2)
     if found:
-        (first, one), (second, other) = found
-        assert first == second or one != other
+        (first, one), (second, another) = found
+        assert first == second or one != another
 
 
 @pytest.mark.parametrize(
@@ -68,7 +79,9 @@ def test_a_version_of_a_tokenizer_that_is_read_is_part_of_its_identity(folder: P
 def test_a_version_that_is_no_part_of_the_identity_is_refused(folder: Path, name: str) -> None:
     add_version(folder, name, {"type": "Lowercase"})
     for use in (load_tokenizer, tokenizer_identity):
-        with pytest.raises(RequestError, match=f"fast_tokenizer_files names '{name}', which transformers may"):
+        with pytest.raises(
+            RequestError, match=f"fast_tokenizer_files names '{name}', which transformers may"
+        ):
             use(folder)
 
 
@@ -78,3 +91,56 @@ def test_a_version_that_does_not_exist_is_refused(folder: Path) -> None:
         load_tokenizer(folder)
     shutil.copy(folder / "tokenizer.json", folder / "tokenizer.4.0.0.json")
     assert load_tokenizer(folder)("a")["input_ids"]
+
+
+@pytest.mark.parametrize("dropout", [0.01, 1.0])
+def test_dropout_of_merges_is_switched_off_and_stated(tmp_path: Path, dropout: float) -> None:
+    make_tokenizer().save_pretrained(tmp_path)
+    text = " ".join(SENTENCES)
+    plain = load_tokenizer(tmp_path)(text)["input_ids"]
+    assert tokenizer_remarks(tmp_path) == []
+    rules = json.loads((tmp_path / "tokenizer.json").read_text())
+    edit(tmp_path / "tokenizer.json", model=rules["model"] | {"dropout": dropout})
+    tokenizer = load_tokenizer(tmp_path)
+    assert all(tokenizer(text)["input_ids"] == plain for _ in range(20))
+    token_counter.cache_clear()
+    assert token_counter(str(tmp_path))(text) == len(plain)
+    (remark,) = tokenizer_remarks(tmp_path)
+    assert f"tokenizer.json sets dropout {dropout}" in remark
+    assert "switched off" in remark
+
+
+def test_a_word_of_a_vocabulary_is_no_setting(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path)
+    rules = json.loads((tmp_path / "tokenizer.json").read_text())
+    rules["model"]["vocab"]["dropout"] = len(rules["model"]["vocab"])
+    (tmp_path / "tokenizer.json").write_text(json.dumps(rules))
+    assert tokenizer_remarks(tmp_path) == []
+
+
+def test_a_tokenizer_object_that_draws_ids_is_refused_and_left_alone() -> None:
+    tokenizer = copy.deepcopy(make_tokenizer())
+    tokenizer.backend_tokenizer.model.dropout = 0.01
+    for use in (lambda: load_lm(make_model("llama"), tokenizer), lambda: TokenCounter(tokenizer)):
+        with pytest.raises(RequestError, match=r"draws token ids at random \(dropout 0.01"):
+            use()
+    assert tokenizer.backend_tokenizer.model.dropout == pytest.approx(0.01)
+    unigram = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(Unigram([("a", -1.0)], 0)), eos_token="a")
+    unigram.backend_tokenizer.model.nbest_size = 4
+    with pytest.raises(RequestError, match=r"nbest_size 4.*model.nbest_size = None"):
+        Encoder(unigram)
+
+
+def test_a_backend_of_lm_eval_whose_tokenizer_draws_ids_is_refused() -> None:
+    tokenizer = copy.deepcopy(make_tokenizer())
+    tokenizer.backend_tokenizer.model.dropout = 0.01
+    double = SimpleNamespace(tokenizer=tokenizer, tok_encode=None)
+    with pytest.raises(RequestError, match=r"The tokenizer of m draws token ids at random"):
+        check_endings(cast("Any", double), backend="hf", name="m")
+
+
+def test_sampling_of_sentencepiece_is_refused() -> None:
+    tokenizer = copy.deepcopy(make_tokenizer())
+    tokenizer.sp_model_kwargs = {"enable_sampling": True, "alpha": 0.1}
+    with pytest.raises(RequestError, match=r"set enable_sampling to false"):
+        Encoder(tokenizer)
