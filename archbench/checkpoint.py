@@ -150,7 +150,11 @@ def read_headers(folder: Path) -> Header:
     for file in weight_files(folder):
         if file.name != INDEX:
             header = read_header(file)
-            whole = Header(whole.shapes | header.shapes, whole.metadata | header.metadata)
+            whole = Header(
+                whole.shapes | header.shapes,
+                whole.metadata | header.metadata,
+                whole.dtypes | header.dtypes,
+            )
     return whole
 
 

@@ -85,7 +85,7 @@ def load_model(
             )
         except Exception as error:
             raise _load_failure("model", location, error) from error
-    check_complete(location, folder, info)
+    check_complete(location, folder, model, info)
     check_tied(location, model)
     check_quantized(model.config.to_dict(), getattr(model, "hf_quantizer", None), location)
     _check_causal(location, model.config.to_dict())

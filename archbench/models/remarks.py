@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from archbench.checkpoint import CONFIG, INDEX, TOKENIZER_CONFIG, WEIGHTS, read_fields, unread_copies
+from archbench.checkpoint import (
+    CONFIG,
+    INDEX,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    read_fields,
+    read_headers,
+    unread_copies,
+)
+from archbench.models.reading import left_out_by_design
 from archbench.random_tokens import sampling_remarks
 
 
@@ -25,6 +34,9 @@ def model_remarks(folder: Path) -> list[str]:
             "the method, transformers may compute with weights that are converted back: compare runs on one "
             "kind of device."
         )
+    for what, names in left_out_by_design(read_headers(folder).shapes, fields).items():
+        count = "1 tensor was" if len(names) == 1 else f"{len(names):,} tensors were"
+        found.append(f"{count} not read, as no part of the language model: {what} ({names[0]}).")
     if copies := unread_copies(folder):
         read = INDEX if (folder / INDEX).is_file() else WEIGHTS
         verb = "was" if len(copies) == 1 else "were"
