@@ -54,8 +54,14 @@ TOKENIZER_FILES = (
 MODEL_FILES = (CONFIG, GENERATION, INDEX, "*.safetensors", ADAPTER)
 """Patterns of the files of a hub repository that make up its model, or show that there is more to it."""
 
-# Any of these makes a tokenizer.
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)
+# Those of them that hold no vocabulary, without which a tokenizer knows no text.
+_WITHOUT_VOCABULARY = (
+    *(TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("additional_chat_templates/*.jinja", "merges.txt", "emoji.json", "normalizer.json"),
+)
+_VOCABULARIES = tuple(one for one in TOKENIZER_FILES if one not in _WITHOUT_VOCABULARY)
+# Their tokens are bytes or characters.
+_NEED_NO_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "DiaTokenizer", "PerceiverTokenizer")
 # Copies of the weights for other readers: Mistral's own layout, and transformers' variants (model.fp16.…).
 _COPIES = re.compile(r"consolidated[\w.-]*\.safetensors|model\.[\w-]+\.safetensors")
 # Settings of a tokenizer that hold its parts; as a text, each is the path of a file that is opened.
@@ -64,8 +70,11 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt"})
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder holds a tokenizer in one of the layouts that transformers reads."""
-    return any((folder / name).is_file() for name in _TOKENIZERS)
+    """Whether a folder holds a tokenizer and its vocabulary in one of the layouts that transformers reads."""
+    named = read_fields(folder / TOKENIZER_CONFIG).get("tokenizer_class")
+    if isinstance(named, str) and named.removesuffix("Fast") in _NEED_NO_VOCABULARY:
+        return True
+    return any(file.is_file() for pattern in _VOCABULARIES for file in folder.glob(pattern))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

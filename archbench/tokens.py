@@ -42,10 +42,12 @@ class Encoder:
         """Find out what a transformers tokenizer puts around texts.
 
         Raises:
-            RequestError: That differs from text to text, or cannot be told from the text; or ids are random.
+            RequestError: That differs from text to text, or cannot be told from the text; or its ids are
+                random, or it knows no text.
         """
         name = f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}"
         check_not_random(tokenizer, name)
+        check_knows_texts(tokenizer, name)
         self._tokenizer = tokenizer
         ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         self.prefix_token_id = next((int(one) for one in ids if one is not None), None)
@@ -158,6 +160,31 @@ def _constant_end(bare: Sequence[Sequence[int]]) -> int | None:
     texts = [ids for ids in bare if ids]
     ends = {ids[-1] for ids in texts}
     return ends.pop() if len(ends) == 1 and any(set(ids) != ends for ids in texts) else None
+
+
+def check_knows_texts(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer to which every text is nothing, or nothing but unknown tokens.
+
+    transformers makes one of a folder whose vocabulary is missing, or of another kind than its class reads.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        name: How a message calls it.
+
+    Raises:
+        RequestError: It is such a one.
+    """
+    empty = {*tokenizer.all_special_ids}
+    for texts in (_PROBES, texts_of_vocabulary(tokenizer)):
+        found = tokenizer([*texts, ""], add_special_tokens=False, **_IDS_ALONE)["input_ids"]
+        known = {one for ids in found for one in ids} - empty
+        if any(tokenizer.decode([one]).strip() for one in known):
+            return
+    raise RequestError(
+        f"{name} ({len(tokenizer)} tokens) gives texts no tokens but unknown ones: its vocabulary is missing "
+        "or not in the files that its class reads. Copy tokenizer.json, or the files of its vocabulary, "
+        "into the tokenizer's folder, or correct tokenizer_class in tokenizer_config.json."
+    )
 
 
 def texts_of_vocabulary(tokenizer: Any) -> Iterable[str]:

@@ -119,8 +119,9 @@ def load_tokenizer(
     location, folder = _locate("tokenizer", source, revision)
     if not has_tokenizer(folder):
         raise RequestError(
-            f"The folder {folder} holds no tokenizer: tokenizer.json was expected. Save one there with "
-            "tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
+            f"The folder {folder} holds no tokenizer with a vocabulary: tokenizer.json, or the files of its "
+            "class (vocab.json and merges.txt, vocab.txt, tokenizer.model), were expected. Save one there "
+            "with tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
         )
     # Refuses one whose files lie elsewhere.
     tokenizer_files(folder)

@@ -12,21 +12,25 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from tokenizers.models import Unigram
+from tokenizers.models import Unigram, WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES as MAPPING
 
+from archbench.checkpoint import has_tokenizer
 from archbench.engine import load_lm
 from archbench.engine.endings import check_endings
-from archbench.errors import RequestError
+from archbench.errors import RequestError, RunError
 from archbench.models.load import load_tokenizer
 from archbench.models.remarks import tokenizer_remarks
 from archbench.runner.identity import tokenizer_identity
 from archbench.tasks.lengths import TokenCounter, token_counter
 from archbench.tokens import Encoder
-from tests.engine.tiny import SENTENCES, make_model, make_tokenizer
+from tests.engine.tiny import SENTENCES, make_model, make_tokenizer, rolling
 from tests.runner.tiny import save_tokenizer
 
 
@@ -144,3 +148,61 @@ def test_sampling_of_sentencepiece_is_refused() -> None:
     tokenizer.sp_model_kwargs = {"enable_sampling": True, "alpha": 0.1}
     with pytest.raises(RequestError, match=r"set enable_sampling to false"):
         Encoder(tokenizer)
+
+
+CLASSES = [f"{one}Tokenizer" for one in ("Llama", "GPT2", "Qwen2", "T5", "Bert", "Gemma")]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_tokenizer_without_a_vocabulary_is_refused(folder: Path, name: str) -> None:
+    """transformers makes an empty one of the class that tokenizer_config.json names."""
+    edit(folder / "tokenizer_config.json", tokenizer_class=name)
+    (folder / "tokenizer.json").unlink()
+    (folder / "special_tokens_map.json").write_text("{}")
+    (folder / "added_tokens.json").write_text("{}")
+    assert not has_tokenizer(folder)
+    with pytest.raises(RequestError, match="holds no tokenizer with a vocabulary"):
+        load_tokenizer(folder)
+    # A vocabulary of another class is no vocabulary either.
+    (folder / "dict.txt").write_text("a 1\n")
+    assert has_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
+    for use in (lambda: load_lm(make_model("llama"), tokenizer), lambda: TokenCounter(tokenizer)):
+        with pytest.raises(RequestError, match=r"gives texts no tokens but unknown ones|has no eos_token"):
+            use()
+
+
+def test_lm_evals_backends_are_checked_for_a_vocabulary(folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    (folder / "tokenizer.json").rename(folder / "dict.txt")
+    double = SimpleNamespace(tokenizer=load_tokenizer(folder), tok_encode=None)
+    with pytest.raises(RequestError, match=r"The tokenizer of m .* gives texts no tokens"):
+        check_endings(cast("Any", double), backend="hf", name="m")
+
+
+def test_classes_without_files_need_no_vocabulary(tmp_path: Path) -> None:
+    config = tmp_path / "tokenizer_config.json"
+    needless = set()
+    for module in MAPPING.values():
+        for name in module if isinstance(module, tuple) else (module,):
+            # Classes whose packages are not installed cannot be asked; they read files of those packages.
+            with contextlib.suppress(ImportError, AttributeError):
+                if name and getattr(transformers, name).vocab_files_names == {}:
+                    needless.add(name.removesuffix("Fast"))
+    assert "ByT5Tokenizer" in needless
+    for name in sorted(needless):
+        config.write_text(json.dumps({"tokenizer_class": name}))
+        assert has_tokenizer(tmp_path), f"add {name} to _NEED_NO_VOCABULARY"
+        assert Encoder(load_tokenizer(tmp_path)).plain(["The cat"])[0]
+
+
+@pytest.mark.parametrize("border", ["exact", "lm_eval"])
+def test_a_text_without_tokens_has_no_log_likelihood(border: str) -> None:
+    words = Tokenizer(WordLevel({"</s>": 0, "a": 1}, unk_token="</s>"))
+    words.pre_tokenizer = Whitespace()
+    lm = load_lm(
+        make_model("llama"), PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>"), border=border
+    )
+    assert lm.loglikelihood_rolling(rolling("", "a")) == [0.0, pytest.approx(-5.77, abs=1)]
+    with pytest.raises(RunError, match=r"The text ' \\n ' has no token of its own"):
+        lm.loglikelihood_rolling(rolling("a", " \n "))
