@@ -10,6 +10,7 @@ from archbench.checkpoint import CONFIG, INDEX, WEIGHTS, model_files
 from archbench.errors import RequestError, did_you_mean
 from archbench.formats.json_file import read_json
 from archbench.models.causality import why_not_causal
+from archbench.models.endings import check_ends
 from archbench.models.original import is_original
 from archbench.models.remarks import quantization
 
@@ -40,6 +41,7 @@ def check_model_folder(folder: Path) -> None:
     if path.is_file():
         model_files(folder)
         check_config(_read(path), str(path))
+        check_ends(folder)
         return
     # An adapter alone has no config.json either, and is what the message should be about.
     if any(folder.glob("*.safetensors")):

@@ -18,6 +18,7 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
 from archbench.models.causality import why_not_causal
 from archbench.models.complete import check_complete, check_tied
+from archbench.models.endings import check_ends_loaded
 from archbench.models.folder import check_model_folder, check_quantized
 from archbench.models.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
@@ -87,6 +88,7 @@ def load_model(
             raise _load_failure("model", location, error) from error
     check_complete(location, folder, model, info)
     check_tied(location, model)
+    check_ends_loaded(folder, getattr(model.generation_config, "eos_token_id", None))
     check_quantized(model.config.to_dict(), getattr(model, "hf_quantizer", None), location)
     _check_causal(location, model.config.to_dict())
     # The name by which it was asked for, not that of a folder in the hub's cache.
