@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from archbench.schema import Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.phonebook import prompts
+from archbench.tasks.phonebook import prompts, scoring
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
 from archbench.tasks.phonebook.names import DIGITS, pool_of
 from archbench.tasks.work import LmEval
@@ -147,6 +147,7 @@ class PhonebookEntry(GeneratedEntry):
         names = None if self.data is None else [pool.name(at) for at in range(pool.names)]
         parts: list[Any] = [
             prompts.VERSION,
+            scoring.VERSION,
             self.books,
             self.queries,
             self.depths,
