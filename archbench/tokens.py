@@ -66,9 +66,15 @@ class Encoder:
         return self._prefix_text is not None and text.startswith(self._prefix_text)
 
     def plain(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts without any special tokens around them."""
+        """Ids of texts without any special tokens around them.
+
+        Raises:
+            RequestError: One is no text, or holds what is no character.
+        """
         if not texts:
             return []
+        for text in texts:
+            check_characters(text, "A text to be encoded")
         found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, **_IDS_ALONE)[
             "input_ids"
         ]
@@ -86,6 +92,8 @@ class Encoder:
         if self._fast is None:
             found = map(len, self.plain(texts))
         else:
+            for text in texts:
+                check_characters(text, "A text to be counted")
             # A file may switch these on, and so may any call of the tokenizer.
             self._fast.no_truncation()
             self._fast.no_padding()
@@ -95,6 +103,29 @@ class Encoder:
         before = 0 if plain else len(self.surroundings.before)
         pairs = zip(texts, found, strict=True)
         return [count if self.begins_itself(text) else count + before for text, count in pairs]
+
+
+def check_characters(text: Any, what: str) -> None:
+    """Refuse what no tokenizer takes: half of a surrogate pair, as JSON's escapes may leave it, or no text.
+
+    Args:
+        text: What should be a text.
+        what: What it is, for messages.
+
+    Raises:
+        RequestError: It is none, or holds such a half.
+    """
+    if not isinstance(text, str):
+        raise RequestError(f"{what} is {text!r:.80}; a text was expected.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = error.start
+        raise RequestError(
+            f"{what} holds U+{ord(text[at]):04X}, half of a surrogate pair and no character by itself, at "
+            f"place {at:,}: {text[max(0, at - 20) : at + 20]!r}. Texts that were cut or escaped wrongly hold "
+            "such halves: correct the data."
+        ) from None
 
 
 def find_surroundings(
