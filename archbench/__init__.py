@@ -18,14 +18,15 @@ from archbench.version import installed_version
 
 if TYPE_CHECKING:
     from archbench.engine import load_lm
-    from archbench.results.frames import RunResults, load_results
+    from archbench.results.frames import RunResults
+    from archbench.runs import load_results
     from archbench.suite import Suite
 
     __version__: str
 
 __all__ = ["__version__", "load_lm", "load_results", "run"]
 
-_LAZY = {"load_lm": "archbench.engine", "load_results": "archbench.results.frames"}
+_LAZY = {"load_lm": "archbench.engine", "load_results": "archbench.runs"}
 
 
 def run(

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.formats.json_file import read_json
 from archbench.formats.safetensors import Header, read_header
 
@@ -237,7 +237,8 @@ def _shards(index: Path) -> set[str]:
                 )
     if wrong := [tensor for tensor, name in named.items() if places.get(tensor) != name]:
         raise RequestError(
-            f"{index} names {len(wrong)} tensors that are not in the files it gives: "
+            f"{index} names {amount(len(wrong), 'tensor that is', 'tensors that are')} not in the files "
+            "it gives: "
             f"{', '.join(_few(wrong))}. The index and the shards come from different saves: save the model "
             "again into an empty folder."
         )

@@ -33,6 +33,39 @@ class RunError(ArchbenchError):
     exit_code = 1
 
 
+def amount(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things in words: `1 item`, `2,000 items`, `1 item is`, `2 items are`.
+
+    Args:
+        number: How many.
+        noun: What one is called; its verb may follow, and the plural is given then.
+        plural: What several are called; the noun and an s where left out.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def unwritable(text: str) -> str | None:
+    """Why a text cannot be written to any file; None where it can be.
+
+    Surrogates come from bytes of a command line or a file name that are not UTF-8, and from escapes of one
+    half of a character.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = ord(text[error.start])
+        return (
+            f"character {error.start + 1:,} of it is U+{half:04X}, a surrogate, which is no character of its "
+            "own and cannot be written in UTF-8"
+        )
+    return None
+
+
+def writable(text: str) -> str:
+    """A text as messages can repeat it: surrogates as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def did_you_mean(name: str, known: Iterable[str], *, label: str = "Known") -> str:
     """Say which of the known names is nearest, or list them.
 

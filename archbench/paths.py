@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount, unwritable, writable
 
 Shared = Literal["tasks", "suites", "published"]
 
 _LONGEST_PART = 255
+_LONGEST = 3000  # bytes; systems take 4,096, and a relative path gets the current folder before it
 _PACKAGE = Path(__file__).resolve().parent
 _IN_CHECKOUT: dict[Shared, str] = {
     "tasks": "tasks",
@@ -48,14 +49,33 @@ def expanded(name: str | Path) -> Path:
         name: The path; `~` of an unknown user is left as it is.
 
     Raises:
-        RequestError: No file system has such a name: a part of it is too long, or holds a NUL character.
+        RequestError: As for `checked`.
     """
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    path = os.path.expanduser(name)  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    return checked(Path(path))
+
+
+def checked(path: Path) -> Path:
+    """A path, made sure that it can be that of a file and be named in what archbench writes.
+
+    Raises:
+        RequestError: It or a part of it is too long, holds a NUL character, or is not UTF-8.
+    """
+    if len(str(path).encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise RequestError(
+            f"'{writable(str(path)[:37])}...' is no path: it has {len(str(path)):,} characters; expected at "
+            f"most {_LONGEST:,} bytes."
+        )
     for part in path.parts:
-        if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART or "\0" in part:
-            shown = part if len(part) <= 40 else f"{part[:37]}..."
+        shown = part if len(part) <= 40 else f"{part[:37]}..."
+        if why := unwritable(part):
             raise RequestError(
-                f"{shown!r} is no file name: it has {len(part):,} characters, or a NUL among them."
+                f"{writable(str(path))} cannot be used: in the name {shown!r}, {why}. Rename it, or name "
+                "another."
+            )
+        if len(part.encode()) > _LONGEST_PART or "\0" in part:
+            raise RequestError(
+                f"{shown!r} is no file name: it has {amount(len(part), 'character')}, or a NUL among them."
             )
     return path
 

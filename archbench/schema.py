@@ -38,6 +38,7 @@ _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
     "int_from_float": "a whole number",
     "finite_number": "a finite number",
     "float_type": "a number",
@@ -60,14 +61,30 @@ Name = Annotated[str, Field(max_length=100), AfterValidator(_path_safe)]
 """A name that is also used for files and columns."""
 
 
-def _no_truth_value(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"it is {str(value).lower()}; expected a whole number")
-    return value
+def _no_truth_value(expected: str) -> BeforeValidator:
+    """What refuses true and false, which pydantic takes for 1 and 0."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"it is {str(value).lower()}; expected {expected}")
+        return value
+
+    return BeforeValidator(check)
 
 
-Whole = BeforeValidator(_no_truth_value)
-"""Refuses true and false where a whole number is meant, which pydantic takes for 1 and 0."""
+Whole = _no_truth_value("a whole number")
+"""Refuses true and false where a whole number is meant."""
+Number = _no_truth_value("a number")
+"""Refuses true and false where any number is meant."""
+Claimed = _no_truth_value("text or a number")
+"""Refuses true and false where text or a number is meant."""
+
+Title = Annotated[str, Field(max_length=200)]
+"""A title for tables, figures and lists."""
+Address = Annotated[str, Field(max_length=2000)]
+"""Where something is: a path, a hub id or a URL."""
+_MOST_TEXT = 10_000
+"""Characters of any other text in a file."""
 
 # Upper ends are far beyond any real use: they stop a typing error before it hangs a plan or fills a disk.
 Tokens = Annotated[int, Whole, Field(ge=1, le=2**22)]
@@ -117,9 +134,34 @@ def validate(model: type[Model], document: Document) -> Model:
     except ValidationError as error:
         if _as_given(error, model, document):
             return validate(model, document)
+        # A message repeats what it is about, unless that is known to be too long.
+        if all(one["type"] != "string_too_long" for one in error.errors()):
+            _check_texts(document, document.value)
         raise RequestError(explain(error, model, document)) from None
+    _check_texts(document, document.value)
     made._document = document
     return made
+
+
+def _check_texts(document: Document, value: Any, path: KeyPath = ()) -> None:
+    """Refuse texts, keys included, that are longer than any setting: they would only fail later.
+
+    Raises:
+        RequestError: There is one; says where.
+    """
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _check_texts(document, key, path)
+            _check_texts(document, one, (*path, key))
+    elif isinstance(value, list | tuple):
+        for at, one in enumerate(value):
+            _check_texts(document, one, (*path, at))
+    elif isinstance(value, str) and len(value) > _MOST_TEXT:
+        key = f"'{dotted(path)}' has a text" if path else "there is a text"
+        raise RequestError(
+            f"{document.where(path)}: {key} of {len(value):,} characters ({value[:30]!r}...); expected at "
+            f"most {_MOST_TEXT:,} characters."
+        )
 
 
 def _as_given(error: ValidationError, model: type[BaseModel], document: Document) -> bool:

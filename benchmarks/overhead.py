@@ -6,7 +6,7 @@ parts, so that every moment belongs to one of them:
     model          forward passes, the output head included
     states         copying held states into batches, gathering rows, log-probabilities
     tokenising     texts to tokens; what any harness has to do
-    checks         the model's fingerprint and the exactness gate, once per model
+    checks         the model's fingerprint and the exactness check, once per model
     trie, forks    laying the requests into a trie and deciding what is held
     store          keeping every answer in SQLite
     bookkeeping    all the rest: batches, answers, counts
@@ -28,9 +28,9 @@ from unittest import mock
 
 import torch
 
-from archbench.engine import identity, load_lm
-from archbench.engine.scoring import pairs as scoring
+from archbench.engine import fingerprint, load_lm
 from archbench.engine.scoring.forward import Scorer
+from archbench.engine.sharing import pairs as scoring
 from archbench.engine.sharing.forks import Forks
 from archbench.engine.sharing.trie import Trie
 from archbench.engine.store import Answers, RequestStore
@@ -98,7 +98,7 @@ def clocked(model: torch.nn.Module) -> Iterator[Clock]:
         timed(Scorer, "score", "states"),
         timed(Scorer, "logits", "states"),
         timed(Codec, "encode_pairs", "tokenising"),
-        timed(identity, "model_fingerprint", "checks"),
+        timed(fingerprint, "model_fingerprint", "checks"),
         timed(scoring, "exactness", "checks"),
         timed(Trie, "__init__", "trie, forks"),
         timed(Forks, "after", "trie, forks"),

@@ -2,8 +2,9 @@
 
 For each model a whole optimizer step is timed (forward, backward, AdamW) on 8 × 256 tokens on the CPU: with
 transformers' own torch code as it is without CUDA kernels, and with archbench's scans and convolution
-(`archbench.models.mixers`). Both start from the same weights; the largest differences of logits and gradients
-are measured first. The transformer (four layers of width 64) is there for scale: nothing of it is replaced.
+(`archbench.models.kernels.mixers`). Both start from the same weights; the largest differences of logits and
+gradients are measured first. The transformer (four layers of width 64) is there for scale: nothing of it is
+replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from archbench.models.build import build_model
-from archbench.models.mixers import fast_mixers
+from archbench.models.kernels.mixers import fast_mixers
 from benchmarks.command import print_results
 
 if TYPE_CHECKING:

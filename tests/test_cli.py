@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
+from pydantic import BaseModel
 
-from archbench.runner import execute
+from archbench.cli.describe import task_kind
+from archbench.runner import cells
+from archbench.tasks.entry import TaskEntry
+from archbench.tasks.kinds import kinds as all_kinds
 from tests.command import call
 from tests.runner.tiny import LLAMA, save_model, save_shelf
 
@@ -97,7 +102,7 @@ def test_failed_cells_are_told_and_the_exit_code_says_so(
     def failing(*args: Any, **more: Any) -> None:
         raise ValueError("no luck")
 
-    monkeypatch.setattr(execute, "evaluate_variant", failing)
+    monkeypatch.setattr(cells, "evaluate_variant", failing)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 1
     assert "1 cell failed; the same command tries it again" in done.stderr
@@ -109,7 +114,7 @@ def test_ctrl_c_says_how_to_go_on(shelf: Path, here: Path, monkeypatch: pytest.M
     def stopped(*args: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(execute, "evaluate_variant", stopped)
+    monkeypatch.setattr(cells, "evaluate_variant", stopped)
     done = call(*quick(shelf, f"members.mine={shelf}/llama"))
     assert done.exit_code == 130
     assert "the same command goes on from there" in done.stderr
@@ -172,8 +177,6 @@ def test_show(shelf: Path, here: Path, name: str, kinds: set[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["mmlu", "perplexity", "phonebook", "ruler", "lm_eval"])
 def test_show_tells_what_every_setting_of_a_kind_means_and_its_default(here: Path, kind: str) -> None:
-
-    from archbench.tasks.kinds import kinds as all_kinds
 
     told = json.loads(call("show", kind, "--json").stdout)["task kind"]
     assert told["settings"].keys() == all_kinds()[kind].entry.model_fields.keys() - {"kind"}
@@ -329,3 +332,27 @@ def test_every_command_explains_itself(command: str) -> None:
     done = call(command, "--help")
     assert done.exit_code == 0
     assert f"archbench {command}" in done.stdout or "archbench show NAME" in done.stdout
+
+
+def test_a_mistyped_results_folder_is_told_with_the_nearest(shelf: Path, here: Path) -> None:
+    (here / "results" / "quick").mkdir(parents=True)
+    outcome = call("report", "results/quik")
+    assert outcome.exit_code == 2
+    assert "There is no results folder results/quik. Did you mean ./results/quick?" in outcome.stderr
+    outcome = call("list", "families", "--families", "result")
+    assert outcome.exit_code == 2
+    assert "--families result: there is no such folder. Did you mean ./results?" in outcome.stderr
+
+
+def test_one_cell_is_no_cells(shelf: Path, here: Path) -> None:
+    outcome = call(*quick(shelf, f"members.one={shelf / 'llama'}"), "--dry-run")
+    assert "Suite mmlu: 1 cell, 1 to be run" in outcome.stdout
+
+
+@pytest.mark.parametrize("kind", sorted(all_kinds()))
+def test_settings_are_told_without_names_of_the_code(kind: str) -> None:
+    entry = all_kinds()[kind].entry
+    methods = {name for name in dir(TaskEntry) if name not in entry.model_fields} - set(dir(BaseModel))
+    told = task_kind(kind, entry)["settings"].values()
+    named = {word for one in told for word in re.findall(r"`([^`]+)`", one["meaning"])}
+    assert not named & methods

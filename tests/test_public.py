@@ -22,7 +22,7 @@ def test_public_names_are_pinned() -> None:
 
 def test_public_names_are_the_ones_of_their_rooms() -> None:
     assert archbench.load_lm is importlib.import_module("archbench.engine").load_lm
-    assert archbench.load_results is importlib.import_module("archbench.results.frames").load_results
+    assert archbench.load_results is importlib.import_module("archbench.runs").load_results
 
 
 def test_other_names_are_not_there() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from archbench.errors import RequestError
+from archbench.formats.yaml_file import read_yaml
 from archbench.paths import shared
 from archbench.registry import families
-from archbench.results.published import papers
+from archbench.results.published import Paper, papers
+from archbench.schema import validate
 
 FILES = sorted(shared("published").glob("*.yaml"))
 
@@ -25,6 +30,16 @@ def test_rows_fit_their_columns_and_averages_their_cells(file) -> None:
             if "average" in row:
                 mean = sum(row["values"]) / len(row["values"])
                 assert mean == pytest.approx(row["average"], abs=0.0151)
+
+
+def test_a_paper_of_endless_texts_is_refused(tmp_path: Path) -> None:
+    for key in ("title", "url"):
+        paper = {"name": "x", "title": "a", "url": "b", "models": {}, "conditions": {}, "tables": {}}
+        (tmp_path / "x.yaml").write_text(yaml.safe_dump(paper | {key: "x" * 10_001}))
+        with pytest.raises(
+            RequestError, match=rf"x\.yaml, line \d+: '{key}' has a text of 10,001 characters"
+        ):
+            validate(Paper, read_yaml(tmp_path / "x.yaml"))
 
 
 def test_models_are_members_of_families_that_ship_and_columns_are_conditions() -> None:

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from archbench import paths
 from archbench.data.microworld import World, evaluation_set
 from archbench.registry import families
-from archbench.training.family import tokenizer_digest
+from archbench.training.material import tokenizer_digest
 from archbench.training.recipe import parse_recipe
 
 FAMILY = families()["microworld"]

@@ -310,7 +310,19 @@ def test_entry_kinds_are_told_apart_by_kind(here: Path) -> None:
         ("engine.cache_bytes=1e30", "expected"),
         ("seed=9999999999", "less than 4294967296"),
         ("name=" + "x" * 100_000, "at most 100 characters"),
-        ("quiz.data=" + "x" * 100_000, "no file name"),
+        ("quiz.data=" + "x" * 100_000, "'tasks.quiz.data' has 100,000 characters; expected at most 2000"),
+        ("members.m.title=" + "x" * 201, "'members.m.title' has 201 characters; expected at most 200"),
+        ("members.m.revision=" + "x/" * 5000, "'members.m.revision' has 10,000 characters"),
+        ("members.m.path=" + "x/" * 5000, "is no path: it has 9,999 characters; expected at most 3,000"),
+        ("members.m.notes=" + "x" * 10_001, "'members.m.notes' has a text of 10,001 characters ('xxx"),
+        ("description=" + "x" * 10_001, "at most 10,000 characters"),
+        ("engine.device=" + "x" * 10_001, "at most 10,000 characters"),
+        ("quiz.subjects=[" + "x" * 10_001 + "]", "'tasks.quiz.subjects[0]' has a text of 10,001"),
+        ("engine.max_length=1", "greater than or equal to 2"),
+        ("engine={max_length: 8, rolling_stride: 9}", "expected a rolling_stride of at most max_length"),
+        ("quiz.answer_base=true", "'tasks.quiz.answer_base': it is true; expected a whole number"),
+        ("text.lengths=[63]", "a window of 63 tokens is shorter than one of the buckets"),
+        ("text.target=1025", "expected are lengths of at least 1025 tokens"),
         ("families=[{name: microworld}, microworld]", "'microworld' is listed more than once"),
         ("families=[{name: microworld, members: [mamba, mamba]}]", "'mamba' is listed more than once"),
     ],
@@ -319,16 +331,27 @@ def test_nonsense_is_refused(here: Path, override: str, reason: str) -> None:
     suite = {
         "name": "one",
         "members": {"m": {"hub": "a/b"}},
-        "tasks": {"book": {"kind": "phonebook", "entries": [4]}, "quiz": {"kind": "mmlu", "data": "d"}},
+        "tasks": {
+            "book": {"kind": "phonebook", "entries": [4]},
+            "quiz": {"kind": "mmlu", "data": "d"},
+            "text": {"kind": "perplexity", "data": "d", "lengths": [1024]},
+        },
     }
-    with pytest.raises(RequestError, match=re.escape(reason)):
+    with pytest.raises(RequestError, match=re.escape(reason)) as error:
         load_suite(suite, [override]).tasks["quiz"].check()
+    assert len(str(error.value)) < 1000, "what is too long is not repeated"
 
 
 @pytest.mark.parametrize("suite", [None, 5, []])
 def test_what_is_no_suite_is_refused(suite: object) -> None:
     with pytest.raises(RequestError, match="a file, a name or a mapping was expected"):
         load_suite(suite)  # type: ignore[arg-type]
+
+
+def test_long_names_in_a_suite_from_python_are_refused() -> None:
+    tasks = {"quiz": {"kind": "mmlu", "data": "d"}}
+    with pytest.raises(RequestError, match=r"'report\.published' has a text of 10,001 characters"):
+        load_suite({"name": "x", "tasks": tasks, "report": {"published": {"x" * 10_001: "a/b"}}})
 
 
 def test_a_suite_from_python_that_holds_itself_is_refused() -> None:

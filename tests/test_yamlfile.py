@@ -58,6 +58,9 @@ def test_override_replaces_what_was_below_it() -> None:
         ("1: 2\n", 1, 'write "1"'),
         ("ok: 1\n10: 2\n", 2, 'write "10"'),
         ("? [a, b]\n: 2\n", 1, "the key of several parts"),
+        ('ok: 1\na: "\\ud83d"\n', 2, r"U+D83D, a surrogate"),
+        ('ok: 1\n"\\udcff": a\n', 2, r"U+DCFF, a surrogate"),
+        ("a: {1: b, 0x1: c}\n", 1, 'write "1"'),
         (
             "a: !!python/object/apply:os.system [id]\n",
             1,
@@ -77,6 +80,13 @@ def test_wrong_yaml_names_the_line(text: str, line: int, told: str) -> None:
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match=r"^s\.yaml"):
         parse_yaml(text, source="s.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: b\n\u2028c: d", "a: 'b\x85c'", "a: |\n  b\u2029c\n"])
+def test_what_ends_a_line_in_some_yaml_only_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match=r"^s\.yaml: .* line [12] holds U\+(0085|2028|2029)"):
+        parse_yaml(text, source="s.yaml")
+    assert parse_yaml('a: "b\\Nc"', source="s.yaml").value == {"a": "b\x85c"}
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from archbench.errors import ArchbenchError
+from archbench.errors import ArchbenchError, RequestError, unwritable, writable
 from archbench.results.files import plain
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ class Commands(TyperGroup):
 
     2: the request was wrong. 1: it failed while it was carried out. 130: stopped with Ctrl-C.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed, which has to be text: it is repeated on the screen and in the manifest."""
+        for one in args:
+            if why := unwritable(one):
+                note(f"Error: '{writable(one)}': {why}; write it in UTF-8.")
+                raise typer.Exit(RequestError.exit_code)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from archbench.cli.output import console, note, print_json
+from archbench.errors import RequestError, amount
+from archbench.paths import nearest_folder
 
 if TYPE_CHECKING:
     from archbench.registry import Audit
@@ -128,23 +130,34 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Where the report goes. [default: RUN/report]"),
     ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style", metavar="FILE", help="Matplotlib style for the figures: a *.mplstyle file or a name."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a page that ties them together."""
+    if not run_folder.is_dir():
+        raise RequestError(f"There is no results folder {run_folder}. {nearest_folder(run_folder)}")
+
     from archbench.reporting import build_report
-    from archbench.results.frames import load_results
+    from archbench.runs import load_results
 
     results = load_results(run_folder)
-    files = build_report(results, out or run_folder / "report", _settings(results))
+    settings = _settings(results)
+    if style is not None:
+        settings = settings.model_copy(update={"figure_style": style})
+    files = build_report(results, out or run_folder / "report", settings)
     if as_json:
         lists = {"tables": files.tables, "figures": files.figures}
         paths = {name: [str(path) for path in some] for name, some in lists.items()}
         about = {"run": str(run_folder), "page": str(files.page), "warnings": results.warnings}
         print_json(about | paths)
     else:
-        typer.echo(
-            f"{files.page}: {len(files.tables)} files of tables, {len(files.figures)} of figures beside it"
-        )
+        tables, figures = amount(len(files.tables), "file"), len(files.figures)
+        typer.echo(f"{files.page}: {tables} of tables, {figures} of figures beside it")
         for sentence in files.incomplete:
             note(sentence)
 
@@ -163,7 +176,8 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
         about = {"suite": plan.suite.name, "out": str(out), "match": told, "downloads": downloads}
         print_json(about | {"notes": plan.notes, "cells": cells})
         return
-    typer.echo(f"Suite {plan.suite.name}: {len(cells)} cells, {len(plan.missing)} to be run, into {out}")
+    asked = amount(len(cells), "cell")
+    typer.echo(f"Suite {plan.suite.name}: {asked}, {len(plan.missing)} to be run, into {out}")
     for cell in cells:
         typer.echo(f"  {cell['state']:9}{cell['member']} · {cell['task']} · {cell['variant']}")
     remarks = {one.resolved.name: list(one.remarks) for one in plan.members if one.remarks}
@@ -188,7 +202,7 @@ def _print_plan(plan: Plan, match: Match, out: Path, as_json: bool) -> None:
 
 def _downloads(plan: Plan) -> dict[str, list[str]]:
     """Hub ids that each member lacks here."""
-    from archbench.runner.identity import not_cached
+    from archbench.runner.member.files import not_cached
 
     names = {one.resolved.name: not_cached(one.resolved) for one in plan.members if one.identity is None}
     return {member: missing for member, missing in names.items() if missing}
@@ -246,10 +260,8 @@ def _settings(results: RunResults) -> ReportSettings:
 
 def _failures(failed: list[CellHeader]) -> str:
     """Say which cells failed and why."""
-    if len(failed) == 1:
-        what = "1 cell failed; the same command tries it again"
-    else:
-        what = f"{len(failed)} cells failed; the same command tries them again"
+    them = "it" if len(failed) == 1 else "them"
+    what = f"{amount(len(failed), 'cell')} failed; the same command tries {them} again"
     lines = [f"\n  - {header.id}: {header.error}" for header in failed[:5]]
     if len(failed) > len(lines):
         lines.append(f"\n  - and {len(failed) - len(lines)} more")

@@ -116,6 +116,7 @@ def _sizes(family: Family, names: list[str]) -> tuple[dict[str, Sizes], dict[str
     from archbench.registry.weights import member_config, member_sizes
     from archbench.runner.match import files_at_hand, full_recipe
 
+    family.import_packages()
     recipe = full_recipe(family)
     known: dict[str, Sizes] = {}
     left_out = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -14,7 +14,7 @@ from archbench.cli.run import AsJson, Families
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
-    from archbench.training.train import TrainResult
+    from archbench.training.result import TrainResult
 
 EPILOG = """\
 Examples:
@@ -57,7 +57,7 @@ def train(
     """Train the members of a family, matched: one token stream, one recipe, many architectures."""
     from archbench.registry import find_family
     from archbench.training import train_family
-    from archbench.training.devices import Devices
+    from archbench.training.loop.devices import Devices
     from archbench.training.records import table
 
     found = find_family(family, families or ())
@@ -74,19 +74,21 @@ def train(
         )
     if not Devices().first:
         return
-    told = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
+    records = [result.model_dump(mode="json", exclude={"curve", "validation_curve"}) for result in results]
     diverged = [result for result in results if result.outcome == "diverged"]
     if as_json:
-        print_json(told)
+        print_json(records)
         if diverged:
             raise RunError(_diverged(diverged))
         return
-    for one in told:
+    for one in records:
         loss = one["validation_loss"]
         ends = one["outcome"] if loss is None else f"validation loss {loss:.3f} nats per token"
         typer.echo(
             f"{one['member']}: {ends}, {one['tokens']:,} tokens, {one['seconds']:.0f} s, {one['folder']}"
         )
+    if (corpus := results[0].corpus) is not None:
+        typer.echo(f"\n{_read(corpus)}")
     if any(result.runs for result in results):
         typer.echo(f"\n{table(results)}")
     if diverged:
@@ -95,6 +97,17 @@ def train(
     typer.echo(
         f"\nTo evaluate these checkpoints: archbench run SUITE --families {out} --set 'families=[{which}]'"
     )
+
+
+def _read(corpus: Mapping[str, Any]) -> str:
+    """What text there was, and how much of it was read."""
+    parts = [
+        f"{100 * one['share']:.1f} % {name} ({one['documents']:,} documents, {one['tokens']:,} tokens, "
+        f"{one['epochs']} epoch{'s' if one['epochs'] > 1 else ''})"
+        for name, one in corpus.get("read", {}).items()
+    ]
+    read = f"\nread by each member: {', '.join(parts)}" if parts else ""
+    return f"text: {corpus['description']}{read}"
 
 
 def _diverged(results: Sequence[TrainResult]) -> str:

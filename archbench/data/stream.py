@@ -6,13 +6,17 @@
     └────────┴────────┴───┴────────┘   └────────┴── …
      doc <|end|> doc <|end|> do|c …     doc <|end|> …
 
-A shard is made from its own number alone, so that training resumes at any window without making what came
-before. Documents are packed back to back; windows cut them where they end, and so does a shard's end.
+Documents are packed back to back; windows cut them where they end. Generated text is made shard by shard
+(`TokenStream`): a shard is made from its own number alone, so that training resumes at any window without
+making what came before, and a shard's end cuts its last document. Text that there is only so much of is read
+from its beginning (`archbench.data.ordered`): no token is lost between shards, and what was read is counted.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -26,13 +30,123 @@ WINDOWS_PER_SHARD = 512
 _DOCUMENTS_AT_A_TIME = 256
 
 
-class TokenStream:
-    """Endless windows of tokens over generated documents.
+@dataclass(frozen=True)
+class Document:
+    """A document of a corpus.
+
+    Attributes:
+        text: What it says.
+        source: The corpus it is from, or the part of a mix.
+        epoch: How many times this corpus had been read to its end before.
+    """
+
+    text: str
+    source: str
+    epoch: int = 0
+
+
+class TextEndedError(Exception):
+    """A corpus has no more text, or must not begin anew.
+
+    Attributes:
+        source: Which one.
+    """
+
+    def __init__(self, source: str) -> None:
+        """Name the corpus, or the part of a mix."""
+        super().__init__(f"the text of '{source}' has ended")
+        self.source = source
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How documents become windows.
+
+    Attributes:
+        encode: Token ids of several texts.
+        end: Id put after each document.
+        length: Tokens in a window.
+    """
+
+    encode: Callable[[list[str]], Sequence[Sequence[int]]]
+    end: int
+    length: int
+
+
+@dataclass
+class Amount:
+    """How much was read of a corpus, or of a part of a mix.
+
+    Attributes:
+        documents: Documents begun.
+        bytes: Of their text, in UTF-8.
+        tokens: Tokens, those between documents included.
+        epochs: How many times it was begun.
+    """
+
+    documents: int = 0
+    bytes: int = 0
+    tokens: int = 0
+    epochs: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """What was read here, and then there."""
+        return Amount(
+            self.documents + other.documents,
+            self.bytes + other.bytes,
+            self.tokens + other.tokens,
+            max(self.epochs, other.epochs),
+        )
+
+
+Amounts = dict[str, Amount]
+"""What was read, by source."""
+
+
+class Windows(ABC):
+    """Windows of tokens.
 
     Attributes:
         length: Tokens in a window.
         end: Id that closes each document.
     """
+
+    def __init__(self, length: int, end: int, windows_per_shard: int) -> None:
+        """Describe the stream; nothing is read yet."""
+        self.length, self.end = length, end
+        self._per_shard = windows_per_shard
+        self._shard = lru_cache(maxsize=2)(self._make_shard)
+
+    @abstractmethod
+    def _make_shard(self, number: int) -> Tokens:
+        """All windows of a shard, shape [windows, length]."""
+
+    def windows(self, start: int, count: int) -> Tokens:
+        """Windows `start` … `start + count - 1`, shape [count, length].
+
+        Raises:
+            TextEndedError: There are not so many.
+        """
+        parts = []
+        while count:
+            shard, offset = divmod(start, self._per_shard)
+            part = self._shard(shard)[offset : offset + count]
+            if not len(part):
+                self._ended()
+            parts.append(part)
+            start, count = start + len(part), count - len(part)
+        return np.concatenate(parts)
+
+    def _ended(self) -> None:
+        raise TextEndedError("")
+
+    def amounts(self, windows: int) -> Amounts:
+        """What the first windows hold, by source; nothing where that is not counted."""
+        return {}
+
+
+class TokenStream(Windows):
+    """Endless windows of tokens over generated documents, each shard made alone."""
 
     def __init__(
         self,
@@ -52,10 +166,8 @@ class TokenStream:
             length: Tokens in a window.
             windows_per_shard: How many windows are made at once.
         """
-        self.length, self.end = length, end
+        super().__init__(length, end, windows_per_shard)
         self._document, self._encode = document, encode
-        self._per_shard = windows_per_shard
-        self._shard = lru_cache(maxsize=2)(self._make_shard)
 
     def _make_shard(self, number: int) -> Tokens:
         wanted = self._per_shard * self.length
@@ -68,13 +180,3 @@ class TokenStream:
                 ids.append(self.end)
             first += _DOCUMENTS_AT_A_TIME
         return np.array(ids[:wanted], dtype=np.uint32).reshape(self._per_shard, self.length)
-
-    def windows(self, start: int, count: int) -> Tokens:
-        """Windows `start` … `start + count - 1`, shape [count, length]."""
-        parts = []
-        while count:
-            shard, offset = divmod(start, self._per_shard)
-            part = self._shard(shard)[offset : offset + count]
-            parts.append(part)
-            start, count = start + len(part), count - len(part)
-        return np.concatenate(parts)

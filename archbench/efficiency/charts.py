@@ -1,4 +1,4 @@
-"""Predicted decoding: how much sooner one model gives its next token than another, at every context."""
+"""Predicted decoding: how much faster one model is than another, at every context."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Decoding:
         return step.seconds
 
     def speedup(self, member: str, context: int) -> float:
-        """How many times sooner than the baseline."""
+        """How many times faster than the baseline."""
         return self.seconds(self.baseline, context) / self.seconds(member, context)
 
     @property

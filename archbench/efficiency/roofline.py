@@ -96,7 +96,7 @@ def speedups(
     hardware: Hardware = H100,
     dtype: str = "bfloat16",
 ) -> list[float]:
-    """How many times sooner a model decodes than a baseline, at each context.
+    """How many times faster a model decodes than a baseline, at each context.
 
     Args:
         sizes: The model.

@@ -1,31 +1,30 @@
-"""How big a model is and what it costs, from its configuration alone: no weights, any transformers model.
+"""How big a model is and what it costs, from its configuration alone: no weights, any known model type.
 
-The model is built on torch's meta device and its parts are read one by one
-(`archbench.efficiency.recognise`). A part that is not known makes the figures that would depend on it None,
-never zero.
+The model is built on torch's meta device and its parts are read one by one (`archbench.efficiency.count`).
+A part that is not known makes the figures that would depend on it None, never zero.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from archbench.efficiency.recognise import Part, has_experts, recognise
+from archbench.efficiency.count import Count
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.build import build_config, meta_model
+from archbench.models.build import build_config
+from archbench.models.meta import meta_model
+from archbench.models.protocol import DeclaresPart, Part
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
 """Bytes of one number."""
 
-_NOT_MULTIPLIED = re.compile(r"A_log|time_mix|time_decay|time_first")
-"""Weights with more than one dimension that no matrix product uses."""
+_PLACES = 1024
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Sizes:
     embedding: int
     by_kind: dict[str, int]
     layers: dict[str, int]
-    parts: tuple[Part, ...]
+    parts: tuple[DeclaresPart, ...]
     matmul_flops: int | None
     routed: tuple[tuple[int, float | None], ...]
     unknown: tuple[str, ...]
@@ -61,7 +60,7 @@ class Sizes:
         return self.parameters - self.embedding
 
     def kv_bytes(self, context: int, *, batch: int = 1, dtype: str = "bfloat16") -> int | None:
-        """Bytes of keys and values after `context` tokens.
+        """Bytes of keys and values after `context` tokens, or of what else grows with the context.
 
         2 · attention layers · KV heads · head dimension · context · bytes, as the Jamba paper counts it
         (arXiv 2403.19887, Table 1); layers with a window keep no more than the window.
@@ -76,7 +75,7 @@ class Sizes:
         """
         if self.unknown:
             return None
-        kept = sum(part.kv_width * min(context, part.window or context) for part in self.parts)
+        kept = sum(part.state_size(context) - part.state_size(0) for part in self.parts)
         return kept * batch * _bytes(dtype)
 
     def state_bytes(self, *, batch: int = 1, dtype: str = "bfloat16") -> int | None:
@@ -91,7 +90,7 @@ class Sizes:
         """
         if self.unknown:
             return None
-        return sum(part.state for part in self.parts) * batch * _bytes(dtype)
+        return sum(part.state_size(0) for part in self.parts) * batch * _bytes(dtype)
 
     def inference_flops(self, context: int) -> int | None:
         """Floating-point operations of one decoding step of one sequence.
@@ -103,7 +102,7 @@ class Sizes:
         Args:
             context: Tokens in the cache, the new one included.
         """
-        return self._flops(context, float(context))
+        return self._flops(lambda part: part.step_flops(context))
 
     def training_flops(self, sequence_length: int) -> int | None:
         """Floating-point operations of training per token: forward, and backward as twice of it.
@@ -114,21 +113,13 @@ class Sizes:
         Args:
             sequence_length: Tokens in a training window.
         """
-        forward = self._flops(sequence_length, (sequence_length + 1) / 2)
+        forward = self._flops(lambda part: _mean_step_flops(part, sequence_length))
         return None if forward is None else 3 * forward
 
-    def _flops(self, context: int, attended: float) -> int | None:
+    def _flops(self, of: Callable[[DeclaresPart], float]) -> int | None:
         if self.matmul_flops is None or self.unknown:
             return None
-        total = float(self.matmul_flops)
-        for part in self.parts:
-            seen = attended
-            if part.window is not None and part.window < context:
-                # Decoding: the window is full. Training: it fills up over the first tokens.
-                w = part.window
-                seen = w if attended == context else (w * (w + 1) / 2 + (context - w) * w) / context
-            total += 4 * part.attended_width * seen + part.scan_flops
-        return round(total)
+        return round(float(self.matmul_flops) + sum(of(part) for part in self.parts))
 
 
 def architecture_sizes(architecture: Mapping[str, Any], *, vocab_size: int | None = None) -> Sizes:
@@ -155,7 +146,7 @@ def config_sizes(config: PretrainedConfig) -> Sizes:
 
 def model_sizes(model: PreTrainedModel) -> Sizes:
     """Sizes of a model, with or without weights in it."""
-    count = _Count(model)
+    count = Count(model)
     parameters = sum(count.by_kind.values())
     embedding = count.by_kind["embedding"] + count.by_kind["head"]
     known = all(share is not None for _, share in count.routed)
@@ -173,116 +164,13 @@ def model_sizes(model: PreTrainedModel) -> Sizes:
     )
 
 
-@dataclass
-class _Count:
-    """One walk over a model."""
-
-    model: PreTrainedModel
-    by_kind: Counter[str] = field(default_factory=Counter)
-    parts: list[Part] = field(default_factory=list)
-    routed: list[tuple[int, float | None]] = field(default_factory=list)
-    unknown: set[str] = field(default_factory=set)
-    multiplied: int = 0
-    seen: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.config = self.model.config.get_text_config()
-        head = self.model.get_output_embeddings()
-        self.head = head
-        self.tokens = self.model.get_input_embeddings()
-        self._visit(self.model, in_layer=False, is_layer=False)
-        # An output layer multiplies, whether its weights are its own or the embedding's.
-        if head is not None:
-            self.multiplied += int(head.weight.numel())
-
-    def _visit(self, module: nn.Module, *, in_layer: bool, is_layer: bool) -> None:
-        from torch import nn
-
-        if module is self.head or isinstance(module, nn.Embedding):
-            kind = "embedding" if module is not self.head else "head"
-            self._add(module, kind if module in (self.head, self.tokens) else "position", multiplies=False)
-            return
-        part = recognise(module, self.config) if in_layer and not is_layer else None
-        if part is not None:
-            self.parts.append(part)
-            self._add(module, part.kind, multiplies=True)
-            if part.kind == "moe":
-                self._route(module)
-            return
-        if "norm" in type(module).__name__.lower():
-            self._add(module, "norm", multiplies=False)
-            return
-        for name, child in module.named_children():
-            if isinstance(child, nn.ModuleList):
-                for one in child:
-                    self._visit(one, in_layer=True, is_layer=not in_layer)
-            elif isinstance(child, nn.Linear | nn.Conv1d) or type(child).__name__ == "Conv1D":
-                if child is self.head:
-                    self._visit(child, in_layer=in_layer, is_layer=False)
-                elif is_layer and name.startswith("fc"):
-                    # OPT and its time: the feed-forward block is written out in the layer.
-                    self._add(child, "mlp", multiplies=True)
-                    self.parts.extend([Part("mlp")] if name == "fc1" else [])
-                else:
-                    self._add(child, "other", multiplies=True)
-                    # A projection straight in a layer holds no state; one in a module not known might
-                    # be part of a mixer, and a convolution always keeps its past.
-                    if in_layer and (not is_layer or isinstance(child, nn.Conv1d)):
-                        self.unknown.add(type(module).__name__)
-            else:
-                self._visit(child, in_layer=in_layer, is_layer=False)
-        own = [p for p in module._parameters.values() if p is not None]
-        if own:
-            self._add(module, "other", multiplies=True, recurse=False)
-            if in_layer and not is_layer:
-                self.unknown.add(type(module).__name__)
-
-    def _add(self, module: nn.Module, kind: str, *, multiplies: bool, recurse: bool = True) -> None:
-        from torch import nn
-
-        norms = {
-            id(p) for m in module.modules() if "norm" in type(m).__name__.lower() for p in m.parameters()
-        }
-        tables = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-        for name, parameter in module.named_parameters(recurse=recurse, remove_duplicate=False):
-            if id(parameter) not in self.seen:
-                self.seen.add(id(parameter))
-                self.by_kind[kind] += parameter.numel()
-            # A shared module multiplies every time that it is used.
-            if (
-                multiplies
-                and parameter.dim() >= 2
-                and id(parameter) not in norms | tables
-                and not _NOT_MULTIPLIED.search(name)
-            ):
-                self.multiplied += parameter.numel()
-
-    def _route(self, module: nn.Module) -> None:
-        """Note how many parameters of a layer with experts are experts', and which share a token uses."""
-        for experts in module.modules():
-            if not has_experts(experts):
-                continue
-            first = next((p for p in experts._parameters.values() if p is not None), None)
-            number = len(list(experts.children())) if first is None else first.shape[0]
-            chosen = self._chosen(module)
-            share = None if chosen is None else min(1.0, chosen / number)
-            self.routed.append((sum(p.numel() for p in experts.parameters()), share))
-
-    def _chosen(self, module: nn.Module) -> int | None:
-        """Experts that a token goes to."""
-        for name in (
-            "num_experts_per_tok",
-            "num_experts_per_token",
-            "moe_top_k",
-            "moe_topk",
-            "top_k_experts",
-        ):
-            if isinstance(value := getattr(self.config, name, None), int):
-                return value
-        for one in module.modules():
-            if isinstance(value := getattr(one, "top_k", None), int):
-                return value
-        return None
+def _mean_step_flops(part: DeclaresPart, length: int) -> float:
+    """Operations of a part for one token, on average over a window of so many."""
+    if isinstance(part, Part):
+        return part.mean_step_flops(length)
+    # At the middles of equal stretches: exact for what grows linearly, however few there are.
+    places = min(length, _PLACES)
+    return fmean(part.step_flops((place + 0.5) * length / places + 0.5) for place in range(places))
 
 
 def _bytes(dtype: str) -> int:

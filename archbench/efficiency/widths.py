@@ -32,7 +32,7 @@ class Solution:
 
     Attributes:
         architecture: The template with its dimensions filled in.
-        target: What was asked for.
+        target: The size wanted.
         found: What it came to.
         sizes: All sizes of it.
     """

@@ -1,6 +1,6 @@
 """The engine: scores and generations of a transformers model, as an lm-eval `LM`.
 
-Each name is imported when it is first asked for: lm-eval and torch take seconds, and a plan needs neither.
+Each name is imported when it is first used: lm-eval and torch take seconds, and a plan needs neither.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archbench.engine.backend import BackendLM, unshared_backend
     from archbench.engine.backends import check_backend, load_backend
-    from archbench.engine.identity import ENGINE_VERSION
+    from archbench.engine.fingerprint import ENGINE_VERSION
+    from archbench.engine.generation.settings import read_settings
+    from archbench.engine.generations import NEVER_ENDS
     from archbench.engine.limits import TooLongError
-    from archbench.engine.lm import NEVER_ENDS, ArchbenchLM
+    from archbench.engine.lm import ArchbenchLM
     from archbench.engine.load import load_lm
-    from archbench.engine.settings import read_settings
+    from archbench.engine.options import EngineOptions
     from archbench.engine.store import RequestStore
     from archbench.engine.text import spanning
     from archbench.engine.usage import Usage
@@ -25,6 +27,7 @@ __all__ = [
     "NEVER_ENDS",
     "ArchbenchLM",
     "BackendLM",
+    "EngineOptions",
     "RequestStore",
     "TooLongError",
     "Usage",
@@ -37,24 +40,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ENGINE_VERSION": "identity",
-    "NEVER_ENDS": "lm",
+    "ENGINE_VERSION": "fingerprint",
+    "NEVER_ENDS": "generations",
     "ArchbenchLM": "lm",
     "BackendLM": "backend",
+    "EngineOptions": "options",
     "RequestStore": "store",
     "TooLongError": "limits",
     "Usage": "usage",
     "check_backend": "backends",
     "load_backend": "backends",
     "load_lm": "load",
-    "read_settings": "settings",
+    "read_settings": "generation.settings",
     "spanning": "text",
     "unshared_backend": "backend",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'archbench.engine' has no attribute '{name}'")
     return getattr(import_module(f"archbench.engine.{_HOMES[name]}"), name)

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from archbench.engine.limits import TOO_LONG, too_long
-from archbench.errors import RequestError, RunError
+from archbench.engine.limits import too_long
+from archbench.errors import RunError
 
 
 class Admission:
@@ -37,12 +37,7 @@ class Admission:
             tokenizer: The tokenizer's name, for messages.
             rule: What becomes of a longer input: "error" or "exclude".
             stand_in: The token that is put in place of an empty context, for messages.
-
-        Raises:
-            RequestError: There is no such rule.
         """
-        if rule not in TOO_LONG:
-            raise RequestError(f"too_long is {rule!r}; expected {' or '.join(map(repr, TOO_LONG))}.")
         self.limit = limit
         self._name = name
         self._vocab = vocab

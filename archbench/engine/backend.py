@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,9 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from archbench.answers import SKIP, answer_of
 from archbench.engine.admission import Admission
-from archbench.engine.finite import NotFiniteError
+from archbench.engine.scoring.finite import NotFiniteError
 from archbench.engine.sharing.exactness import Sharing
-from archbench.engine.usage import Meter, Report, Usage, reporting
+from archbench.engine.usage import Meter, Report, Usage, collect, reporting
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -90,12 +90,12 @@ class BackendLM(LM):  # type: ignore[misc]
         """What is known of the model, for a manifest."""
         limit = self._admission.limit
         unknown = "not known here, so lengths are not checked"
-        told = {"backend": self.backend, "longest_input": unknown if limit is None else limit}
+        known = {"backend": self.backend, "longest_input": unknown if limit is None else limit}
         model = getattr(self.lm, "model", None)
         if model is not None and hasattr(model, "parameters"):
-            told["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-            told |= {"dtype": str(model.dtype).removeprefix("torch."), "device": str(self.lm.device)}
-        return told
+            known["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+            known |= {"dtype": str(model.dtype).removeprefix("torch."), "device": str(self.lm.device)}
+        return known
 
     def tok_encode(self, string: str) -> list[int] | None:
         """Token ids of a text; None where the class has no tokenizer here."""
@@ -135,7 +135,7 @@ class BackendLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Text that the model writes after each prompt.
 
-        No class of lm-eval skips white space before an answer. A request that asks for it is put without
+        No class of lm-eval skips white space before an answer. A request with that setting is put without
         stop strings, and its text is cut afterwards.
 
         Raises:
@@ -170,29 +170,27 @@ class BackendLM(LM):  # type: ignore[misc]
         admit: Callable[[int, Any], bool],
         as_put: Callable[[Instance], Instance] = lambda request: request,
     ) -> list[Any]:
-        """Put the requests that are admitted to the class, some at a time; `nothing` answers the others."""
-        with self._meter.clock():
-            answers = [nothing] * len(requests)
-            asked = []
-            for index, request in enumerate(requests):
-                if admit(index, request.args):
-                    asked.append(index)
-                else:
-                    self._admission.exclude(request.args)
-            done = len(requests) - len(asked)
-            call = getattr(self.lm, method)
-            # Their bars would stand in ours.
-            quiet = {"disable_tqdm": True} if "disable_tqdm" in parameter_names([call]) else {}
-            with reporting(self._progress, description) as report:
-                report(done, len(requests))
-                for first in range(0, len(asked), _CHUNK):
-                    chunk = asked[first : first + _CHUNK]
-                    found = call([as_put(requests[index]) for index in chunk], **quiet)
-                    for index, answer in zip(chunk, found, strict=True):
-                        self._check_finite(index, answer)
-                        answers[index] = answer
-                    done += len(chunk)
-                    report(done, len(requests))
+        """Answers of the requests that are admitted, and `nothing` for the others."""
+        # Their bars would stand in ours.
+        call = getattr(self.lm, method)
+        quiet = {"disable_tqdm": True} if "disable_tqdm" in parameter_names([call]) else {}
+
+        def batches() -> Iterator[dict[int, Any]]:
+            admitted = [index for index, request in enumerate(requests) if admit(index, request.args)]
+            excluded = set(range(len(requests))).difference(admitted)
+            for index in excluded:
+                self._admission.exclude(requests[index].args)
+            yield dict.fromkeys(excluded, nothing)
+            for first in range(0, len(admitted), _CHUNK):
+                chunk = admitted[first : first + _CHUNK]
+                found = call([as_put(requests[index]) for index in chunk], **quiet)
+                finished = dict(zip(chunk, found, strict=True))
+                for index, answer in finished.items():
+                    self._check_finite(index, answer)
+                yield finished
+
+        with self._meter.clock(), reporting(self._progress, description) as report:
+            answers = collect(batches(), len(requests), report)
             self._meter.count(requests=len(requests))
         return answers
 

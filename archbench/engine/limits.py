@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 UNLIMITED = sys.maxsize
-"""What lm-eval is told for a model without a longest input (it wants a number)."""
+"""What lm-eval gets for a model without a longest input (it wants a number)."""
 
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 # What transformers 5.23 calls layers whose state has one size. Any other name may have attention in
@@ -20,10 +20,6 @@ _WITHOUT_ATTENTION = frozenset(
     {"linear_attention", "mamba", "mamba2", "conv", "recurrent", "mlp", "moe", "dense", "sparse"}
 )
 _RECURRENT_TYPES = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
-
-
-TOO_LONG = ("error", "exclude")
-"""What may happen to an input that a model cannot take whole."""
 
 
 class TooLongError(RunError):

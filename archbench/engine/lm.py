@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lm_eval.api.model import TemplateLM
 
 from archbench.engine.admission import Admission
 from archbench.engine.cache.corrections import exact_states
+from archbench.engine.fingerprint import Fingerprint
 from archbench.engine.generation.generate import Generator
-from archbench.engine.generation.requests import answer_prompts
-from archbench.engine.identity import Identity
+from archbench.engine.generations import MAX_NEW_TOKENS, NEVER_ENDS, Generations
+from archbench.engine.likelihoods import Encoded, Likelihoods
 from archbench.engine.limits import UNLIMITED, context_limit
+from archbench.engine.options import EngineOptions
 from archbench.engine.scoring.batching import Budget
 from archbench.engine.scoring.forward import Scorer
-from archbench.engine.scoring.likelihood import Encoded, Likelihoods
-from archbench.engine.scoring.pairs import Settings
+from archbench.engine.scoring.rows import Answer
 from archbench.engine.sharing.exactness import Exactness, Sharing, exactness, sharing_of
 from archbench.engine.store import Answers, RequestStore
 from archbench.engine.text import Codec
-from archbench.engine.usage import Meter, Report, Usage, reporting
+from archbench.engine.usage import Meter, Report, Usage, collect, reporting
 from archbench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,14 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NEVER_ENDS = (
-    "the end-of-text token is beyond the model's embedding, so that the model cannot write it: texts end "
-    "only at stop strings or after max_gen_toks. The tokenizer may belong to another model."
-)
-"""What to say of generations where `ArchbenchLM.never_ends`."""
-
-CACHE_BYTES = 2**29
-"""Memory that states of shared prefixes may take where nobody says otherwise."""
+T = TypeVar("T")
 
 
 class ArchbenchLM(TemplateLM):  # type: ignore[misc]
@@ -50,6 +43,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     Attributes:
         model: The transformers model.
         tokenizer: The transformers tokenizer.
+        options: Its settings.
         name: How messages call the model.
     """
 
@@ -57,62 +51,53 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
+        options: EngineOptions,
         *,
         revision: str | None = None,
-        batch_tokens: int = 8192,
-        cache_bytes: int = CACHE_BYTES,
-        max_length: int | None = None,
-        rolling_stride: int | None = None,
-        too_long: str = "error",
-        border: str = "exact",
-        seed: int = 0,
         progress: bool | Report = False,
         store: RequestStore | None = None,
     ) -> None:
-        """Wrap a loaded model; see `load_lm` for the arguments."""
+        """Wrap a loaded model; see `load_lm` for the arguments.
+
+        Raises:
+            RequestError: The model or its tokenizer cannot be used, or `rolling_stride` is longer than the
+                longest input.
+        """
         super().__init__()
-        if batch_tokens < 1 or (max_length is not None and max_length < 1):
-            raise RequestError(
-                f"batch_tokens ({batch_tokens}) and max_length ({max_length}) count tokens: at least 1 each."
-            )
-        if cache_bytes < 0:
-            raise RequestError(f"cache_bytes ({cache_bytes}) counts bytes: 0 (nothing is shared) or more.")
         self.model = model
         self.tokenizer = tokenizer
-        self.name = model.name_or_path or f"this {model.config.model_type} model"
+        self.options = options
         self._revision = revision
+        self._progress = progress
         self._device = model.device
-        self._limit = max_length if max_length is not None else context_limit(model.config)
-        self._codec = Codec(tokenizer, border)
+        limit = options.max_length if options.max_length is not None else context_limit(model.config)
+        self._codec = Codec(tokenizer, exact=options.border == "exact")
+        self._scorer = Scorer(model, limit)
+        self.name = self._scorer.name
         self._admission = Admission(
             name=self.name,
-            limit=self._limit,
+            limit=limit,
             vocab=int(model.get_input_embeddings().weight.shape[0]),
             tokenizer=str(tokenizer.name_or_path),
-            rule=too_long,
+            rule=options.too_long,
             stand_in=self._codec.prefix_token_id,
         )
-        self._scorer = Scorer(model)
+        stride = options.rolling_stride
+        if stride is not None and not self._admission.fits(stride):
+            raise RequestError(
+                f"rolling_stride ({stride}) is how many tokens a window predicts, so it can be at "
+                f"most the longest input of {self.name}, {limit} tokens (max_length)."
+            )
         self._generator = Generator(model, self._codec)
-        self._budget = Budget(batch_tokens)
-        self._seed = seed
-        self._progress = progress
-        self._answers = Answers(store, lambda: self.fingerprint, self._generator.eos)
+        self._budget = Budget(options.batch_tokens, options.cache_bytes)
         self._meter = Meter()
-        self._identity = Identity(model, tokenizer)
-        self._settings = Settings(cache_bytes, self._limit, self.name)
-        self._likelihoods = Likelihoods(
-            self._scorer,
-            self._codec,
-            self._admission,
-            answers=self._answers,
-            budget=self._budget,
-            settings=self._settings,
-            stride=rolling_stride,
-            meter=self._meter,
-        )
+        self._fingerprint = Fingerprint(model, tokenizer)
+        answers = Answers(store, self._fingerprint.digest, self._generator.eos)
+        shared = (self._admission, answers, self._budget, self._meter)
+        self._likelihoods = Likelihoods(self._scorer, self._codec, *shared)
+        self._generations = Generations(self._scorer, self._generator, *shared)
 
-    # What lm-eval asks about the model ------------------------------------------------------------
+    # What lm-eval needs to know about the model ---------------------------------------------------
 
     @property
     def eot_token_id(self) -> int:
@@ -127,12 +112,12 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     @property
     def max_length(self) -> int:
         """Longest input in tokens; `limits.UNLIMITED` where there is none."""
-        return UNLIMITED if self._limit is None else self._limit
+        return UNLIMITED if self._scorer.limit is None else self._scorer.limit
 
     @property
     def max_gen_toks(self) -> int:
-        """New tokens of a generation whose request does not say how many."""
-        return 256
+        """New tokens of a generation whose request sets no limit."""
+        return MAX_NEW_TOKENS
 
     @property
     def tokenizer_name(self) -> str:
@@ -166,7 +151,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             "model_fingerprint": self.fingerprint,
         }
 
-    # What archbench asks besides ------------------------------------------------------------------
+    # What archbench needs to know ----------------------------------------------------------------
 
     @property
     def fingerprint(self) -> str:
@@ -174,18 +159,18 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
         Taken anew after weights were changed in place.
         """
-        return self._identity.digest()
+        return self._fingerprint.digest()
 
     @property
     def exactness(self) -> Exactness:
         """What was found to make no difference to the model's answers and is used; measured once."""
         with exact_states(self.model):
-            return exactness(self._scorer, limit=self._limit, name=self.name)
+            return exactness(self._scorer)
 
     @property
     def sharing(self) -> Sharing:
         """How prefixes are shared here, and why they are not where they are not."""
-        return sharing_of(self.exactness, self._settings.cache_bytes)
+        return sharing_of(self.exactness, self.options.cache_bytes)
 
     @property
     def usage(self) -> Usage:
@@ -201,7 +186,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
     @property
     def border(self) -> str:
         """What log-likelihoods are of: "exact" or "lm_eval" (docs/engine.md)."""
-        return "exact" if self._codec.exact else "lm_eval"
+        return self.options.border
 
     @property
     def never_ends(self) -> bool:
@@ -236,7 +221,7 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
 
     # Requests ---------------------------------------------------------------------------------------
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-likelihood (nats) of each continuation after its context, and whether it is the greedy one.
 
         Not a number for pairs that were too long and excluded.
@@ -247,12 +232,10 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
                 ran out.
         """
         pairs = [tuple(request.args) for request in requests]
-        with self._at_work(requests), reporting(self._progress, "Scoring") as report:
-            return self._likelihoods.of_pairs(pairs, report)
+        return self._answer("Scoring", requests, self._likelihoods.of_pairs(pairs))
 
-    def _loglikelihood_tokens(self, requests: Sequence[Encoded], **kwargs: Any) -> list[tuple[float, bool]]:
-        with self._at_work(requests), reporting(self._progress, "Scoring") as report:
-            return self._likelihoods.of_ids(requests, report)
+    def _loglikelihood_tokens(self, requests: Sequence[Encoded], **kwargs: Any) -> list[Answer]:
+        return self._answer("Scoring", requests, self._likelihoods.of_ids(requests))
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood (nats) of each text, every token predicted once.
@@ -265,8 +248,8 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
             RunError: A log-likelihood is not finite, or memory ran out.
         """
         texts = [request.args[0] for request in requests]
-        with self._at_work(requests), reporting(self._progress, "Scoring texts") as report:
-            return self._likelihoods.of_texts(texts, report)
+        batches = self._likelihoods.of_texts(texts, self.options.rolling_stride)
+        return self._answer("Scoring texts", requests, batches)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Text that the model writes after each prompt, cut before the first stop string.
@@ -286,29 +269,18 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         """
         if self.never_ends:
             log.warning("%s: %s", self.name, NEVER_ENDS)
-        with self._at_work(requests), reporting(self._progress, "Generating") as report:
-            texts = answer_prompts(
-                [tuple(request.args)[:2] for request in requests],
-                scorer=self._scorer,
-                generator=self._generator,
-                codec=self._codec,
-                budget=self._budget,
-                settings=self._settings,
-                answers=self._answers,
-                admit=self._admission.admit,
-                default_new_tokens=self.max_gen_toks,
-                seed=self._seed,
-                report=report,
-                count=self._meter.count,
-            )
+        prompts = [tuple(request.args)[:2] for request in requests]
+        batches = self._generations.of_prompts(prompts, self.options.seed)
+        texts = self._answer("Generating", requests, batches)
         for request, text in zip(requests, texts, strict=True):
             if text is None:
                 self._admission.exclude(request.args)
         return [text or "" for text in texts]
 
-    @contextlib.contextmanager
-    def _at_work(self, requests: Sequence[Any]) -> Iterator[None]:
-        """Count requests and the time they take.
+    def _answer(
+        self, description: str, requests: Sequence[Any], batches: Iterable[Mapping[int, T]]
+    ) -> list[T]:
+        """Run through batches that are not begun yet, with progress, time and count.
 
         Raises:
             RequestError: The model is in training mode.
@@ -316,8 +288,13 @@ class ArchbenchLM(TemplateLM):  # type: ignore[misc]
         if self.model.training:
             raise RequestError(
                 f"{self.name} is in training mode, in which dropout makes answers random. Call model.eval() "
-                "before asking it."
+                "before evaluating it."
             )
-        with self._meter.clock():
-            yield
+        with (
+            self._meter.clock(),
+            exact_states(self.model),
+            reporting(self._progress, description) as report,
+        ):
+            answers = collect(batches, len(requests), report)
             self._meter.count(requests=len(requests))
+        return answers

@@ -1,4 +1,4 @@
-"""Answers that outlive the process: what was asked of which model, and what it said, in one SQLite file.
+"""Answers that outlive the process: requests, and what a model answered to them, in one SQLite file.
 
 A run that is killed loses at most the batch in flight: the same command finds every earlier answer again. An
 answer is found by a digest of the model (weights, tokenizer, dtype, engine version), the kind of request and
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from archbench.engine.generation.generate import Generated, Job
-from archbench.engine.scoring.pairs import IdPair
+from archbench.engine.generation.jobs import Generated, Job
+from archbench.engine.scoring.rows import Answer, IdPair
 from archbench.errors import RunError
 
 VERSION = 1
@@ -40,13 +40,13 @@ class RequestStore:
         """Open a store, made where missing.
 
         Args:
-            path: The file. SQLite keeps two more beside it while it is open (`-wal`, `-shm`).
+            path: The file. SQLite keeps two more next to it while it is open (`-wal`, `-shm`).
 
         Raises:
             RunError: The file is no store, was written by a newer archbench, or cannot be opened.
         """
         self._path = path
-        with self._telling():
+        with self._naming_the_file():
             self._file = sqlite3.connect(path, timeout=_WAIT_SECONDS)
             # A power cut may lose the last batches, never the file.
             self._file.execute("PRAGMA journal_mode = WAL")
@@ -55,7 +55,7 @@ class RequestStore:
             if version > VERSION:
                 raise RunError(
                     f"{path} was written by a newer archbench (layout {version}; this one knows {VERSION}). "
-                    "Update archbench, or delete the file: it only spares asking again."
+                    "Update archbench, or delete the file: it only saves computing again."
                 )
             with self._file:
                 self._file.executescript(_LAYOUT)
@@ -65,20 +65,20 @@ class RequestStore:
         """Close the file."""
         self._file.close()
 
-    def scores(self, keys: Sequence[bytes]) -> dict[bytes, tuple[float, bool]]:
+    def scores(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The known among some scores: log-likelihood (nats) and whether it is greedy, by key.
 
         Raises:
             RunError: The file cannot be read.
         """
-        # SQLite keeps what is no number as null; such a score is none, and is asked for again.
+        # SQLite keeps what is no number as null; such a score is none, and is computed again.
         return {
             key: (logprob, bool(greedy))
             for key, logprob, greedy in self._known("scores", keys)
             if logprob is not None and math.isfinite(logprob)
         }
 
-    def add_scores(self, found: Mapping[bytes, tuple[float, bool]]) -> None:
+    def add_scores(self, found: Mapping[bytes, Answer]) -> None:
         """Keep scores, all or none of them.
 
         Raises:
@@ -104,7 +104,7 @@ class RequestStore:
 
     def _known(self, table: str, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         rows = []
-        with self._telling():
+        with self._naming_the_file():
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(some))
@@ -112,17 +112,17 @@ class RequestStore:
         return rows
 
     def _add(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        with self._telling(), self._file:
+        with self._naming_the_file(), self._file:
             self._file.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", rows)
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _naming_the_file(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             raise RunError(
                 f"{self._path}, where answers are kept while a run goes on, cannot be used ({error}). If the "
-                "disk has room and the folder is yours to write to, delete the file: it only spares asking "
+                "disk has room and the folder is yours to write to, delete the file: it only saves computing "
                 "again."
             ) from error
 
@@ -142,7 +142,7 @@ class Answers:
         self._model = model
         self._ends = tuple(ends)
 
-    def scores(self, pairs: Sequence[IdPair]) -> dict[int, tuple[float, bool]]:
+    def scores(self, pairs: Sequence[IdPair]) -> dict[int, Answer]:
         """Known scores by the index of their (context ids, continuation ids)."""
         if self._store is None:
             return {}
@@ -151,7 +151,7 @@ class Answers:
         known = self._store.scores(list(dict.fromkeys(keys)))
         return {index: known[key] for index, key in enumerate(keys) if key in known}
 
-    def keep_scores(self, pairs: Sequence[IdPair], found: Mapping[int, tuple[float, bool]]) -> None:
+    def keep_scores(self, pairs: Sequence[IdPair], found: Mapping[int, Answer]) -> None:
         """Keep scores of some of the pairs."""
         if self._store is not None:
             model = self._model()
@@ -165,12 +165,11 @@ class Answers:
         keys = {self._generation_key(model, job): job for job in jobs}
         return {keys[key]: found for key, found in self._store.generations(list(keys)).items()}
 
-    def keep_generations(self, jobs: Sequence[Job], found: Sequence[Generated]) -> None:
+    def keep_generations(self, found: Mapping[Job, Generated]) -> None:
         """Keep generations."""
         if self._store is not None:
             model = self._model()
-            keys = [self._generation_key(model, job) for job in jobs]
-            self._store.add_generations(dict(zip(keys, found, strict=True)))
+            self._store.add_generations({self._generation_key(model, job): one for job, one in found.items()})
 
     def _generation_key(self, model: str, job: Job) -> bytes:
         return _digest(f"generate {model} {self._ends!r} {job[1:]!r}", job.prompt)

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 # A tokenizer's own record of a text is many times as large as the ids.
 _TOGETHER = 256
 
-BORDERS = ("exact", "lm_eval")
-"""What a log-likelihood may be of; see `Codec`."""
-
 
 def compact(ids: Iterable[int]) -> array[int]:
     """Token ids in four bytes each; a list of numbers takes nine times as much."""
@@ -27,7 +24,7 @@ def compact(ids: Iterable[int]) -> array[int]:
 
 
 def spanning(spanned: int, pairs: int, exact: bool) -> str:
-    """What to say where tokens span the border of context and continuation.
+    """The warning where tokens span the border of context and continuation.
 
     Args:
         spanned: In how many requests one does.
@@ -96,20 +93,16 @@ class Codec:
         exact: Whether the border is "exact".
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, border: str = "exact") -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, exact: bool = True) -> None:
         """Wrap a tokenizer.
 
         Args:
             tokenizer: The tokenizer.
-            border: "exact" or "lm_eval".
+            exact: Whether the border is "exact"; else it is "lm_eval".
 
         Raises:
-            RequestError: It has no end-of-text token, it adds special tokens in no regular way, or there are
-                no such border setting.
+            RequestError: It has no end-of-text token, or it adds special tokens in no regular way.
         """
-        if border not in BORDERS:
-            expected = " or ".join(map(repr, BORDERS))
-            raise RequestError(f"border is {border!r}; expected {expected}.")
         if tokenizer.eos_token_id is None:
             raise RequestError(
                 f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__} has no eos_token, which "
@@ -119,7 +112,7 @@ class Codec:
         self.eos_token_id = int(tokenizer.eos_token_id)
         self._encoder = Encoder(tokenizer)
         self.prefix_token_id = cast("int", self._encoder.prefix_token_id)
-        self.exact = border == "exact"
+        self.exact = exact
         self._known: dict[str, array[int]] = {}
 
     @contextlib.contextmanager

@@ -1,18 +1,16 @@
-"""What an LM has done so far, and telling someone about it while it works."""
+"""What an LM has done so far, and reporting it while it works."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 Report = Callable[[int, int], object]
 """Called with (requests done, requests in all)."""
 
-
-Count = Callable[..., object]
-"""Called with what has just been done, by the names of `Usage`: `count(batches=1, tokens_forwarded=512)`."""
+T = TypeVar("T")
 
 
 class Usage(NamedTuple):
@@ -27,7 +25,7 @@ class Usage(NamedTuple):
         tokens_requested: Tokens that answering every request on its own would have forwarded.
         tokens_distinct: Tokens left when every prefix that requests share is counted once.
         tokens_forwarded: Tokens that were forwarded.
-        tokens_padded: Padding tokens forwarded beside them.
+        tokens_padded: Padding tokens forwarded with them.
         batches: Forward passes for scores and shared prefixes, and batches of generations.
         passes: Forward passes of the model, those of every generated token among them.
         prefixes_refused: Prefixes worth holding that were not held for want of memory (`cache_bytes`).
@@ -70,7 +68,7 @@ class Meter:
         self.usage = Usage()
 
     def count(self, **counts: float) -> None:
-        """Add what has just been done, by the names of `Usage`."""
+        """Add what has just been done, by the names of `Usage`: `count(batches=1, tokens_forwarded=512)`."""
         self.usage = self.usage.plus(**counts)
 
     @contextlib.contextmanager
@@ -97,3 +95,18 @@ def reporting(progress: bool | Report, description: str) -> Iterator[Report]:
             yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
         yield progress
+
+
+def collect(batches: Iterable[Mapping[int, T]], total: int, report: Report) -> list[T]:
+    """All answers in order, reported as they come.
+
+    Args:
+        batches: Finished answers by the index of their request; each request once.
+        total: Number of requests.
+        report: Called after every batch.
+    """
+    answers: dict[int, T] = {}
+    for finished in batches:
+        answers |= finished
+        report(len(answers), total)
+    return [answers[index] for index in range(total)]

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+from archbench.errors import unwritable
+
 MOST_BYTES = 64 * 2**20
 _DEEPEST = 64
+_LONGEST_SHOWN = 60
 
 
 def read_json(path: Path) -> Any:
@@ -36,6 +39,26 @@ def parse_json(content: bytes | str) -> Any:
         raise ValueError(f"it is nested more than {_DEEPEST} levels deep") from None
     _check_depth(value)
     return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message gives it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def check_text(value: Any) -> None:
+    """Make sure that all text in a value read from JSON can be written again.
+
+    Raises:
+        ValueError: An escape stands for half of a character; the message says which.
+    """
+    if isinstance(value, str):
+        if why := unwritable(value):
+            raise ValueError(f"it holds the text {value!r:.60}: {why}")
+    elif isinstance(value, dict | list):
+        for one in [*value, *value.values()] if isinstance(value, dict) else value:
+            check_text(one)
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What safetensors files say in their headers: names and shapes of tensors, without loading any."""
+"""What safetensors files say in their headers: names, shapes and places of tensors, without loading any."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archbench.errors import RequestError
 from archbench.formats.json_file import parse_json
@@ -36,6 +36,44 @@ class Header:
         return sum(prod(shape) for shape in self.shapes.values())
 
 
+class Place(NamedTuple):
+    """Where a tensor lies in a file.
+
+    Attributes:
+        dtype: As the header writes it, such as F32 or BF16.
+        shape: Its shape.
+        start: First byte, from the beginning of the file.
+        end: The byte behind its last.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def tensor_places(file: Path) -> dict[str, Place]:
+    """Where the tensors of a safetensors file lie, by name.
+
+    Raises:
+        RequestError: It is no safetensors file, or ends before its tensors do.
+    """
+    try:
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header: Any = parse_json(stream.read(size)) if 0 < size < _LARGEST_HEADER else None
+        header.pop("__metadata__", None)
+        places = {}
+        for name, one in header.items():
+            start, end = (8 + size + int(offset) for offset in one["data_offsets"])
+            if not 8 + size <= start <= end <= file.stat().st_size:
+                raise ValueError(name)
+            places[name] = Place(str(one["dtype"]), tuple(map(int, one["shape"])), start, end)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError):
+        raise _damaged(file) from None
+    return places
+
+
 def read_header(file: Path) -> Header:
     """What the header of a safetensors file says.
 
@@ -51,9 +89,11 @@ def read_header(file: Path) -> Header:
         dtypes = {name: str(one.get("dtype")) for name, one in header.items()}
         return Header(shapes, {str(key): str(value) for key, value in metadata.items()}, dtypes)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError):
-        raise RequestError(
-            f"{file} cannot be read as a safetensors file: it is damaged or something else."
-        ) from None
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> RequestError:
+    return RequestError(f"{file} cannot be read as a safetensors file: it is damaged or something else.")
 
 
 def is_buffer(name: str, shape: Sequence[int]) -> bool:

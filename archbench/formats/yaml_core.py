@@ -12,16 +12,25 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import cast
 
 import yaml
 
+from archbench.errors import unwritable, writable
+
 MOST_BYTES = 2**20
 """Bytes that a file may have."""
-_DEEPEST = 40
+DEEPEST = 40
+"""Levels that a document may have."""
 _MOST_VALUES = 100_000
-_MOST_DIGITS = 100
+MOST_DIGITS = 100
+"""Digits that a number may have."""
+
+# Ends of lines in YAML 1.1, and thereby in PyYAML, but not in YAML 1.2.
+_ESCAPES = {"\x85": '"\\N"', "\u2028": '"\\L"', "\u2029": '"\\P"'}
+_BREAKS = re.compile(f"[{''.join(_ESCAPES)}]")
 
 _NULL = r"~|null|Null|NULL|"
 _BOOL = r"true|True|TRUE|false|False|FALSE"
@@ -29,6 +38,8 @@ _INT = r"[-+]?[0-9]+(_[0-9]+)*|0o[0-7]+|0x[0-9a-fA-F]+"
 _FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 _CORE = ("null", "bool", "int", "float", "str", "seq", "map", "merge")
 _PREFIX = "tag:yaml.org,2002:"
+TEXT = _PREFIX + "str"
+MERGE = _PREFIX + "merge"
 
 
 class CoreLoader(yaml.SafeLoader):
@@ -43,9 +54,9 @@ CoreLoader.add_implicit_resolver(_PREFIX + "merge", re.compile(r"<<\Z"), ["<"])
 
 def _int(loader: CoreLoader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node).replace("_", "")
-    if len(text) > _MOST_DIGITS:
+    if len(text) > MOST_DIGITS:
         raise yaml.constructor.ConstructorError(
-            None, None, f"a number of {len(text)} digits; at most {_MOST_DIGITS} are read", node.start_mark
+            None, None, f"a number of {len(text)} digits; at most {MOST_DIGITS} are read", node.start_mark
         )
     base = 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10
     return int(text, base)
@@ -70,10 +81,17 @@ def check_bounds(text: str) -> None:
 
     Raises:
         yaml.MarkedYAMLError: It is too large, nested too deeply, holds too many values once aliases are
-            written out, or tags that settings have no use for; or it is no YAML.
+            written out, or text that cannot be written again, or tags that settings have no use for; or
+            it is no YAML.
     """
     if len(text) > MOST_BYTES:
         raise yaml.MarkedYAMLError(problem=f"the file has more than {MOST_BYTES:,} characters")
+    if found := _BREAKS.search(text):
+        line = 1 + text.count("\n", 0, found.start())
+        raise yaml.MarkedYAMLError(
+            problem=f"line {line} holds U+{ord(found[0]):04X}, which ends a line in some versions of YAML "
+            f"and not in others; in quotes, write {_ESCAPES[found[0]]}"
+        )
     depth = 0
     # Values up to and within each open collection, and of every anchor.
     open_anchors: list[tuple[str | None, int]] = []
@@ -81,6 +99,10 @@ def check_bounds(text: str) -> None:
     values = 0
     for event in yaml.parse(text, Loader=CoreLoader):
         mark = cast("yaml.error.Mark", event.start_mark)
+        if isinstance(event, yaml.ScalarEvent) and (why := unwritable(event.value)):
+            raise yaml.MarkedYAMLError(
+                problem=f"'{writable(event.value):.80}': {why}; write the whole character", problem_mark=mark
+            )
         if isinstance(event, yaml.NodeEvent):
             _check_tag(event)
             values += sizes.get(event.anchor or "", 1) if isinstance(event, yaml.AliasEvent) else 1
@@ -92,9 +114,9 @@ def check_bounds(text: str) -> None:
             anchor, before = open_anchors.pop()
             if anchor is not None:
                 sizes[anchor] = values - before + 1
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             raise yaml.MarkedYAMLError(
-                problem=f"it is nested more than {_DEEPEST} levels deep", problem_mark=mark
+                problem=f"it is nested more than {DEEPEST} levels deep", problem_mark=mark
             )
         if values > _MOST_VALUES:
             raise yaml.MarkedYAMLError(
@@ -125,7 +147,7 @@ def parse_value(text: str) -> object:
 
     Raises:
         ValueError: It is empty, in quotes, or in brackets and not YAML; or a part of it would be lost (a
-            comment). The message says why.
+            comment, one of two keys that are the same). The message says why.
     """
     if not text:
         raise ValueError("there is no value; write null to unset a key")
@@ -134,7 +156,7 @@ def parse_value(text: str) -> object:
     if text[0] not in "[{":
         return scalar(text)
     try:
-        if "\n" in text:
+        if "\n" in text or "\r" in text:
             raise ValueError("a list or mapping is written on one line")
         check_bounds(text)
         loader = CoreLoader(text)
@@ -155,24 +177,41 @@ def scalar(text: str) -> object:
     if text in ("true", "false"):
         return text == "true"
     # Only as it would be written again: `010` may be a name, and a field that wants a number reads it.
-    if len(text) <= _MOST_DIGITS and re.fullmatch(f"{_INT}|{_FLOAT}", text):
+    if len(text) <= MOST_DIGITS and re.fullmatch(f"{_INT}|{_FLOAT}", text):
         number = yaml.load(text, CoreLoader)
         return number if str(number) == text else text
     return text
 
 
 def _check_nodes(node: yaml.Node, above: tuple[int, ...]) -> None:
-    """Refuse a key that comes twice, of which one would be lost, and an alias to what it is part of."""
+    """Refuse a key that comes twice, of which one would be lost, and an alias to what it is part of.
+
+    So would one of two keys that are no text, such as 1 and 0x1.
+    """
     if id(node) in above:
         raise ValueError("an alias refers to something that it is part of")
     if isinstance(node, yaml.MappingNode):
-        keys = [getattr(key, "value", None) for key, _ in node.value]
-        if again := [key for key in keys if keys.count(key) > 1]:
+        keys = [key_of(key) for key, _ in node.value]
+        if again := [key for key, times in Counter(keys).items() if times > 1]:
             raise ValueError(f"the key {again[0]!r} is there twice")
     if not isinstance(node, yaml.ScalarNode):
         for one in node.value:
             for part in one if isinstance(one, tuple) else (one,):
                 _check_nodes(part, (*above, id(node)))
+
+
+def key_of(node: yaml.Node) -> str:
+    """The text that a key of a mapping is; of a merge its sign.
+
+    Raises:
+        ValueError: It is read as anything but text.
+    """
+    key = str(node.value) if isinstance(node, yaml.ScalarNode) else "of several parts"
+    if node.tag not in (TEXT, MERGE):
+        read_as = node.tag.removeprefix(_PREFIX)
+        hint = f'; write "{key}"' if isinstance(node, yaml.ScalarNode) else ""
+        raise ValueError(f"the key {key} is read as {read_as}, not as text{hint}")
+    return key
 
 
 def _check_comments(text: str, node: yaml.Node) -> None:

@@ -7,19 +7,25 @@ remember that they came from there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from archbench.errors import RequestError
-from archbench.formats.yaml_core import MOST_BYTES, CoreLoader, check_bounds
+from archbench.errors import RequestError, unwritable
+from archbench.formats.yaml_core import (
+    DEEPEST,
+    MERGE,
+    MOST_BYTES,
+    MOST_DIGITS,
+    CoreLoader,
+    check_bounds,
+    key_of,
+)
 
 KeyPath = tuple[str | int, ...]
-
-_TEXT = "tag:yaml.org,2002:str"
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,52 @@ def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
     return document
 
 
+def given(value: Mapping[str, Any], *, source: str) -> Document:
+    """A mapping given from Python as if it had been read from a file; changes do not reach the caller's.
+
+    Args:
+        value: Mappings, lists and scalars.
+        source: What to call it in messages.
+
+    Raises:
+        RequestError: It is nested too deeply, or holds itself, or what no file can say: a key that is no
+            text, text that cannot be written, a number of too many digits.
+    """
+    return Document(value=_copy(value, (), source), origins={(): Origin(source)})
+
+
+def _copy(value: Any, path: KeyPath, source: str) -> Any:
+    if len(path) > DEEPEST:
+        raise RequestError(f"The {source} given is nested more than {DEEPEST} levels deep, or holds itself.")
+    if isinstance(value, Mapping):
+        return {_key(key, path, source): _copy(one, (*path, str(key)), source) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(one, (*path, at), source) for at, one in enumerate(value)]
+    if isinstance(value, Path):
+        return _copy(str(value), path, source)
+    if isinstance(value, str) and (why := unwritable(value)):
+        raise RequestError(f"{source}: '{dotted(path)}' is {found(value)}: {why}.")
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise RequestError(f"{source}: '{dotted(path)}' is a number of more than {MOST_DIGITS} digits.")
+    return value
+
+
+def _key(key: object, path: KeyPath, source: str) -> str:
+    """A key of a mapping given from Python; two that differ may be the same text (1 and "1")."""
+    inside = f" of '{dotted(path)}'" if path else ""
+    if isinstance(key, int) and abs(key) >= 10**MOST_DIGITS:
+        raise RequestError(
+            f"{source}: a key{inside} is a number of more than {MOST_DIGITS} digits, not text."
+        )
+    if not isinstance(key, str):
+        raise RequestError(
+            f"{source}: the key {found(key)}{inside} is {type(key).__name__}, not text; write {str(key)!r}."
+        )
+    if why := unwritable(key):
+        raise RequestError(f"{source}: the key {found(key)}{inside}: {why}.")
+    return key
+
+
 def _record(
     node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], source: str, above: tuple[int, ...]
 ) -> None:
@@ -178,13 +230,13 @@ def _record(
         seen: dict[str, Origin] = {}
         for key_node, child in node.value:
             at = Origin(source, key_node.start_mark.line + 1)
-            if key_node.tag == _MERGE:
+            if key_node.tag == MERGE:
                 _record(child, path, origins, source, above)
                 continue
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "of several parts"
-            if key_node.tag != _TEXT:
-                read_as = key_node.tag.rsplit(":", 1)[-1]
-                raise RequestError(f'{at}: the key {key} is read as {read_as}, not as text; write "{key}".')
+            try:
+                key = key_of(key_node)
+            except ValueError as error:
+                raise RequestError(f"{at}: {error}.") from None
             if key in seen:
                 raise RequestError(f"{at}: '{dotted((*path, key))}' is there twice (first in {seen[key]}).")
             # The key's line, not the value's: a block value begins further down.

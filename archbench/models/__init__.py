@@ -1,1 +1,1 @@
-"""Models: built from a configuration, loaded from a folder or hub, and told apart by fingerprint."""
+"""Models: built from a configuration, loaded from a folder or hub, identified by their fingerprint."""

@@ -1,4 +1,4 @@
-"""Untrained transformers models from the `architecture` block of a family file.
+"""Untrained models from the `architecture` block of a family file.
 
 architecture:
   model_type: nemotron_h
@@ -9,15 +9,24 @@ architecture:
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.checkpoint import CONFIG, read_fields
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.causality import why_not_causal
-from archbench.models.patterns import KINDS, expand_pattern
+from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.memory import check_fits
+from archbench.models.known import check_known
+from archbench.models.meta import not_built, stated
+from archbench.models.patterns import KINDS, MOST_LAYERS, expand_pattern
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
+
+# Modules are built one by one for each of these, and some configurations list them.
+_COUNTS = re.compile(r"layers?$|blocks$|experts$")
 
 
 def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = None) -> PretrainedConfig:
@@ -32,20 +41,14 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
         The configuration; transformers' defaults stand for every field not named.
 
     Raises:
-        RequestError: the model type or a field is unknown to the installed transformers, or its
+        RequestError: the model type is not known (`archbench.models.known`) or has no such field, or its
             configuration or the pattern refuses a value.
     """
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     fields = dict(architecture)
     model_type = fields.pop("model_type", None)
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise RequestError(
-            f"architecture: transformers has no causal language model of model_type '{model_type}'. "
-            + did_you_mean(str(model_type), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, label="Among those it has")
-        )
+    check_known(model_type, "architecture")
     config_class = CONFIG_MAPPING[model_type]
     known = (
         set(inspect.signature(config_class.__init__).parameters)
@@ -60,15 +63,34 @@ def build_config(architecture: Mapping[str, Any], *, vocab_size: int | None = No
                 f"architecture: '{model_type}' has no field '{field}'. "
                 + did_you_mean(field, known, label="Its fields")
             )
+    _check_counts(fields)
     if vocab_size is not None:
         fields.setdefault("vocab_size", vocab_size)
     try:
         config = config_class(**fields)
-    except (TypeError, ValueError, StrictDataclassError) as error:
-        raise RequestError(f"architecture: '{model_type}' refuses these fields: {error}") from error
+    except Exception as error:  # each configuration checks its fields in its own way, or divides by them
+        raise RequestError(f"architecture: '{model_type}' refuses these fields: {stated(error)}") from error
     if why := why_not_causal(config.to_dict()):
         raise RequestError(f"architecture: {why}. A causal language model is expected.")
     return config
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The configuration in a model folder, which may be of any model type that is known.
+
+    Args:
+        folder: Holds `config.json`.
+
+    Raises:
+        RequestError: Its model type is none that is known.
+        OSError, ValueError, KeyError, TypeError: It cannot be read.
+    """
+    from transformers import AutoConfig
+
+    file = folder / CONFIG
+    if (model_type := read_fields(file).get("model_type")) is not None:
+        check_known(model_type, str(file))
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def build_model(
@@ -86,42 +108,30 @@ def build_model(
         A causal language model with random weights, in training mode.
 
     Raises:
-        RequestError: as `build_config`, or the fields do not fit together.
+        RequestError: as `build_config`, or the fields do not fit together, or the weights take more than this
+            machine's memory.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     config = build_config(architecture, vocab_size=vocab_size)
+    check_fits(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise RequestError(
-                f"architecture: no '{config.model_type}' can be built from these fields: {error}"
-            ) from error
+        except Exception as error:
+            raise not_built(config, error) from error
     return model.train()
 
 
-def meta_model(config: PretrainedConfig) -> PreTrainedModel:
-    """A model without weights: shapes alone.
-
-    Raises:
-        RequestError: transformers cannot build a model from the configuration.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as hf_logging
-
-    level = hf_logging.get_verbosity()
-    hf_logging.set_verbosity_error()
-    try:
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
-        raise RequestError(
-            f"architecture: no '{config.model_type}' can be built from these fields: {error}"
-        ) from error
-    finally:
-        hf_logging.set_verbosity(level)
-    return model
+def _check_counts(fields: Mapping[str, Any]) -> None:
+    """Refuse more layers or experts than could be gone through one by one, in nested fields too."""
+    for field, value in fields.items():
+        if isinstance(value, Mapping):
+            _check_counts(value)
+        elif isinstance(value, int) and value > MOST_LAYERS and _COUNTS.search(str(field)):
+            raise RequestError(
+                f"architecture: {field} is {value:,}; at most {MOST_LAYERS:,} of them are built. Look for "
+                "digits too many."
+            )

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from archbench.checkpoint import has_tokenizer, tokenizer_files
+from archbench.checkpoint import has_tokenizer
 from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
-from archbench.models.causality import why_not_causal
-from archbench.models.complete import check_complete, check_tied
-from archbench.models.endings import check_ends_loaded
-from archbench.models.folder import check_model_folder, check_quantized
-from archbench.models.remarks import model_remarks, tokenizer_remarks
+from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.complete import check_complete, check_tied
+from archbench.models.checks.endings import check_ends_loaded
+from archbench.models.checks.fields import check_tokenizer_fields
+from archbench.models.checks.folder import check_model_folder, check_quantized
+from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
 from archbench.random_tokens import without_sampling
 
@@ -56,8 +57,8 @@ def load_model(
 
     Raises:
         RequestError: The source does not exist, is of an unknown architecture, or its weights are not exactly
-            those that the architecture needs; its folder can be read in two ways or asks for what is not
-            applied; or a dtype, device or revision is asked for that cannot be given.
+            those that the architecture needs; its folder can be read in two ways or requests what is not
+            applied; or a dtype, device or revision is requested that is not available.
     """
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -91,7 +92,7 @@ def load_model(
     check_ends_loaded(folder, getattr(model.generation_config, "eos_token_id", None))
     check_quantized(model.config.to_dict(), getattr(model, "hf_quantizer", None), location)
     _check_causal(location, model.config.to_dict())
-    # The name by which it was asked for, not that of a folder in the hub's cache.
+    # The name that was given, not that of a folder in the hub's cache.
     model.name_or_path = model.config.name_or_path = location
     if wanted_device is None:
         wanted_device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -125,13 +126,14 @@ def load_tokenizer(
             "class (vocab.json and merges.txt, vocab.txt, tokenizer.model), were expected. Save one there "
             "with tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
         )
-    # Refuses one whose files lie elsewhere.
-    tokenizer_files(folder)
+    check_tokenizer_fields(folder)
     for remark in tokenizer_remarks(folder):
         log.warning("%s: %s", location, remark)
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+            # Some settings are only looked at with the first text.
+            tokenizer.decode(tokenizer("a text", verbose=False)["input_ids"])
         except Exception as error:
             raise _load_failure("tokenizer", location, error) from error
     tokenizer.name_or_path = location
@@ -147,7 +149,7 @@ def _check_kind(what: str, source: object) -> None:
 
 
 def _locate(what: str, source: str | Path, revision: str | None) -> tuple[str, Path]:
-    """Tell a local folder from a hub id: (the name of either, a local folder that holds the files)."""
+    """The name of a local folder or hub id, and a local folder that holds its files."""
     folder = expanded(source)
     if folder.is_dir():
         if revision is not None:
@@ -162,13 +164,13 @@ def _locate(what: str, source: str | Path, revision: str | None) -> tuple[str, P
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise RequestError(
-                f"The {what} '{source}', which is no folder here and was taken for a hub id, could not be "
-                f"had from the hub ({type(error).__name__}): {reason}"
+                f"The {what} '{source}', which is no local folder and was taken for a hub id, could not be "
+                f"fetched from the hub ({type(error).__name__}): {reason}"
             ) from error
     if folder.exists():
         raise RequestError(f"{folder} is a file; the folder that holds config.json was expected.")
     siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-    hint = did_you_mean(folder.name, siblings, label="Folders beside it")
+    hint = did_you_mean(folder.name, siblings, label="Folders next to it")
     raise RequestError(f"The folder {folder} does not exist. {hint}")
 
 
@@ -207,11 +209,11 @@ def _resolve_device(device: str | torch.device) -> torch.device:
         ) from error
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise RequestError(
-            f"device '{device}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices. "
+            f"device '{device}' was requested, but torch sees {torch.cuda.device_count()} CUDA devices. "
             "Write 'auto' to take what is there."
         )
     if resolved.type == "mps" and not torch.backends.mps.is_available():
-        raise RequestError("device 'mps' was asked for, but this machine has none. Write 'auto'.")
+        raise RequestError("device 'mps' was requested, but this machine has none. Write 'auto'.")
     return resolved
 
 

@@ -1,6 +1,6 @@
 """Checkpoints in the layout of the `mamba_ssm` package, as transformers models.
 
-Mamba's authors publish a `config.json` of their own (`d_model`, `n_layer`, `ssm_cfg`, …) beside a
+Mamba's authors publish a `config.json` of their own (`d_model`, `n_layer`, `ssm_cfg`, …) next to a
 `pytorch_model.bin`. transformers has the same models under other names. The weights are read with torch's
 `weights_only` loader, which makes tensors and nothing else; `convert_original` saves them as safetensors, so
 that whatever comes later never opens a pickle.
@@ -15,20 +15,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archbench.checkpoint import CONFIG
 from archbench.errors import RequestError, RunError, did_you_mean
 from archbench.formats.json_file import read_json
+from archbench.models.build import build_config
+from archbench.models.checks.folder import is_original
+from archbench.models.load import load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-_CONFIG, _WEIGHTS = "config.json", "pytorch_model.bin"
+_WEIGHTS = "pytorch_model.bin"
 _RENAMED = {"backbone.embedding.weight": "backbone.embeddings.weight"}
 _KNOWN = {
     "d_model", "d_intermediate", "n_layer", "vocab_size", "ssm_cfg", "attn_layer_idx", "attn_cfg", "rms_norm",
     "residual_in_fp32", "fused_add_norm", "pad_vocab_size_multiple", "tie_embeddings",
 }  # fmt: skip
-# Settings of the mixers that transformers has, with mamba_ssm's defaults; `layer` tells which mixer it is.
+# Settings of the mixers that transformers has, with mamba_ssm's defaults; `layer` names the mixer.
 _MAMBA = {"d_state": 16, "d_conv": 4, "expand": 2, "dt_rank": "auto", "bias": False, "conv_bias": True}
 _MAMBA2 = {
     "d_state": 128, "d_conv": 4, "expand": 2, "headdim": 64, "ngroups": 1, "bias": False, "conv_bias": True,
@@ -38,15 +42,6 @@ _MAMBA2 = {
 _NO_MATTER = {
     "layer", "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "A_init_range", "use_fast_path",
 }  # fmt: skip
-
-
-def is_original(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint in mamba_ssm's layout."""
-    try:
-        config = read_json(folder / _CONFIG)
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and {"d_model", "n_layer"} <= config.keys() and "model_type" not in config
 
 
 def original_architecture(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -136,9 +131,9 @@ def load_original(folder: Path) -> PreTrainedModel:
     """
     import torch
 
-    from archbench.models.build import build_config, meta_model
+    from archbench.models.meta import meta_model
 
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not is_original(folder):
         raise RequestError(f"{path} is no configuration of mamba_ssm: it needs d_model and n_layer.")
     config = read_json(path)
@@ -178,7 +173,7 @@ def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = 
     Args:
         folder: Holds `config.json` and `pytorch_model.bin`.
         out: Folder to write, new or empty; it appears when all is in it.
-        tokenizer: Folder or hub id of the tokenizer to save beside the weights, since the layout has none;
+        tokenizer: Folder or hub id of the tokenizer to save next to the weights, since the layout has none;
             the model then begins, ends and pads with its tokens.
 
     Returns:
@@ -189,8 +184,6 @@ def convert_original(folder: Path, out: Path, *, tokenizer: str | Path | None = 
             model, or `out` is not empty.
         RunError: `out` cannot be written.
     """
-    from archbench.models.load import load_tokenizer
-
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise RequestError(f"{out} is there already and is not empty. Name a new folder with --out.")
     model = load_original(folder)

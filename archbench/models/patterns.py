@@ -19,7 +19,8 @@ KINDS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 _SHARES = {"layers", "attention", "mlp"}
 _BLOCK = {"block", "repeat"}
-_MOST_LAYERS = 10_000
+MOST_LAYERS = 10_000
+"""Layers that an architecture may have, and experts in a layer."""
 
 
 def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
@@ -27,8 +28,8 @@ def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
 
     The rule that NVIDIA's 8B hybrid was laid out by (Waleffe et al. 2024, arXiv 2406.07887; Megatron-LM,
     megatron/core/ssm/mamba_hybrid_layer_allocation.py): the A = round(L·attention) attention layers cut the
-    others into A + 1 sections of one length; then every so-manieth of the Mamba layers left becomes an
-    MLP. Halves are rounded to the even number.
+    others into A + 1 sections of one length; then Mamba layers at equal distances become
+    MLPs. Halves are rounded to the even number.
 
     Args:
         layers: L, layers in all.
@@ -43,16 +44,16 @@ def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
             Mamba. The latter is what it gives where little Mamba is left (0.5 and 0.5, say, gives MLP first
             and attention layers next to each other): no baseline to compare a hybrid with.
     """
-    asked = f"pattern: {{layers: {layers}, attention: {attention:g}, mlp: {mlp:g}}}"
-    if not 0 < layers <= _MOST_LAYERS or not 0 <= attention <= 1 or not 0 <= mlp <= 1:
+    given = f"pattern: {{layers: {layers}, attention: {attention:g}, mlp: {mlp:g}}}"
+    if not 0 < layers <= MOST_LAYERS or not 0 <= attention <= 1 or not 0 <= mlp <= 1:
         raise RequestError(
-            f"{asked}: layers must lie in 1…{_MOST_LAYERS}, attention and mlp are shares, 0 to 1."
+            f"{given}: layers must lie in 1…{MOST_LAYERS}, attention and mlp are shares, 0 to 1."
         )
     attentions, mlps = round(layers * attention), round(layers * mlp)
     others = layers - attentions
     if mlps > others:
         raise RequestError(
-            f"{asked}: {attentions} attention and {mlps} MLP layers are more than {layers}. Lower a share."
+            f"{given}: {attentions} attention and {mlps} MLP layers are more than {layers}. Lower a share."
         )
     placed = ["M"] * layers
     section = others / (attentions + 1)
@@ -77,7 +78,7 @@ def allocate(layers: int, attention: float = 0.0, mlp: float = 0.0) -> str:
     pattern = "".join(placed)
     if pattern[0] != "M":
         raise RequestError(
-            f"{asked}: the rule for hybrids gives {pattern[:12]}{'…' if layers > 12 else ''}, which does not "
+            f"{given}: the rule for hybrids gives {pattern[:12]}{'…' if layers > 12 else ''}, which does not "
             "begin with Mamba. Leave more Mamba layers, or write the layers out; a Transformer is "
             f'{{block: "*-", repeat: {max(1, layers // 2)}}}.'
         )
@@ -98,6 +99,10 @@ def expand_pattern(pattern: Any) -> str:
     """
     if isinstance(pattern, Mapping):
         pattern = _written_out(pattern)
+    if isinstance(pattern, str) and len(pattern) > MOST_LAYERS:
+        raise RequestError(
+            f"architecture: the pattern has {len(pattern):,} layers; at most {MOST_LAYERS:,} are built."
+        )
     if not isinstance(pattern, str) or not pattern or set(pattern) - set(KINDS):
         unknown = sorted(set(pattern) - set(KINDS)) if isinstance(pattern, str) else []
         raise RequestError(
@@ -124,12 +129,13 @@ def _written_out(pattern: Mapping[str, Any]) -> str:
             raise RequestError(f"architecture: pattern.{key} is {value!r}; expected a number.")
     if keys == _BLOCK:
         repeat = numbers.get("repeat", 1)
-        if not isinstance(pattern.get("block"), str) or not 1 <= repeat <= _MOST_LAYERS:
+        block = pattern.get("block")
+        if not isinstance(block, str) or not 1 <= repeat * max(1, len(block)) <= MOST_LAYERS:
             raise RequestError(
                 "architecture: such a pattern needs a block and how often it comes: "
-                '{block: "M-*-", repeat: 4}.'
+                f'{{block: "M-*-", repeat: 4}}, of at most {MOST_LAYERS:,} layers in all.'
             )
-        return str(pattern["block"]) * int(repeat)
+        return block * int(repeat)
     if "layers" not in numbers:
         raise RequestError(
             "architecture: a pattern by shares needs the number of layers: "

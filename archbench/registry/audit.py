@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archbench.formats.safetensors import Header
+from archbench.identity import TokenizerIdentity
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.registry.comparison import compared
 from archbench.registry.contract import FIELDS, Claim, Evidence, FieldName
 from archbench.registry.evidence import (
     RECIPE_FIELDS,
-    Spelling,
     diverged,
     field_value,
     read_record,
     recipe_evidence,
-    spelling,
 )
 from archbench.registry.family import Family, Member
 from archbench.registry.verdict import Audit, MemberAudit
 from archbench.registry.weights import (
     Files,
     architecture_evidence,
+    changed_weights,
     figures,
+    has_weights_digest,
     member_config,
     member_sizes,
     read_header,
@@ -53,18 +56,23 @@ def audit_family(
         contexts: Lengths, in tokens, that bytes of cache and state are told at.
 
     Returns:
-        The audit. Nothing is loaded: weights are read by their headers.
+        The audit. No model is loaded: weights are read by their headers, and where a training record has a
+        digest of the tensors, in pieces to compute it again.
+
+    Raises:
+        RequestError: A package that the family file names cannot be imported.
     """
+    family.import_packages()
     length = family.budget.sequence_length or (recipe or {}).get("sequence_length") or contexts[0]
     rows: dict[str, MemberAudit] = {}
     for name, at_hand in files.items():
         member = family.members[name]
         header = read_header(at_hand.weights) if at_hand.weights else None
-        spelled = spelling(at_hand.tokenizer) if at_hand.tokenizer else None
+        tokenizer = tokenizer_identity(at_hand.tokenizer) if at_hand.tokenizer else None
         config, trouble = member_config(member, at_hand, recipe)
         sizes = member_sizes(config)
         told = figures(sizes, int(length), contexts)
-        evidence = _evidence(family, name, at_hand, header, spelled, config, recipe)
+        evidence = _evidence(family, name, at_hand, header, tokenizer, config, recipe)
         if trouble:
             evidence["architecture"] = Evidence("differs", note=trouble)
         evidence["size"] = _size(family, member, sizes, header, told)
@@ -78,7 +86,7 @@ def audit_family(
             evidence = {key: one for key, one in evidence.items() if key in ("tokenizer", "size")}
         rows[name] = MemberAudit(control, {key: evidence[key] for key in FIELDS if key in evidence}, told)
     match = family.match
-    notes = [note] if (note := _untrained(family, files)) else []
+    notes = [note for note in (_untrained(family, files), _unproven(family, files)) if note]
     found = Audit(family.name, match.varies, rows, match.size.quantity, match.architecture_varies, notes)
     return compared(found, family, recipe)
 
@@ -100,12 +108,32 @@ def _untrained(family: Family, files: Mapping[str, Files]) -> str | None:
     return "; ".join(notes)
 
 
+def _unproven(family: Family, files: Mapping[str, Files]) -> str | None:
+    """Say which members' records are too old to say which tensors they are of; None where none is."""
+    names = [
+        name
+        for name, at_hand in files.items()
+        if family.members[name].init != "random" and at_hand.weights and _is_old(at_hand.weights)
+    ]
+    if not names:
+        return None
+    return (
+        f"{', '.join(names)}: training.json has no digest of the weights (an older archbench wrote it), so "
+        "they are known by their header alone"
+    )
+
+
+def _is_old(folder: Path) -> bool:
+    record = read_record(folder)
+    return record is not None and record.get("outcome") == "finished" and not has_weights_digest(record)
+
+
 def _evidence(
     family: Family,
     name: str,
     files: Files,
     header: Header | None,
-    spelled: Spelling | None,
+    tokenizer: TokenizerIdentity | None,
     config: PretrainedConfig | None,
     recipe: Mapping[str, Any] | None,
 ) -> dict[FieldName, Evidence]:
@@ -114,19 +142,21 @@ def _evidence(
     record = read_record(files.weights) if files.weights else None
     found = {field: _declared(family, member, field, recipe) for field in FIELDS}
     found["architecture"] = architecture_evidence(member, header, config, found["architecture"])
-    if record is not None and header is not None:
+    if record is not None and header is not None and files.weights is not None:
         proven, wrong = recipe_evidence(
             record,
             header,
             recipe=recipe,
             architecture=member.architecture,
-            tokenizer=spelled.rules if spelled else None,
+            tokenizer=tokenizer.rules if tokenizer else None,
+            changed=changed_weights(files.weights, record),
         )
         found |= proven
         if wrong and found["architecture"].status != "differs":
             found["architecture"] = Evidence("differs", note=wrong)
-    if spelled is not None and found["tokenizer"].status != "differs":
-        found["tokenizer"] = Evidence("verified", spelled.whole, f"tokenizer digest {spelled.whole[:12]}")
+    if tokenizer is not None and found["tokenizer"].status != "differs":
+        told = f"tokenizer digest {tokenizer.encoding[:12]}"
+        found["tokenizer"] = Evidence("verified", tokenizer.encoding, told)
     return found
 
 

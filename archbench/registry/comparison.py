@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,22 +22,23 @@ def compared(found: Audit, family: Family, recipe: Mapping[str, Any] | None) -> 
     for one in found.controlled:
         if one == "size":
             continue
-        told = {name: row.evidence[one] for name, row in rows.items() if one in row.evidence}
+        known = {name: row.evidence[one] for name, row in rows.items() if one in row.evidence}
         planned = _planned(one, recipe)
-        for group in _comparable(one, told):
-            values = {name: told[name].value for name in group}
+        for group in _comparable(one, known):
+            values = {name: known[name].value for name in group}
+            expected = _completed(planned, values.values())
             if len(set(values.values())) > 1:
                 usual = (
-                    planned if planned in values.values() else Counter(values.values()).most_common(1)[0][0]
+                    expected if expected in values.values() else Counter(values.values()).most_common(1)[0][0]
                 )
                 for name in group:
                     if values[name] != usual:
                         others = [other for other in group if values[other] == usual]
                         note = _against(values[name], usual, others or ["the family file"])
-                        rows[name].evidence[one] = replace(told[name], status="differs", note=note)
-            elif planned is not None and (apart := set(values.values()) - {planned}):
-                told_apart = _against(apart.pop(), planned, ["the family file says"])
-                notes.append(f"{one.replace('_', ' ')}, of all members: {told_apart}")
+                        rows[name].evidence[one] = replace(known[name], status="differs", note=note)
+            elif expected is not None and (apart := set(values.values()) - {expected}):
+                note = _against(apart.pop(), expected, ["the family file says"])
+                notes.append(f"{one.replace('_', ' ')}, of all members: {note}")
     _compare_architectures(rows, family)
     _compare_sizes(rows, family)
     return replace(found, members=rows, notes=notes)
@@ -50,10 +51,25 @@ def _planned(one: FieldName, recipe: Mapping[str, Any] | None) -> str | None:
     return field_value(recipe, one)
 
 
-def _comparable(one: FieldName, told: Mapping[str, Evidence]) -> list[list[str]]:
+def _completed(planned: str | None, values: Iterable[str | None]) -> str | None:
+    """The plan with the digests of text that it does not state, taken from what was trained by it.
+
+    A family file names a folder, a record the text that was in it.
+    """
+    plan = _settings(planned)
+    for value, _ in Counter(values).most_common():
+        settings = _settings(value)
+        if plan is not None and settings is not None:
+            stated = {k: one for k, one in settings.items() if k in plan or k.rsplit(".", 1)[-1] != "digest"}
+            if stated == plan:
+                return value
+    return planned
+
+
+def _comparable(one: FieldName, known: Mapping[str, Evidence]) -> list[list[str]]:
     """Members whose values can be compared: those that were computed, and those that were declared alike."""
     groups: dict[str, list[str]] = {}
-    for name, evidence in told.items():
+    for name, evidence in known.items():
         if evidence.value is not None and evidence.status in ("verified", "declared"):
             key = "any" if one in ("tokens", "sequence_length", "architecture") else evidence.status
             groups.setdefault(key, []).append(name)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from archbench.schema import Address, Claimed, Number
+
 FieldName = Literal[
     "architecture",
     "data",
@@ -58,8 +60,8 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    value: str | int | float
-    url: str | None = None
+    value: Annotated[str | int | float, Claimed]
+    url: Address | None = None
     note: str | None = None
 
 
@@ -77,8 +79,8 @@ class SizeTarget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     quantity: Literal["parameters", "non_embedding", "active", "flops"] = "parameters"
-    target: Annotated[float, Field(gt=0, le=1e18)] | None = None
-    tolerance: float = Field(default=0.02, ge=0, le=100)
+    target: Annotated[float, Number, Field(gt=0, le=1e18)] | None = None
+    tolerance: Annotated[float, Number] = Field(default=0.02, ge=0, le=100)
 
 
 class Contract(BaseModel):

@@ -3,21 +3,20 @@
 `archbench train` leaves `training.json` beside the weights. Its `recipe` is a digest over recipe,
 architecture and tokenizer, and the weights carry the same digest in their header: a record is believed as
 far as the digest can be computed again, from the record's own parts or (in records that name none) from
-the family file.
+the family file. Its `weights` is a digest of the tensors that training left; records of older versions have
+none.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from archbench.checkpoint import tokenizer_files
-from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
 from archbench.formats.safetensors import Header
+from archbench.identity import digest
 from archbench.registry.contract import Evidence, FieldName
 
 RECORD = "training.json"
@@ -67,52 +66,29 @@ def recipe_digest(recipe: Mapping[str, Any], architecture: Mapping[str, Any], to
         sha256 over the three in canonical JSON, in hex.
     """
     whole = {"recipe": dict(recipe), "architecture": dict(architecture), "tokenizer": tokenizer}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-
-
-class Spelling(NamedTuple):
-    """How a tokenizer encodes, as digests (sha256, hex).
-
-    Attributes:
-        rules: Of its vocabulary, merges, normalisation and added tokens: what a training record names.
-        whole: Of the rules and the special tokens: what members are compared by.
-    """
-
-    rules: str
-    whole: str
-
-
-def spelling(folder: Path) -> Spelling:
-    """Digests of the tokenizer in a folder, as it is once loaded, with all that its files say.
-
-    Where it cannot be loaded (code of its own, a package missing) both are of its files, byte by byte.
-    """
-    from archbench.models.load import load_tokenizer
-
-    try:
-        tokenizer = load_tokenizer(folder)
-    except RequestError:
-        files = hashlib.sha256()
-        for path in tokenizer_files(folder):
-            files.update(path.name.encode() + b"\0" + path.read_bytes())
-        return Spelling(files.hexdigest(), files.hexdigest())
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    told = _text({"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()})
-    rules = told if backend is None else backend.to_str()
-    special = _text({name: str(token) for name, token in tokenizer.special_tokens_map.items()})
-    return Spelling(*(hashlib.sha256(text.encode()).hexdigest() for text in (rules, rules + special)))
+    return digest(whole, spaces=True)
 
 
 def by_field(recipe: Mapping[str, Any]) -> dict[FieldName, dict[str, Any]]:
-    """Settings of a recipe by the field of the contract that they belong to."""
+    """Settings of a recipe by the field of the contract that they belong to; those of a corpus by path."""
     found: dict[FieldName, dict[str, Any]] = {name: {} for name in RECIPE_FIELDS}
     for key, value in recipe.items():
         if key == "corpus" and isinstance(value, Mapping):
-            for part, one in value.items():
-                found["data_order" if part in _OF_THE_ORDER else "data"][part] = one
+            for path, one in _flat(value):
+                order = path.rsplit(".", 1)[-1] in _OF_THE_ORDER
+                found["data_order" if order else "data"][path] = one
         else:
             found[_OF_FIELD.get(key, "other")][key] = value
     return found
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted path: what differs between two mixes is then a key, not the whole of both."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -149,6 +125,7 @@ def recipe_evidence(
     recipe: Mapping[str, Any] | None,
     architecture: Mapping[str, Any] | None,
     tokenizer: str | None,
+    changed: str | None = None,
 ) -> tuple[dict[FieldName, Evidence], str | None]:
     """What a training record proves about the fields of its recipe.
 
@@ -157,12 +134,15 @@ def recipe_evidence(
         header: Of the weights beside it.
         recipe: The family file's recipe, defaults filled in.
         architecture: The family file's architecture of this member.
-        tokenizer: Digest of the tokenizer that the member is evaluated with.
+        tokenizer: Digest of the rules of the tokenizer that the member is evaluated with.
+        changed: How the tensors are others than the record is of (`archbench.registry.weights`), if they are.
 
     Returns:
         Evidence by field, and how the architecture trained differs from the family file's (None: it does
         not).
     """
+    if changed is not None:
+        return {field: Evidence("differs", note=changed) for field in RECIPE_FIELDS}, changed
     for key, name in (("archbench_recipe", "recipe"), ("archbench_data", "data")):
         if header.metadata.get(key) != record.get(name):
             said = (
@@ -182,22 +162,25 @@ def recipe_evidence(
             )
         )
         return {field: Evidence("differs", note=said) for field in RECIPE_FIELDS}, said
-    settings, built, spelled = trained
+    settings, built, rules = trained
     found: dict[FieldName, Evidence] = {}
     for field in RECIPE_FIELDS:
         text = field_value(settings, field)
         found[field] = Evidence("verified", text, f"recipe digest {str(record['recipe'])[:12]}")
     # Rounded down to whole batches, and less where training diverged: what was read, not what was planned.
     found["tokens"] = Evidence("verified", str(record.get("tokens")), "counted by the training record")
+    if isinstance(corpus := record.get("corpus"), Mapping):
+        note = f"{found['data'].note}; {corpus.get('description')}"
+        found["data"] = Evidence("verified", found["data"].value, note)
     stream = str(record.get("data"))
     order = _text(by_field(settings)["data_order"] | {"digest": stream})
     found["data_order"] = Evidence("verified", order, f"data-stream digest {stream[:12]}")
-    if tokenizer is not None and spelled != tokenizer:
+    if tokenizer is not None and rules != tokenizer:
         found["tokenizer"] = Evidence(
-            "differs", spelled, "evaluated with another tokenizer than it was trained with"
+            "differs", rules, "evaluated with another tokenizer than it was trained with"
         )
     else:
-        found["tokenizer"] = Evidence("verified", spelled, f"tokenizer digest {spelled[:12]}")
+        found["tokenizer"] = Evidence("verified", rules, f"tokenizer digest {rules[:12]}")
     if record.get("outcome") == "finished" and str(record.get("tokens")) != field_value(settings, "tokens"):
         note = f"the record says {record.get('tokens')}, its recipe {field_value(settings, 'tokens')}"
         found["tokens"] = Evidence("differs", str(record.get("tokens")), note)
@@ -224,10 +207,10 @@ def _trained_from(
             (recipe, architecture, tokenizer),
             ({**recipe, "tokens": record.get("tokens")}, architecture, tokenizer),
         ]
-    for settings, built, spelled in tries:
-        whole = isinstance(settings, Mapping) and isinstance(built, Mapping) and isinstance(spelled, str)
-        if whole and recipe_digest(settings, built, spelled) == record["recipe"]:
-            return settings, built, spelled
+    for settings, built, rules in tries:
+        whole = isinstance(settings, Mapping) and isinstance(built, Mapping) and isinstance(rules, str)
+        if whole and recipe_digest(settings, built, rules) == record["recipe"]:
+            return settings, built, rules
     return None
 
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from archbench.errors import did_you_mean
+from archbench.models.known import import_packages
 from archbench.registry.contract import Claim, Contract, FieldName
-from archbench.schema import Large, Name, Seed, Tokens, YamlModel
+from archbench.schema import Address, Large, Name, Seed, Title, Tokens, YamlModel
 
 
 class Member(BaseModel):
@@ -33,12 +34,12 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    title: str | None = None
+    title: Title | None = None
     architecture: dict[str, Any] | None = None
-    path: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    tokenizer: str | None = None
+    path: Address | None = None
+    hub: Address | None = None
+    revision: Address | None = None
+    tokenizer: Address | None = None
     init: Literal["trained", "random"] = "trained"
     seed: Seed = 0
     backend: str | None = None
@@ -51,7 +52,7 @@ class Member(BaseModel):
     def _has_model_type(cls, architecture: dict[str, Any] | None) -> dict[str, Any] | None:
         if architecture is not None and not isinstance(architecture.get("model_type"), str):
             raise ValueError(
-                "an architecture needs a model_type, a name that transformers knows, like 'llama'"
+                "an architecture needs a model_type, the name of a known architecture, like 'llama'"
             )
         return architecture
 
@@ -120,6 +121,8 @@ class Family(YamlModel):
         controlled: What was held equal, in words.
         varies: What the members differ in, in words.
         match: The contract that an audit checks (docs/matching.md).
+        imports: Packages that register the members' architectures with transformers' Auto classes; imported
+            when the family is used (docs/families.md).
         recipe: How `archbench train` makes the members; its keys belong to the training room.
         items: Evaluation data that come with the family: task kind -> folder or file, relative to this
             one.
@@ -127,17 +130,18 @@ class Family(YamlModel):
     """
 
     name: Name
-    title: str
+    title: Title
     description: str = ""
-    url: str | None = None
-    tokenizer: str | None = None
+    url: Address | None = None
+    tokenizer: Address | None = None
     data: Data | None = None
     budget: Budget = Budget()
     controlled: list[str] = Field(default_factory=list)
     varies: list[str] = Field(default_factory=list)
     match: Contract = Contract()
+    imports: list[str] = Field(default_factory=list)
     recipe: dict[str, Any] | None = None
-    items: dict[str, str] = Field(default_factory=dict)
+    items: dict[str, Address] = Field(default_factory=dict)
     members: dict[Name, Member] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -157,6 +161,15 @@ class Family(YamlModel):
                     f"match.architecture_varies: no architecture here has the key '{key}'. {hint.rstrip('.')}"
                 )
         return self
+
+    def import_packages(self) -> None:
+        """Import the packages that the file names, so that their architectures are known.
+
+        Raises:
+            RequestError: One cannot be imported.
+        """
+        for index, name in enumerate(self.imports):
+            import_packages([name], f"{self.where('imports', index)}: imports")
 
     @field_validator("data", mode="before")
     @classmethod

@@ -57,7 +57,8 @@ def resolve_members(
             need not have been trained.
 
     Raises:
-        RequestError: If a family or member is unknown, or a model's weights or tokenizer are not there.
+        RequestError: If a family or member is unknown, a model's weights or tokenizer are not there, or a
+            package that a family file names cannot be imported.
     """
     wanted: list[tuple[Family | None, str, Member, str]] = []
     for index, choice in enumerate(choices):
@@ -66,6 +67,7 @@ def resolve_members(
             hint = did_you_mean(choice.name, known, label="Families")
             raise RequestError(f"{at}: there is no family '{choice.name}'. {hint}")
         family = known[choice.name]
+        family.import_packages()
         for name in dict.fromkeys(choice.members or family.members):
             if name not in family.members:
                 hint = did_you_mean(name, family.members, label="Its members")

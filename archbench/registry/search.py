@@ -31,7 +31,8 @@ def families(extra_dirs: Sequence[Path] = ()) -> dict[str, Family]:
     for folder in folders:
         if not folder.is_dir():
             if folder in extra_dirs:
-                raise RequestError(f"--families {folder}: there is no such folder.")
+                hint = paths.nearest_folder(folder)
+                raise RequestError(f"--families {folder}: there is no such folder. {hint}")
             continue
         for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
             try:

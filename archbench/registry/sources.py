@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.models import folder as model_folder
+from archbench.models.checks import folder as model_folder
 from archbench.paths import nearest_folder
 
 

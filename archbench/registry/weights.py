@@ -1,4 +1,4 @@
-"""What a member's weights and configuration say, read by their headers: nothing is loaded."""
+"""What a member's weights and configuration say: headers are read, tensors compared by their digest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archbench.checkpoint import read_headers
-from archbench.errors import RequestError
+from archbench.checkpoint import INDEX, read_headers, weight_files
+from archbench.errors import RequestError, amount
 from archbench.formats.safetensors import Header, is_buffer
-from archbench.models.fingerprint import config_fields
+from archbench.identity import config_fields, weights_digest
+from archbench.models.build import build_config, read_config
+from archbench.models.checks.fields import check_tokenizer_fields
+from archbench.models.meta import meta_model
 from archbench.registry.contract import Evidence
+from archbench.registry.evidence import RECORD
 from archbench.registry.family import Member
 
 if TYPE_CHECKING:
@@ -45,6 +49,35 @@ def read_header(folder: Path) -> Header | None:
     return header if header.shapes else None
 
 
+def changed_weights(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """How the tensors of a trained member are others than its record is of; None where they are the same.
+
+    None, too, where the record has no digest of them (`has_weights_digest`).
+
+    Args:
+        folder: The member's folder. Its weights are read whole, once per process.
+        record: Its training record.
+    """
+    if not has_weights_digest(record):
+        return None
+    try:
+        found = weights_digest(folder)
+        files = ", ".join(file.name for file in weight_files(folder) if file.name != INDEX)
+    except (RequestError, OSError) as error:
+        return f"the tensors cannot be compared with {RECORD}: {error}"
+    if found == record["weights"]:
+        return None
+    return (
+        f"the tensors in {files} are not those that training left: their digest is {found[:12]}, in {RECORD} "
+        f"{str(record['weights'])[:12]}"
+    )
+
+
+def has_weights_digest(record: Mapping[str, Any]) -> bool:
+    """Whether a training record says which tensors it is of; those of older versions do not."""
+    return record.get("weights") is not None
+
+
 def member_config(
     member: Member, files: Files, recipe: Mapping[str, Any] | None
 ) -> tuple[PretrainedConfig | None, str | None]:
@@ -53,19 +86,16 @@ def member_config(
     Returns:
         The configuration, and what is wrong with it.
     """
-    from transformers import AutoConfig
-
-    from archbench.models.build import build_config
-
     vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
     if files.weights is not None:
         try:
-            return AutoConfig.from_pretrained(files.weights, trust_remote_code=False), None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read_config(files.weights), None
+        except (RequestError, OSError, ValueError, KeyError, TypeError) as error:
             return None, f"the configuration beside the weights cannot be read ({error})"
     if member.architecture is None:
         return None, None
     try:
+        vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
         return build_config(member.architecture, vocab_size=vocabulary), None
     except RequestError as error:
         return None, str(error)
@@ -73,10 +103,11 @@ def member_config(
 
 def _vocabulary(tokenizer: Path | None) -> int | None:
     rules = tokenizer / "tokenizer.json" if tokenizer else None
-    if rules is None or not rules.is_file():
+    if tokenizer is None or rules is None or not rules.is_file():
         return None
     from tokenizers import Tokenizer
 
+    check_tokenizer_fields(tokenizer)
     return int(Tokenizer.from_file(str(rules)).get_vocab_size())
 
 
@@ -125,8 +156,6 @@ def architecture_evidence(
         config: Its configuration; None where nothing says what it is.
         said: What is declared of its architecture.
     """
-    from archbench.models.build import build_config, meta_model
-
     if config is None:
         return said
     identity = json.dumps(config.to_diff_dict(), sort_keys=True, default=str)
@@ -143,7 +172,7 @@ def architecture_evidence(
         wanted = _shapes(meta_model(config))
     except RequestError as error:
         return Evidence("differs", note=str(error))
-    told = f"{len(header.shapes)} tensors, {header.numbers:,} numbers"
+    told = f"{amount(len(header.shapes), 'tensor')}, {amount(header.numbers, 'number')}"
     whose = "architecture block" if member.architecture is not None else "configuration"
     wrong = _difference(wanted, header.shapes)
     if wrong is not None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.errors import RunError
-from archbench.report.gaps import gap_of, nothing
-from archbench.report.naming import by_cell
+from archbench.errors import RunError, amount
 from archbench.report.settings import ReportSettings
+from archbench.report.words.gaps import gap_of, nothing
+from archbench.report.words.naming import by_cell
 from archbench.results.comparisons import UNDECIDED
 from archbench.results.conditions import Condition
 from archbench.results.frames import RunResults, records
@@ -52,7 +52,7 @@ class Findings:
         self.results, self.settings = results, settings
         self._grouped: dict[str, pd.DataFrame] = {}
         self._items: dict[str, pd.DataFrame] = {}
-        if not (self.scores["n"] > 0).any():
+        if not (self.scores["n"] > 0).any() and results.measures().empty:
             raise RunError(nothing(results))
 
     @property
@@ -244,7 +244,8 @@ class Findings:
             out = self.results.left_out.get((condition.task, condition.variant), 0)
             if out:
                 lines.append(
-                    f"{condition}: {out:,} items are too long for a member and left out for every one."
+                    f"{condition}: {amount(out, 'item is', 'items are')} too long for a member and left "
+                    "out for every one."
                 )
             for member in self.members:
                 named = CellId(member, condition.task, condition.variant)
@@ -259,4 +260,5 @@ class Findings:
     @cached_property
     def lacking(self) -> list[str]:
         """All that is missing, failed, left out or damaged in the whole run, a line each."""
-        return [*self.gaps(self.results.conditions), *self.results.warnings]
+        every = [*self.results.conditions, *self.results.measured]
+        return [*self.gaps(every), *self.results.warnings]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from archbench.report.captions import (
+from archbench.report.findings import Findings
+from archbench.report.table import MISSING, Cell, Column, Table
+from archbench.report.words.captions import (
     DAGGER,
     items_in,
 )
-from archbench.report.findings import Findings
-from archbench.report.naming import heading, points
-from archbench.report.table import MISSING, Cell, Column, Table
+from archbench.report.words.naming import heading, points
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
 

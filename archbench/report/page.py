@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
-from archbench.report.captions import margins_note
 from archbench.report.escape import markdown, markdown_code
 from archbench.report.findings import Findings
 from archbench.report.part import Parts, TablePart
 from archbench.report.parts.guessing import missing
 from archbench.report.settings import ReportSettings
-from archbench.report.style import rendered
+from archbench.report.style import rendered, using
 from archbench.report.table import Sheet
-from archbench.report.work import sharing_lines, sharing_warnings
+from archbench.report.words.captions import margins_note
+from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.files import write_atomic
 from archbench.results.frames import RunResults
 
@@ -52,14 +52,16 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings, parts
 
     Raises:
         RunError: No cell of the run is complete.
-        RequestError: The baseline is no member of the run, or the folder cannot be written.
+        RequestError: The baseline is no member of the run, the folder cannot be written, or there is no such
+            figure style.
     """
     findings = Findings(results, settings)
     sheets = {part: sheet for part in parts.tables if (sheet := part.make(findings)) is not None}
     figures: dict[str, dict[str, bytes]] = {}
-    for part in parts.figures:
-        if (figure := part.draw(findings)) is not None:
-            figures[part.name] = rendered(figure, settings.figure_formats)
+    with using(settings.figure_style):
+        for drawn in parts.figures:
+            if (figure := drawn.draw(findings)) is not None:
+                figures[drawn.name] = rendered(figure, settings.figure_formats)
     files: dict[Path, str | bytes] = {}
     for sheet in sheets.values():
         for suffix, text in (("md", sheet.to_markdown()), ("tex", sheet.to_latex()), ("csv", sheet.to_csv())):

@@ -9,12 +9,13 @@ from rich.text import Text
 
 from archbench.report.escape import one_line
 from archbench.report.findings import Findings
-from archbench.report.naming import short_name, with_interval
 from archbench.report.part import Parts
 from archbench.report.parts.accuracy import WIDEST, accuracy
 from archbench.report.settings import ReportSettings
 from archbench.report.table import Cell, Table
-from archbench.report.work import sharing_lines, sharing_warnings
+from archbench.report.words.captions import leaders_caption
+from archbench.report.words.naming import short_name, with_interval
+from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.frames import RunResults
 
 
@@ -31,12 +32,18 @@ def summary(results: RunResults, settings: ReportSettings, parts: Parts) -> Rend
         RequestError: The baseline is no member of the run.
     """
     findings = Findings(results, settings)
-    shown = _upright(findings) if len(findings.graded) > WIDEST else _table(accuracy(findings).tables[0])
-    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.", style="dim")
     alarms = [*findings.warnings, *sharing_warnings(results)]
     told = [*alarms, *parts.sentences(findings), findings.stamp, *sharing_lines(results, each=False)]
-    words = "\n".join(f"• {one_line(sentence)}" for sentence in told)
-    return Group(shown, key, Text(), Text(words))
+    words = Text("\n".join(f"• {one_line(sentence)}" for sentence in told))
+    sheet = accuracy(findings)
+    if sheet is None:
+        return words
+    wide = len(findings.graded) > WIDEST
+    # Next to each other, members bear no marks.
+    marks = "" if wide else f" {leaders_caption(findings)}".rstrip()
+    key = Text(f"Score in percent and, in brackets, its {findings.level} interval.{marks}", style="dim")
+    shown = _upright(findings) if wide else _table(sheet.tables[0])
+    return Group(shown, key, Text(), words)
 
 
 def _table(table: Table) -> RichTable:

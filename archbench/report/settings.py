@@ -15,6 +15,8 @@ class ReportSettings(BaseModel):
         baseline: The member that the others are compared with; the suite's first if None.
         confidence: Coverage of the intervals. Its complement is the level of the tests.
         figure_formats: File formats of the figures.
+        figure_style: A Matplotlib style for the figures, laid over the report's own: a style file
+            (`*.mplstyle`) or the name of a style that Matplotlib brings.
         published: Published models (`PAPER/MODEL`, as in `waleffe2024/hybrid-3.5T`) that members are or stand
             for, by member; members of a shipped family that a paper reports on need no entry.
     """
@@ -24,6 +26,7 @@ class ReportSettings(BaseModel):
     baseline: str | None = None
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     figure_formats: tuple[Literal["png", "svg", "pdf"], ...] = Field(default=("png", "svg"), min_length=1)
+    figure_style: str | None = Field(default=None, min_length=1)
     published: dict[str, str] = Field(default_factory=dict)
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
+from archbench.errors import RequestError, did_you_mean
+from archbench.paths import expanded
 from archbench.report.escape import one_line
 
 # Okabe & Ito (2008), Color Universal Design: told apart with any common colour blindness; yellow, which is
@@ -35,6 +41,8 @@ _SETTINGS = {
     "text.parse_math": False,
 }
 
+_chosen: ContextVar[dict[str, Any]] = ContextVar("figure style", default={})  # noqa: B039 - never changed
+
 
 class Style(NamedTuple):
     """A member's look: colour, marker and line each tell it from its neighbours, also in grey."""
@@ -46,15 +54,71 @@ class Style(NamedTuple):
 
 def style_of(index: int) -> Style:
     """The look of the member at this place of the suite; the same in every figure."""
-    return Style(
-        _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _LINES[index % len(_LINES)]
-    )
+    cycle = _chosen.get().get("axes.prop_cycle")
+    colours = cycle.by_key().get("color") if cycle is not None else None
+    colours = colours or _COLOURS
+    return Style(colours[index % len(colours)], _MARKERS[index % len(_MARKERS)], _LINES[index % len(_LINES)])
+
+
+@contextmanager
+def using(style: str | None) -> Iterator[None]:
+    """Draw with a Matplotlib style laid over the report's own, for as long as the context is open.
+
+    Args:
+        style: A style file (`*.mplstyle`), or the name of a style that Matplotlib brings; None for none.
+
+    Raises:
+        RequestError: There is no such file or style, or the file has an unknown key or value.
+    """
+    token = _chosen.set({} if style is None else _read(style))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def _read(style: str) -> dict[str, Any]:
+    """Settings of a style."""
+    path = expanded(style)
+    if not path.is_file():
+        if style in mpl.style.library:
+            return dict(mpl.style.library[style])
+        hint = did_you_mean(style, mpl.style.library, label="Styles that Matplotlib brings")
+        raise RequestError(f"figure_style: there is no file {path} and no style '{style}'. {hint}")
+    try:
+        # Matplotlib logs what it cannot read and goes on; here it is an error.
+        with _refusing(path):
+            return dict(mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False))
+    except (KeyError, ValueError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise RequestError(f"figure_style: {path} cannot be used: {why}") from error
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Make an error of what Matplotlib warns about while it reads a style file."""
+    heard: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    logger, ear = logging.getLogger("matplotlib"), Ear(logging.WARNING)
+    logger.addHandler(ear)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(ear)
+        logger.propagate = propagate
+    if heard:
+        raise ValueError(heard[0])
 
 
 @contextmanager
 def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure of this size in inches, drawn in the report's style and without touching pyplot's state."""
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS | _chosen.get()):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -63,7 +127,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
 def rendered(figure: Figure, formats: Sequence[str]) -> dict[str, bytes]:
     """The figure in each format, without dates, the same bytes every time."""
     files = {}
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS | _chosen.get()):
         for name in formats:
             sink = io.BytesIO()
             dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(name)

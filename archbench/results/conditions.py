@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 
 from archbench.errors import RunError
-from archbench.results.header import CellHeader
+from archbench.results.header import CellHeader, CellId
 from archbench.results.measures import Scale
+
+DESCRIBING = ("kind", "labels", "metric", "chance", "scale")
+"""What a header says of its condition, besides names."""
 
 
 class Condition(NamedTuple):
@@ -83,7 +86,7 @@ def conditions_of(
         metric, metrics = header.metric or "", header.metrics
         condition = Condition(*named, header.kind, labels, metric, metrics, header.chance, header.scale)
         known, member = found.get(named, (condition, header.member))
-        for field in ("kind", "labels", "metric", "chance", "scale"):
+        for field in DESCRIBING:
             if getattr(known, field) != getattr(condition, field):
                 differ.setdefault(
                     named,
@@ -106,6 +109,23 @@ def conditions_of(
     conditions = [found[named][0] for named in [*planned, *rest] if named in found]
     by_condition = {one: differ.get((one.task, one.variant)) for one in conditions}
     return conditions, {one: how for one, how in by_condition.items() if how is not None}
+
+
+def contradictions(manifest: Mapping[str, Any], headers: Iterable[CellHeader]) -> dict[CellId, str]:
+    """Cells whose headers say another thing of their condition than the manifest does, and what, in words."""
+    planned = {(str(one["task"]), str(one["variant"])): one for one in manifest.get("conditions", [])}
+    found: dict[CellId, str] = {}
+    for header in headers:
+        known = planned.get((header.task, header.variant), {})
+        for field in DESCRIBING:
+            said, here = known.get(field), getattr(header, field)
+            if said is not None and said != here:
+                found.setdefault(
+                    header.id,
+                    f"{header.id} is left out: its header gives {here!r} as {field}, and the manifest "
+                    f"{said!r}. Give the run command again: only this cell is redone.",
+                )
+    return found
 
 
 def unknown_of(manifest: Mapping[str, Any], conditions: Iterable[Condition]) -> list[str]:

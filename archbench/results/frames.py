@@ -18,11 +18,13 @@ from archbench.results.conditions import (
     cells_of,
     check_pairing,
     conditions_of,
+    contradictions,
     leave_out,
     members_of,
     unknown_of,
 )
 from archbench.results.header import ITEM_COLUMNS, CellHeader, CellId
+from archbench.results.manifest import members_from
 from archbench.results.store import Store
 from archbench.statistics.estimates import Estimate, macro_mean, mean_score
 
@@ -46,7 +48,8 @@ class RunResults:
 
     Attributes:
         folder: The run's folder.
-        manifest: What the runner noted down about the whole run.
+        manifest: What the runner noted down about the whole run; where its members are lost, what the cells'
+            headers hold of them.
         headers: Headers of the run's cells, failed ones too. Cells left over from other settings
             are not among them.
         members: Names of the members, in the suite's order.
@@ -69,12 +72,16 @@ class RunResults:
         self.manifest: dict[str, Any]
         self.manifest, damage = store.read_manifest()
         headers, skipped = store.read_headers()
-        self.headers = cells_of(self.manifest, headers)
+        headers = cells_of(self.manifest, headers)
+        odd = contradictions(self.manifest, headers)
+        self.headers = [header for header in headers if header.id not in odd]
         self.members = members_of(self.manifest, self.headers)
+        if damage and "members" not in self.manifest:
+            self.manifest["members"] = members_from(self.members, self.headers)
         every, self._differ = conditions_of(self.manifest, self.headers)
         self.conditions = [one for one in every if one.metric]
         self.measured = [one for one in every if not one.metric]
-        self.warnings = [*damage, *skipped]
+        self.warnings = [*damage, *skipped, *odd.values()]
         self.warnings += [
             f"{name} is planned, but none of its cells is there and the manifest does not say what it is: it "
             "is in no table."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from archbench.results.files import plain
 from archbench.results.measures import Measure, Outcome, Scale
+from archbench.results.shapes import misfit
 
 SCHEMA_VERSION = 3
 """Version of the manifest, the headers and the item rows; raised when an older archbench cannot read them."""
@@ -44,6 +45,9 @@ _FRAME_COLUMNS = {
     "method",
     "baseline",
 }
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class CellId(NamedTuple):
@@ -117,15 +121,15 @@ class CellHeader(BaseModel):
     key: str
     status: Literal["complete", "failed"] = "complete"
     error: str | None = None
-    items: int = Field(ge=0)
-    excluded: int = Field(default=0, ge=0)
+    items: _Count
+    excluded: _Count = 0
     seconds: float = Field(ge=0)
-    tokens_requested: int | None = None
-    tokens_distinct: int | None = None
-    tokens_forwarded: int | None = None
-    tokens_padded: int | None = None
-    passes: int | None = None
-    requests_known: int | None = None
+    tokens_requested: _Count | None = None
+    tokens_distinct: _Count | None = None
+    tokens_forwarded: _Count | None = None
+    tokens_padded: _Count | None = None
+    passes: _Count | None = None
+    requests_known: _Count | None = None
     sharing: str | None = None
     warnings: tuple[str, ...] = ()
     started: AwareDatetime
@@ -160,6 +164,8 @@ class CellHeader(BaseModel):
         names = [one.name for one in self.measures]
         if len(set(names)) < len(names):
             raise ValueError(f"a measure is named twice: {names}")
+        if wrong := misfit(self.kind, self.labels, self.metric):
+            raise ValueError(wrong)
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed cell has an error, a complete one has none")
         return self

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from archbench.errors import RequestError, RunError
-from archbench.formats.json_file import read_json
-from archbench.results.header import SCHEMA_VERSION
+from archbench.errors import RequestError, RunError, writable
+from archbench.formats.json_file import check_text, read_json
+from archbench.results.header import SCHEMA_VERSION, CellHeader
 from archbench.results.measures import Scale
 
 FORMAT = "archbench run"
@@ -37,7 +37,7 @@ class ManifestMember(_Part):
         family: Name of the family it belongs to, if any.
         training_length: Tokens of the contexts it was trained on.
         sharing: How it shares prefixes; None where it was never loaded.
-        remarks: What is to be known of its files.
+        remarks: What is to be known of its files, and what this manifest lacks.
     """
 
     name: str = Field(min_length=1)
@@ -127,11 +127,16 @@ class FoundManifest(NamedTuple):
 
 
 _WITHOUT = {
-    "members": "the members are those that have a cell",
+    "members": "the members are those that have a cell, with the family and the prefix sharing that their "
+    "cells record, and nothing is known of their parameters, fingerprints, files and training lengths",
     "conditions": "the conditions are those that have a cell",
     "cells": "every cell in the folder counts, those left over from other settings too",
     "suite": "the report's settings are the defaults",
     "match": "nothing is known of the audit",
+    "seed": "resampling begins with seed 0",
+    "versions": "the versions that it ran with are not known",
+    "hardware": "the machine is not known",
+    "command": "the command is not known",
 }
 """What becomes of a run whose manifest has lost a key."""
 
@@ -182,6 +187,26 @@ def read_manifest(path: Path, *, has_cells: bool) -> FoundManifest:
     return FoundManifest(kept, tuple(f"{path} is damaged: {one}. {again}" for one in [*damage, *unfit]))
 
 
+def members_from(names: Sequence[str], headers: Iterable[CellHeader]) -> list[dict[str, Any]]:
+    """What the headers of cells hold of the members, as a manifest says it.
+
+    Args:
+        names: The members.
+        headers: Headers of cells, of other members too.
+    """
+    done = sorted((one for one in headers if one.status == "complete"), key=lambda one: one.finished)
+    found: dict[str, dict[str, Any]] = {name: {"name": name} for name in names}
+    for header in done:
+        if header.member not in found:
+            continue
+        if header.family is not None:
+            found[header.member]["family"] = header.family
+        if header.sharing is not None:
+            # Cells that are older may have been run by an older archbench.
+            found[header.member]["sharing"] = {"level": header.sharing, "reason": ""}
+    return list(found.values())
+
+
 def checked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest's content, plain data, as it is to be written.
 
@@ -215,14 +240,23 @@ def newer(version: object) -> str:
 def _fitting(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The keys that fit the schema, and what is wrong with the others."""
     unfit: dict[str, str] = {}
+    for key, value in content.items():
+        try:
+            check_text([key, value])
+        except ValueError as error:
+            unfit[key] = f"its key '{writable(key)}' is unusable: {error}{_lost(key)}"
     try:
-        Manifest.model_validate(content)
+        Manifest.model_validate({key: value for key, value in content.items() if key not in unfit})
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             key, *inner = map(str, detail["loc"])
             where = f" (at {'.'.join(inner)})" if inner else ""
-            without = f"; {_WITHOUT[key]}" if key in _WITHOUT else ""
             expected = detail["msg"].replace("Input should be", "expected").split(" or instance of ")[0]
-            unfit.setdefault(key, f"its key '{key}' is unusable{where}: {expected}{without}")
+            unfit.setdefault(key, f"its key '{key}' is unusable{where}: {expected}{_lost(key)}")
     kept = Manifest.model_validate({key: value for key, value in content.items() if key not in unfit})
     return kept.model_dump(exclude_unset=True), list(unfit.values())
+
+
+def _lost(key: str) -> str:
+    """What becomes of a run without a key, for the end of a sentence."""
+    return f"; {_WITHOUT[key]}" if key in _WITHOUT else ""

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from archbench.errors import RunError
 from archbench.results.header import CellHeader
+from archbench.results.shapes import missing_columns
 
 # Given outright, since a column that is null throughout would otherwise lose its type.
 _TYPES: dict[str, pa.DataType] = {
@@ -109,6 +110,9 @@ def _check_numbers(header: CellHeader, table: pa.Table) -> None:
     """
     ids = table.column("item").to_pylist()
     for name in header.metrics:
+        kind = table.schema.field(name).type
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise ValueError(f"metric '{name}' holds {kind}, not scores from 0 to 1")
         for item, value in zip(ids, table.column(name).to_pylist(), strict=True):
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"metric '{name}' of item '{item}' is {value}, not a score from 0 to 1")
@@ -150,6 +154,9 @@ def from_parquet(header: CellHeader, content: bytes, *, lists: bool) -> pd.DataF
         raise ValueError(f"it has no column '{missing[0]}'")
     if len(table) != header.items:
         raise ValueError(f"it has {len(table)} rows, and the header counts {header.items} items")
+    asked = len(table) - (pc.sum(table["excluded"]).as_py() or 0 if "excluded" in names else 0)
+    if asked and (missing := missing_columns(header.kind, set(reader.schema_arrow.names))):
+        raise ValueError(f"it has no column '{missing[0]}', which items of kind {header.kind} have")
     _check_numbers(header, table)
     frame: pd.DataFrame = (
         table if lists else table.select([n for n in names if n not in _NUMBERS])

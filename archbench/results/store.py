@@ -14,13 +14,15 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.formats.json_file import read_json
+from archbench.formats.json_file import check_text, read_json
+from archbench.paths import checked as checked_path
 from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
 from archbench.results.manifest import (
@@ -47,7 +49,12 @@ class Store:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        """Look at a folder, which is neither read nor written yet.
+
+        Raises:
+            RequestError: No folder can have such a name, or its name is not UTF-8.
+        """
+        self.folder = checked_path(Path(folder))
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
@@ -156,17 +163,26 @@ class Store:
             ) from error
         return header
 
-    def has(self, cell_id: CellId | tuple[str, str, str], key: str, *, may_exclude: bool = False) -> bool:
+    def has(
+        self,
+        cell_id: CellId | tuple[str, str, str],
+        key: str,
+        *,
+        may_exclude: bool = False,
+        about: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bool:
         """Whether a cell can be skipped: it is complete, carries this key, and its items are whole.
 
         Args:
             cell_id: The cell.
             key: The key.
             may_exclude: Whether it may have items that were too long for the member.
+            about: What its header has to say, by field.
         """
         try:
             header = self._read_header(self._path(cell_id, ".json"))
-            fits = header.status == "complete" and header.key == key
+            said = header.model_dump(include=set(about))
+            fits = header.status == "complete" and header.key == key and said == dict(about)
             if not fits or (header.excluded and not may_exclude):
                 return False
             self.items(header, lists=False)
@@ -222,6 +238,7 @@ class Store:
         """
         try:
             content = read_json(path)
+            check_text(content)
             if not isinstance(content, dict):
                 raise ValueError("it holds no mapping of keys to values")
             version = content.get("schema_version")
@@ -280,5 +297,6 @@ def _json(value: Mapping[str, Any]) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
-        return ": ".join([".".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
+        told = first["msg"].removeprefix("Value error, ")
+        return ": ".join([".".join(map(str, first["loc"])), told]).removeprefix(": ")
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.identity import digest, tokenizer_contents
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.registry import Family
-from archbench.registry.evidence import spelling
-from archbench.runner.identity import tokenizer_identity
 from archbench.runner.planned import PlannedMember
 from archbench.suite import Suite
 
@@ -88,5 +88,7 @@ def _ways_to_encode(folders: Iterable[Path]) -> int:
     Equal files are the same tokenizer; others may be too: next to different models, or with another template
     for chats.
     """
-    by_files = {tokenizer_identity(folder): folder for folder in folders}
-    return len(by_files) if len(by_files) < 2 else len({spelling(one).whole for one in by_files.values()})
+    by_files = {digest(tokenizer_contents(folder)): folder for folder in folders}
+    if len(by_files) < 2:
+        return len(by_files)
+    return len({tokenizer_identity(folder).encoding for folder in by_files.values()})

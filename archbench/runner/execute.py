@@ -7,34 +7,25 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from archbench.engine import RequestStore, Usage
-from archbench.errors import ArchbenchError, RequestError
-from archbench.results.comparisons import independent_scores
+from archbench.engine import RequestStore
+from archbench.errors import RequestError, amount
 from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
-from archbench.results.header import CellHeader
+from archbench.results.manifest import members_from
 from archbench.results.store import Store
+from archbench.runner.cells import run_member
 from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match
-from archbench.runner.members import load_member
 from archbench.runner.plan import make_plan
-from archbench.runner.planned import Cell, Plan, PlannedMember
+from archbench.runner.planned import Cell, Plan
 from archbench.runner.progress import Display
 from archbench.runner.refusals import check_device, check_nothing_replaced
-from archbench.runner.sharing import announce_sharing, check_backends_share, said_here
-from archbench.runner.subject import MemberSubject
-from archbench.runner.warnings import warnings_of
-from archbench.statistics.estimates import mean_score
+from archbench.runner.sharing import check_backends_share
 from archbench.suite import Suite
-from archbench.tasks.entry import Variant
-from archbench.tasks.work import Evaluation, Subject
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +119,16 @@ def run_plan(
             for text in one.remarks:
                 display.say(f"Note on {one.resolved.name}: {text}")
         if len(missing) < len(plan.cells):
-            display.say(f"{len(plan.cells) - len(missing)} of {len(plan.cells)} cells are already in {out}.")
+            display.say(
+                f"{len(plan.cells) - len(missing)} of {amount(len(plan.cells), 'cell')} are already in {out}."
+            )
         if not missing:
             _renew(store, content(datetime.now(UTC).isoformat()))
             return load_results(out)
         store.write_manifest(content(None))
         try:
             for member, cells in groupby(missing, key=lambda cell: cell.member):
-                _run_member(
+                run_member(
                     member, list(cells), plan.suite, store, answers, loaded, display, strict=strict_sharing
                 )
                 # Two members need not fit into memory together.
@@ -175,157 +168,19 @@ def _answers(out: Path, missing: Sequence[Cell]) -> Iterator[RequestStore | None
         yield store
 
 
-def _run_member(
-    member: PlannedMember,
-    cells: list[Cell],
-    suite: Suite,
-    store: Store,
-    answers: RequestStore | None,
-    loaded: dict[str, dict[str, Any]],
-    display: Display,
-    *,
-    strict: bool,
-) -> None:
-    """Run a member's cells and write each; its model is loaded by the first that needs it.
-
-    Raises:
-        RequestError: It shares no prefixes and is to (`strict`).
-    """
-    name = member.resolved.name
-
-    def load() -> Any:
-        with said_here(display):
-            lm = load_member(member, suite.engine, seed=suite.seed, progress=display.answered, store=answers)
-            loaded[name] = lm.describe() | {"sharing": lm.sharing._asdict()}
-        return lm
-
-    subject = MemberSubject(member, load)
-    for cell in cells:
-        started = datetime.now(UTC)
-        if cell.variant.work.needs == "model" and not subject.is_loaded:
-            try:
-                lm = subject.model()
-            except Exception as error:
-                display.begin(str(cell.id))
-                display.finished(_write_failed(store, cell, started, error), None)
-                continue
-            announce_sharing(name, lm.sharing, display, strict=strict)
-            started = datetime.now(UTC)
-        _run_cell(cell, subject, suite, store, display, started)
-
-
-def _run_cell(
-    cell: Cell, subject: MemberSubject, suite: Suite, store: Store, display: Display, started: datetime
-) -> None:
-    """Run a cell, and write what came of it or why nothing did."""
-    lm: Any = None
-    before = Usage()
-    if cell.variant.work.needs == "model":
-        lm = subject.model()
-        before = lm.usage
-        display.begin(str(cell.id), partial(_tokens_since, lm, before))
-    else:
-        display.begin(str(cell.id))
-    try:
-        found = evaluate_variant(subject, cell.variant, seed=suite.seed)
-        known: dict[str, Any] = {
-            "metrics": found.metrics,
-            "items": len(found.rows),
-            "excluded": found.excluded,
-            "measures": found.measures,
-            "outcome": found.outcome,
-            "lm_eval": found.aggregates or {},
-        }
-        if lm is not None:
-            used = lm.usage.since(before)
-            known |= {
-                "tokens_requested": int(used.tokens_requested),
-                "requests_known": int(used.requests_known),
-                "sharing": None if cell.member.resolved.member.backend else lm.sharing.level,
-                **_work(used, cell.member),
-                "warnings": tuple(warnings_of(found.rows, used, lm)),
-                # Without lm-eval's reading of tasks, which the first member would pay for all.
-                "seconds": used.seconds,
-            }
-        header = store.write_cell(_header(cell, started, **known), found.rows)
-    except Exception as error:
-        display.finished(_write_failed(store, cell, started, error), None)
-    else:
-        display.finished(header, _score(found.rows, header.metric))
-
-
-def evaluate_variant(subject: Subject, variant: Variant, *, seed: int) -> Evaluation:
-    """Do a variant's work on a member."""
-    return variant.work.run(subject, metric=variant.metric, seed=seed)
-
-
-def _work(used: Usage, member: PlannedMember) -> dict[str, int | str | None]:
-    """What a cell took; lm-eval's own classes do not report it."""
-    if member.resolved.member.backend:
-        return {}
-    return {
-        "tokens_distinct": int(used.tokens_distinct),
-        "tokens_forwarded": int(used.tokens_forwarded),
-        "tokens_padded": int(used.tokens_padded),
-        "passes": int(used.passes),
-    }
-
-
-def _write_failed(store: Store, cell: Cell, started: datetime, error: Exception) -> CellHeader:
-    """Record why a cell could not be run; the next run tries it again."""
-    log.debug("%s failed", cell.id, exc_info=error)
-    return store.write_cell(_header(cell, started, status="failed", error=reason(error)), [])
-
-
-def reason(error: BaseException) -> str:
-    """Why something failed, in one paragraph."""
-    if isinstance(error, ArchbenchError):
-        return str(error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:1000] if text else type(error).__name__
-
-
-def _header(cell: Cell, started: datetime, **found: Any) -> CellHeader:
-    """Header of a cell that has just ended, with what was found."""
-    finished = datetime.now(UTC)
-    known: dict[str, Any] = {
-        "member": cell.id.member,
-        "family": cell.member.resolved.family,
-        "task": cell.task,
-        "kind": cell.entry.kind,
-        "variant": cell.variant.name,
-        "labels": cell.variant.labels,
-        "metric": cell.variant.metric,
-        "metrics": (cell.variant.metric,) if cell.variant.metric else (),
-        "chance": cell.variant.chance,
-        "scale": cell.variant.scale,
-        "key": cell.key,
-        "items": 0,
-        "seconds": (finished - started).total_seconds(),
-        "started": started,
-        "finished": finished,
-    }
-    return CellHeader.model_validate(known | found)
-
-
-def _tokens_since(lm: Any, before: Usage) -> tuple[int, int]:
-    used = lm.usage.since(before)
-    return int(used.tokens_requested), int(used.tokens_forwarded)
-
-
-def _score(rows: Sequence[dict[str, Any]], metric: str | None) -> float | None:
-    """The cell's score as the report gives it, before any grouping by subject; None without one."""
-    frame = pd.DataFrame(list(rows))
-    if metric is None or metric not in frame:
-        return None
-    values, weights = independent_scores(frame, metric)
-    return mean_score(values, weights=weights).score if len(values) else None
-
-
 def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
-    """What an earlier run told about members that are still the same, which need not be loaded for it."""
+    """What an earlier run told about members that are still the same, which need not be loaded for it.
+
+    How they share prefixes stands in their cells too, should the manifest be lost.
+    """
+    mine = {cell.id: cell.key for cell in plan.cells}
+    done = [header for header in store.headers() if mine.get(header.id) == header.key]
+    names = [one.resolved.name for one in plan.members]
+    cells = {
+        one["name"]: {"sharing": one["sharing"]} for one in members_from(names, done) if "sharing" in one
+    }
     if not (store.folder / "manifest.json").exists():
-        return {}
+        return cells
     content, damage = store.read_manifest()
     for one in damage:
         log.warning("%s", one)
@@ -340,8 +195,8 @@ def _known_from_before(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
         "backend",
         "longest_input",
     )
-    return {
-        one["name"]: {key: one[key] for key in keys if key in one}
+    return cells | {
+        one["name"]: cells.get(one["name"], {}) | {key: one[key] for key in keys if key in one}
         for one in content.get("members", [])
         if identities.get(one["name"]) == one.get("identity")
     }

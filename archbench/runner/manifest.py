@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from archbench.engine import ENGINE_VERSION
+from archbench.models.checks.memory import machine_memory
+from archbench.models.known import imported_packages
 from archbench.registry import Family
 from archbench.results.header import CellHeader
 from archbench.results.work import work_of
@@ -59,7 +61,7 @@ def manifest(
         "verdict": match.verdict,
         "audits": [audit.as_dict() for audit in match.audits],
         "members": [
-            _member(one, plan.families) | dict(loaded.get(one.resolved.name, {})) for one in plan.members
+            _member(one, plan.families, loaded.get(one.resolved.name, {}), done) for one in plan.members
         ],
         "work": {
             "total": work_of(done).as_dict(),
@@ -74,10 +76,24 @@ def manifest(
     }
 
 
-def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, Any]:
+_UNKNOWN = (
+    "its fingerprint and its number of parameters are not recorded. They were in a manifest that is lost, or "
+    "the run ended before they were written; since then the member has not been loaded."
+)
+
+
+def _member(
+    member: PlannedMember,
+    families: Mapping[str, Family],
+    loaded: Mapping[str, Any],
+    done: Sequence[CellHeader],
+) -> dict[str, Any]:
     one = member.resolved
     family = families.get(one.family) if one.family is not None else None
-    return {
+    # Model classes of lm-eval's have none of this anyway.
+    is_lost = one.member.backend is None and "fingerprint" not in loaded
+    lacks = is_lost and any(header.member == one.name and header.status == "complete" for header in done)
+    about = {
         "name": one.name,
         "title": one.title,
         "family": one.family,
@@ -86,13 +102,14 @@ def _member(member: PlannedMember, families: Mapping[str, Family]) -> dict[str, 
         "weights": str(member.weights) if member.weights else None,
         "tokenizer": str(member.tokenizer) if member.tokenizer else None,
         "identity": member.identity,
-        "remarks": list(member.remarks),
+        "remarks": [*member.remarks, *[_UNKNOWN] * lacks],
         "architecture": one.member.architecture,
         "backend": one.member.backend,
         "arguments": one.member.arguments,
         "notes": one.member.notes,
         "training_length": family.budget.sequence_length if family else None,
     }
+    return about | dict(loaded)
 
 
 def _conditions(plan: Plan) -> list[dict[str, Any]]:
@@ -112,9 +129,10 @@ def _conditions(plan: Plan) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of archbench and its parts, of Python, and of the packages that prompt and compute."""
+    """Versions of archbench and its parts, Python, and packages that prompt, compute or bring models."""
     ours = {"archbench": installed_version(), "scorer": str(SCORER_VERSION), "engine": str(ENGINE_VERSION)}
-    return ours | {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    ours |= {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+    return imported_packages() | ours
 
 
 def hardware() -> dict[str, Any]:
@@ -123,15 +141,14 @@ def hardware() -> dict[str, Any]:
 
     try:
         cores = len(os.sched_getaffinity(0))
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Linux
-        cores, memory = os.cpu_count() or 1, None
+    except AttributeError:  # not on Linux
+        cores = os.cpu_count() or 1
     return {
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": cores,
         "threads": torch.get_num_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": machine_memory(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 

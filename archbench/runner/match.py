@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from archbench.checkpoint import has_tokenizer
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.models.load import load_tokenizer
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.paths import expanded
 from archbench.registry import Audit, Family, Files, ResolvedMember, audit_family
 from archbench.registry.contract import Verdict
-from archbench.registry.evidence import spelling
-from archbench.runner.identity import localize
+from archbench.runner.member.files import localize
 from archbench.runner.planned import Plan
 from archbench.training.recipe import parse_recipe
 
@@ -139,7 +139,8 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     folders: dict[str, tuple[Path, list[str]]] = {}
     for member in plan.members:
         if member.tokenizer is not None:
-            known = folders.setdefault(spelling(member.tokenizer).whole, (member.tokenizer, []))
+            encoding = tokenizer_identity(member.tokenizer).encoding
+            known = folders.setdefault(encoding, (member.tokenizer, []))
             known[1].append(member.resolved.name)
     bare = [one.resolved.name for one in plan.members if one.tokenizer is None]
     lines = []
@@ -159,11 +160,13 @@ def compare_tokens(plan: Plan, *, encode: bool = True) -> list[str]:
     apart = sum(any(other[at] != ids for other in others) for at, ids in enumerate(first))
     if apart:
         lines.append(
-            f"the tokenizers of {who} encode {apart:,} of the suite's {len(texts):,} texts differently"
+            f"the tokenizers of {who} encode {apart:,} of {amount(len(texts), 'text')} of the suite "
+            "differently"
         )
     else:
         lines.append(
-            f"the tokenizers of {who} differ, but encode all {len(texts):,} texts of the suite alike"
+            f"the tokenizers of {who} differ, but encode {'all ' if len(texts) > 1 else ''}"
+            f"{amount(len(texts), 'text')} of the suite alike"
         )
     return lines
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from archbench.engine import ENGINE_VERSION
 from archbench.errors import RequestError, did_you_mean
-from archbench.models.remarks import model_remarks, tokenizer_remarks
-from archbench.registry import ResolvedMember, families, resolve_members
+from archbench.identity import digest
+from archbench.models.checks.fields import check_tokenizer_fields
+from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
+from archbench.models.known import import_packages
+from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
 from archbench.results.store import Store
 from archbench.runner.context import RunContext
-from archbench.runner.identity import digest, identity, localize
+from archbench.runner.longest import check_longest
+from archbench.runner.member.built import check_built
+from archbench.runner.member.files import localize, member_identity
 from archbench.runner.planned import Cell, Plan, PlannedMember
 from archbench.suite import Suite
 from archbench.tasks.entry import ENTRY, TaskEntry, Variant
@@ -45,6 +50,7 @@ def make_plan(
             " (or a hub id; once per model), or a family with --set families=[FAMILY]; families: "
             f"{', '.join(known) or 'none yet'}."
         )
+    import_packages(suite.imports, f"{suite.where('imports')}: imports")
     needs_model = any(entry.WORKS_ON == "model" for entry in suite.tasks.values())
     resolved = resolve_members(
         suite.families, suite.members, known, where=suite.where, needs_model=needs_model
@@ -72,13 +78,15 @@ def make_plan(
             entries[name] = entries[name].resolve(contexts[name])
             if found := _checked(name, entries[name], own_engine):
                 notes[name] = found
-    members = [_planned(one, *_files(one, needs_model, download)) for one in resolved]
+    members = [_planned(one, *_files(one, suite, known, needs_model, download)) for one in resolved]
+    own = [one.tokenizer for one in members if one.tokenizer and one.resolved.member.backend is None]
     digests, variants = {}, {}
     for name, entry in entries.items():
         if entry.NEEDS_MEMBERS:
             entries[name] = entry.resolve(dataclasses.replace(contexts[name], members=members))
             if entries[name].ready and (found := _checked(name, entries[name], own_engine)):
                 notes[name] = found
+        check_longest(suite, name, entries[name], own)
         digests[name], variants[name] = entries[name].digest(), entries[name].variants()
     cells = []
     for member in members:
@@ -86,7 +94,10 @@ def make_plan(
             for variant in variants[name]:
                 key = _key(member, digests[name], variant, suite)
                 cell_id = CellId(member.resolved.name, name, variant.name)
-                done = store.has(cell_id, key, may_exclude=suite.engine.too_long == "exclude")
+                about = {field: getattr(variant, field) for field in ("labels", "metric", "chance", "scale")}
+                about["kind"] = entry.kind
+                may_exclude = suite.engine.too_long == "exclude"
+                done = store.has(cell_id, key, may_exclude=may_exclude, about=about)
                 # Without the member's files the key is not the one that a run would give.
                 known_key = member.identity is not None or variant.work.needs == "architecture"
                 replaces = known_key and store.holds_another(cell_id, key)
@@ -95,19 +106,34 @@ def make_plan(
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
 
 
-def _files(member: ResolvedMember, needs_model: bool, download: bool) -> tuple[Path | None, Path | None]:
+def _files(
+    member: ResolvedMember, suite: Suite, known: Mapping[str, Family], needs_model: bool, download: bool
+) -> tuple[Path | None, Path | None]:
     """Folders of a member's weights and tokenizer; neither where only its architecture is needed."""
-    return localize(member, download=download) if needs_model else (None, None)
+    if not needs_model:
+        return None, None
+    weights, tokenizer = localize(member, download=download)
+    if member.member.init == "random":
+        check_built(member, tokenizer, suite, known)
+    return weights, tokenizer
 
 
 def _planned(member: ResolvedMember, weights: Path | None, tokenizer: Path | None) -> PlannedMember:
-    """A member with what its files say."""
+    """A member with what its files say.
+
+    Raises:
+        RequestError: Its tokenizer's files say what cannot be meant.
+    """
     found: list[str] = []
     # Other backends have their own ways to read a folder.
     if member.member.backend is None:
         found += model_remarks(weights) if weights is not None else []
-        found += tokenizer_remarks(tokenizer) if tokenizer is not None else []
-    return PlannedMember(member, weights, tokenizer, identity(member, weights, tokenizer), tuple(found))
+        if tokenizer is not None:
+            check_tokenizer_fields(tokenizer)
+            found += tokenizer_remarks(tokenizer)
+    return PlannedMember(
+        member, weights, tokenizer, member_identity(member, weights, tokenizer), tuple(found)
+    )
 
 
 def _checked(name: str, entry: TaskEntry, own_engine: bool) -> list[str]:

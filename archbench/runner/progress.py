@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from archbench.errors import amount
 from archbench.results.header import CellHeader
 
 Tokens = Callable[[], tuple[int, int]]
@@ -88,8 +89,11 @@ class Display:
         speed = f", {speed}" if speed else ""
         shown = "" if score is None else f"{header.metric} {score:.3f}, "
         asked, out = header.items - header.excluded, header.excluded
-        items = f"{asked} of {header.items} items ({out} too long)" if out else f"{header.items} items"
-        known = f", {header.requests_known} answers kept from before" if header.requests_known else ""
+        items = amount(header.items, "item")
+        if out:
+            items = f"{asked} of {items} ({out} too long)"
+        known = amount(header.requests_known or 0, "answer")
+        known = f", {known} kept from before" if header.requests_known else ""
         self.say(
             f"[{self._number}/{self._total}] {header.id}: {shown}{items}, "
             f"{header.seconds:.1f} s{speed}{known}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.runner.planned import Plan
 from archbench.suite import Suite
 
@@ -39,7 +39,7 @@ def check_nothing_replaced(plan: Plan, out: Path) -> None:
     """
     replaced = [cell.id for cell in plan.cells if cell.replaces]
     if replaced:
-        cells = "1 finished cell" if len(replaced) == 1 else f"{len(replaced)} finished cells"
+        cells = amount(len(replaced), "finished cell")
         raise RequestError(
             f"{out} holds {cells} of other settings, models or data, or of a newer archbench, that this run "
             f"would replace (the first: {replaced[0]}). Name another results folder with --out DIR (from "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archbench.engine import NEVER_ENDS, Usage, spanning
+from archbench.errors import amount
 from archbench.tasks.work import Row
 
 
@@ -20,7 +21,8 @@ def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:
     tied = all_tied(rows)
     if tied:
         yield (
-            f"in all {tied:,} items every option has one and the same log-likelihood, so the first is always "
+            f"in {'all ' if tied > 1 else ''}{amount(tied, 'item')} every option has one and the same "
+            "log-likelihood, so the first is always "
             "chosen and the score says nothing about the model. Look at what the tokenizer makes of the "
             "options (special tokens, unknown tokens), and at the model's weights and dtype."
         )
@@ -28,7 +30,8 @@ def warnings_of(rows: Sequence[Row], used: Usage, lm: Any) -> Iterator[str]:
         yield spanning(int(used.pairs_spanned), int(used.pairs), getattr(lm, "border", "") == "exact")
     if used.prefixes_refused:
         yield (
-            f"{int(used.prefixes_refused):,} shared prefixes were computed more than once, because their "
+            f"{amount(int(used.prefixes_refused), 'shared prefix was', 'shared prefixes were')} computed "
+            "more than once, because their "
             "states do not fit into engine.cache_bytes. Scores are exact; a larger value is faster."
         )
     if getattr(lm, "never_ends", False) and any("loglikelihoods" not in row for row in rows):

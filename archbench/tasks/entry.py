@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import BaseModel, ConfigDict
 
 from archbench.results.measures import Scale
+from archbench.results.shapes import CellShape
 from archbench.schema import Count
 from archbench.tasks.work.base import Needs, Work
 
@@ -83,6 +84,8 @@ class TaskEntry(BaseModel, ABC):
 
     LOCAL: ClassVar[tuple[str, ...]] = ()
     """Fields besides `data` that name local files or folders, which may be relative to the suite's file."""
+    SHAPE: ClassVar[CellShape | None] = None
+    """What cells of this kind carry; None where nothing is held to it."""
     WORKS_ON: ClassVar[Needs] = "model"
     """What of a member the entry's cells need at most."""
     NEEDS_MEMBERS: ClassVar[bool] = False
@@ -136,6 +139,14 @@ class TaskEntry(BaseModel, ABC):
         They are shown before anything is run, and stand in the manifest and the report.
         """
         return []
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens that the longest inputs have, by the field that sets them; empty where none does."""
+        return {}
+
+    def part_of_every_variant(self) -> str | None:
+        """A text that some prompt of every variant contains; None where none is known without much work."""
+        return None
 
     @abstractmethod
     def variants(self) -> list[Variant]:

@@ -22,6 +22,7 @@ from typing import get_args
 
 import archbench.tasks
 from archbench.errors import RunError
+from archbench.results.shapes import register
 from archbench.tasks.entry import TaskEntry
 
 KINDS_GROUP = "archbench.kinds"
@@ -80,6 +81,8 @@ def kinds() -> dict[str, Kind]:
                 f"{found[kind.name].source} and {kind.module} of {kind.source}. Uninstall one of them."
             )
         found[kind.name] = kind
+        if kind.entry.SHAPE is not None:
+            register(kind.name, kind.entry.SHAPE)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,8 +13,9 @@ from pydantic import Field
 from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
+from archbench.models.tokenizer import tokenizer_identity
 from archbench.random_tokens import without_sampling
-from archbench.schema import Seed
+from archbench.schema import Address, Seed
 from archbench.tasks.entry import Context, TaskEntry
 from archbench.tokens import Encoder
 
@@ -27,13 +27,13 @@ class GeneratedEntry(TaskEntry):
         seed: Seed of the items; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that lengths are counted with. Where absent, the one that
             all members of the run share: the text of an item is the same for every member, so members with
-            different tokenizers need to be told which of them measures.
+            different tokenizers need one of them named.
     """
 
     NEEDS_MEMBERS: ClassVar[bool] = True
 
     seed: Seed | None = None
-    tokenizer: str | None = Field(default=None, min_length=1)
+    tokenizer: Address | None = Field(default=None, min_length=1)
 
     @property
     @abstractmethod
@@ -58,7 +58,7 @@ class GeneratedEntry(TaskEntry):
         return self.model_copy(update=update)
 
     def tokenizer_digest(self) -> str | None:
-        """Digest of the tokenizer's files, for `digest`; its hub id where they have not been fetched.
+        """Digest of how the tokenizer encodes, for `digest`; its hub id where it has not been fetched.
 
         None where none is used.
 
@@ -73,11 +73,7 @@ class GeneratedEntry(TaskEntry):
                 folder = snapshot(self.tokenizer, weights=False, download=False)
             except (OSError, ValueError):
                 return self.tokenizer
-        found = hashlib.sha256()
-        files = tokenizer_files(folder)
-        for file in files:
-            found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-        return found.hexdigest() if files else self.tokenizer
+        return tokenizer_identity(folder).encoding if tokenizer_files(folder) else self.tokenizer
 
 
 class TokenCounter:
@@ -131,10 +127,10 @@ def token_counter(source: str) -> TokenCounter:
     except RequestError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise RequestError(
             f"The tokenizer '{source}', with which lengths are to be counted, cannot be loaded "
-            f"({type(error).__name__}: {told}). Name a folder with tokenizer.json, or a hub id."
+            f"({type(error).__name__}: {reason}). Name a folder with tokenizer.json, or a hub id."
         ) from error
 
 

@@ -2,6 +2,6 @@
 
 from archbench.training.family import train_family
 from archbench.training.recipe import Recipe
-from archbench.training.train import TrainResult
+from archbench.training.result import TrainResult
 
 __all__ = ["Recipe", "TrainResult", "train_family"]

@@ -16,9 +16,11 @@ from pydantic import (
     model_serializer,
 )
 
+from archbench.data.catalogue import AnyCorpus, resolved
+from archbench.data.corpora.microworld import Microworld
 from archbench.errors import RequestError
 from archbench.registry.evidence import recipe_digest
-from archbench.schema import Count, Large, Seed, Tokens
+from archbench.schema import Count, Large, Number, Seed, Tokens
 
 _LATER = ("reset_at_borders", "precision", "sweep", "seeds", "optimizer", "muon_learning_rate")
 """Settings that recipes did not have at first. Left at their defaults they are no part of a recipe as written
@@ -31,35 +33,9 @@ def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class Corpus(BaseModel):
-    """What the members read, and in which order.
-
-    Attributes:
-        generator: Where documents come from; `microworld` is the one there is.
-        world_seed: Seed of the world's people and facts.
-        people: How many people live in it.
-        stream_seed: Seed of the documents and their order.
-        short_first: Share of the training tokens, at the beginning, that are short documents answered from
-            themselves: lists alone in the first half of it, then also books. In whole shards of the stream.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    generator: Literal["microworld"] = "microworld"
-    world_seed: Seed = 0
-    people: int = Field(default=96, ge=24, le=1200)
-    stream_seed: Seed = 0
-    short_first: float = Field(default=0, ge=0, lt=1)
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = handler(self)
-        return written if self.short_first else {k: v for k, v in written.items() if k != "short_first"}
-
-
-Rate = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Number, Field(gt=0, le=1e6)]
 """A learning rate, or a norm; finite."""
-_Decay = Annotated[float, Field(ge=0, lt=1)]
+_Decay = Annotated[float, Number, Field(ge=0, lt=1)]
 
 
 class Sweep(BaseModel):
@@ -78,13 +54,15 @@ class Recipe(BaseModel):
     """One recipe for all members of a family.
 
     Attributes:
-        corpus: What is read.
-        vocab_size: Entries of the tokenizer trained on the corpus.
+        corpus: What is read: settings of any kind of corpus (`archbench.data.catalogue`).
+        tokenizer: Folder of the tokenizer to train with; one is trained on the corpus where None. No part of
+            a record, which holds the tokenizer's digest.
+        vocab_size: Entries of the tokenizer.
         tokens: Training tokens; rounded down to whole batches.
         sequence_length: Tokens in a training window.
         batch_sequences: Windows in a batch.
         optimizer: `adamw` for everything, or `muon` for the matrices inside the layers and AdamW for the rest
-            (`archbench.training.optimizers`).
+            (`archbench.training.loop.optimizers`).
         learning_rate: AdamW's peak learning rate.
         muon_learning_rate: Muon's, which follows the same schedule; without effect for `adamw`.
         final_learning_rate: Share of the peak that the cosine ends at.
@@ -104,7 +82,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    corpus: Corpus = Corpus()
+    corpus: AnyCorpus = Microworld()
+    tokenizer: str | None = Field(default=None, min_length=1, exclude=True)
     vocab_size: Annotated[int, Field(ge=300, le=2**20)] = 1024
     tokens: Large
     sequence_length: Tokens = 256
@@ -112,10 +91,10 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: Rate = 3e-3
     muon_learning_rate: Rate = 0.02
-    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
-    warmup: float = Field(default=0.02, ge=0, le=1)
+    final_learning_rate: Annotated[float, Number] = Field(default=0.1, ge=0, le=1)
+    warmup: Annotated[float, Number] = Field(default=0.02, ge=0, le=1)
     betas: tuple[_Decay, _Decay] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.1, ge=0, le=1e6)
+    weight_decay: Annotated[float, Number] = Field(default=0.1, ge=0, le=1e6)
     clip: Rate = 1.0
     seed: Seed = 0
     validation_windows: Count = 128
@@ -184,5 +163,6 @@ def parse_recipe(recipe: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(recipe)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        errors = [one for each in error.errors(include_url=False) for one in resolved(each)]
+        wrong = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in errors)
         raise RequestError(f"{where}: the recipe does not fit: {wrong}.") from error

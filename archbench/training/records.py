@@ -1,4 +1,4 @@
-"""What is told of a family's runs: a table, a file with one line a run, and a figure of their losses.
+"""The records of a family's runs: a table, a file with one line a run, and a figure of their losses.
 
 out/<family>/runs.csv              every run of every member trained
 out/<family>/curves.{png,svg}      training and validation loss against tokens
@@ -14,8 +14,8 @@ from pathlib import Path
 from archbench.report.style import rendered
 from archbench.training.curves import Curve, Points, loss_curves
 from archbench.training.recipe import Recipe
+from archbench.training.result import TrainResult, read_result
 from archbench.training.sweep import spreads
-from archbench.training.train import TrainResult, read_result
 
 _COLUMNS = (
     "member",
@@ -36,7 +36,7 @@ def write_records(folder: Path, results: Sequence[TrainResult], recipe: Recipe) 
     """Write `runs.csv` and the figure.
 
     Args:
-        folder: Where to, beside the members' folders.
+        folder: Where to, next to the members' folders.
         results: The members' records; each run's own record is read from its folder.
         recipe: The family's recipe.
 
@@ -139,7 +139,7 @@ def _by_tokens(points: Points, per_step: float) -> Points:
 
 
 def _below(folder: Path, path: Path) -> str:
-    """A path as it is seen from the folder, where it lies below it."""
+    """A path relative to the folder, where it lies below it."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archbench.training.recipe import Recipe
-from archbench.training.train import Run, TrainResult
+from archbench.training.result import Run, TrainResult
 
 
 class Spread(NamedTuple):

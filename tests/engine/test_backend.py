@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from archbench.engine import BackendLM, TooLongError, check_backend, load_backend, load_lm
+from archbench.engine import BackendLM, EngineOptions, TooLongError, check_backend, load_backend, load_lm
 from archbench.errors import RequestError
 from tests.engine.tiny import make_model, make_tokenizer, prompts, rolling, scored
 
@@ -55,7 +55,7 @@ def test_the_class_answers(folder: Path) -> None:
 
 
 def test_what_the_class_would_cut_never_reaches_it(folder: Path) -> None:
-    lm = load(folder, settings={"max_length": 8})
+    lm = load(folder, options=EngineOptions(max_length=8))
     with pytest.raises(TooLongError, match=r"mine takes at most 8 .*Prompts are never truncated"):
         lm.loglikelihood(scored(*PAIRS))
     # lm-eval takes the limit under several names; a small one fits, whatever it is called.
@@ -63,7 +63,7 @@ def test_what_the_class_would_cut_never_reaches_it(folder: Path) -> None:
         with pytest.raises(TooLongError, match="prompt and max_gen_toks 8"):
             lm.generate_until(prompts(("Ada", {"until": [], name: 8})))
         assert len(lm.generate_until(prompts(("Ada", {"until": [], name: 2})))) == 1
-    excluding = load(folder, settings={"max_length": 8}, too_long="exclude")
+    excluding = load(folder, options=EngineOptions(max_length=8, too_long="exclude"))
     answers = excluding.loglikelihood(scored(*PAIRS))
     assert [math.isnan(answer) for answer, _ in answers] == [True, True, False]
     assert [excluding.excluded(pair) for pair in PAIRS] == [True, True, False]
@@ -93,4 +93,6 @@ def test_mistakes_are_told_in_a_sentence(folder: Path) -> None:
     with pytest.raises(RequestError, match=r"'hf' could not be made for mine \(.*no_such"):
         load_backend("hf", {"no_such": 1, "device": "cpu"}, name="mine", source=folder)
     with pytest.raises(RequestError, match="takes no 'dtype'"):
-        load_backend("gguf", {"base_url": "http://localhost:1"}, name="mine", settings={"dtype": "float32"})
+        load_backend(
+            "gguf", {"base_url": "http://localhost:1"}, name="mine", options=EngineOptions(dtype="float32")
+        )

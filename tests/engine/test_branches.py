@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import Counter
 from typing import Any
 from unittest import mock
 
@@ -17,12 +16,12 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from archbench.engine import load_lm
 from archbench.engine.cache import cascade, states
 from archbench.engine.cache.corrections import exact_states
-from archbench.engine.generation import requests as prompts
-from archbench.engine.generation.generate import Generator, Job
+from archbench.engine.generation import batches
+from archbench.engine.generation.generate import Generator
+from archbench.engine.generation.jobs import Job
 from archbench.engine.lm import ArchbenchLM
 from archbench.engine.scoring.batching import Budget
-from archbench.engine.scoring.pairs import Settings
-from archbench.engine.usage import Usage
+from archbench.engine.usage import Meter, Usage
 from tests.engine.test_sharing import Coupled
 from tests.engine.tiny import CONFIGS, VOCAB, make_model, make_tokenizer
 from tests.engine.tiny import prompts as asking
@@ -58,32 +57,23 @@ def alone(name: str, jobs: list[Job]) -> list[tuple[str, int]]:
     """Every job by `model.generate`, on its own."""
     lm = load_lm(make_model(name), make_tokenizer())
     generator = Generator(lm.model, lm._codec)
-    return [
-        generator.generate(
-            [one.prompt], max_new=one.max_new, stop=one.stop, options=dict(one.options), seed=one.seed
-        )[0]
-        for one in jobs
-    ]
+    with exact_states(lm.model):
+        return [generator.generate([one])[0] for one in jobs]
 
 
 def shared(
     name: str, jobs: list[Job], *, cache_bytes: int = 10**9, batch_tokens: int = 8192
-) -> tuple[list[tuple[str, int]], dict[str, int]]:
+) -> tuple[list[tuple[str, int]], Usage]:
     """All jobs on their trie."""
     lm = load_lm(make_model(name), make_tokenizer())
     found = {}
-    counts: Counter[str] = Counter()
-    prompts.generate_jobs(
-        jobs,
-        lm._scorer,
-        Generator(lm.model, lm._codec),
-        lm._codec,
-        Budget(batch_tokens),
-        Settings(cache_bytes, None, name),
-        lambda batch, generations: found.update(zip(batch, generations, strict=True)),
-        counts.update,
-    )
-    return [found[one] for one in jobs], counts
+    meter = Meter()
+    budget = Budget(batch_tokens, cache_bytes)
+    with exact_states(lm.model):
+        for batch in batches.generate_jobs(jobs, lm._scorer, lm._generator, budget, meter):
+            assert not found.keys() & batch.keys()
+            found |= batch
+    return [found[one] for one in jobs], meter.usage
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -93,7 +83,7 @@ def test_shared_equals_alone(name: str) -> None:
         got, counts = shared(name, jobs)
     assert got == alone(name, jobs)
     requested = sum(len(one.prompt) + new - 1 for one, (_, new) in zip(jobs, got, strict=True))
-    assert counts["tokens_forwarded"] < requested / 2
+    assert counts.tokens_forwarded < requested / 2
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "nemotron_h", "jamba"])
@@ -135,10 +125,10 @@ def test_tokens_fed_one_at_a_time_are_exact() -> None:
     for name in ("llama", "nemotron_h"):
         lm = load_lm(make_model(name), make_tokenizer())
         steps = lm.exactness._replace(level="steps")
-        with mock.patch.object(prompts, "exactness", return_value=steps):
+        with mock.patch.object(batches, "exactness", return_value=steps):
             got, counts = shared(name, jobs)
         assert got == alone(name, jobs)
-        assert counts["tokens_forwarded"] < sum(len(one.prompt) for one in jobs) / 2
+        assert counts.tokens_forwarded < sum(len(one.prompt) for one in jobs) / 2
 
 
 @pytest.mark.parametrize(
@@ -275,12 +265,12 @@ def test_a_prefix_too_large_for_its_scores_is_copied_layer_by_layer(
 
 def test_attention_that_misses_the_prefix_is_found_out(tokenizer: PreTrainedTokenizerBase) -> None:
     expected = texts(load_lm(make_model("llama"), tokenizer, cache_bytes=0), QUERIES)
-    assert load_lm(make_model("llama"), tokenizer).exactness.beside
+    assert load_lm(make_model("llama"), tokenizer).exactness.in_place
     model = copy.deepcopy(make_model("llama"))
     with mock.patch.object(cascade, "_with_prefix", lambda attention: attention):
         lm = load_lm(model, tokenizer)
         assert texts(lm, QUERIES) == expected
-    assert not lm.exactness.beside
+    assert not lm.exactness.in_place
     assert lm.exactness.level == "chunk"
     assert lm.exactness.errors["beside"] > 1e-3
 
@@ -290,7 +280,7 @@ def test_other_attention_implementations_copy_the_prefix(tokenizer: PreTrainedTo
     model.set_attn_implementation("eager")
     lm = load_lm(model, tokenizer)
     assert texts(lm, QUERIES) == texts(load_lm(model, tokenizer, cache_bytes=0), QUERIES)
-    assert not lm.exactness.beside
+    assert not lm.exactness.in_place
     assert lm.usage.tokens_forwarded < lm.usage.tokens_requested / 2
 
 
@@ -299,7 +289,7 @@ def test_a_prefix_is_not_copied_for_its_branches(tokenizer: PreTrainedTokenizerB
     with torch.inference_mode():
         held = lm._scorer.logits([torch.arange(1, 101).numpy()], [], keep=True)[1]
         assert held is not None
-        branch = states.fork(held, torch.tensor([0] * 30), keep=True, room=9, beside=True)
+        branch = states.fork(held, torch.tensor([0] * 30), keep=True, room=9, in_place=True)
         assert branch.layers[0].prefix[0].data_ptr() == held.layers[0].keys.data_ptr()
         copied = states.fork(held, torch.tensor([0] * 30), keep=True, room=9)
     assert states.size(copied) >= 30 * states.size(held) > 0

@@ -21,7 +21,7 @@ from transformers import (
 
 from archbench.engine import load_lm
 from archbench.errors import RequestError
-from archbench.models.fingerprint import model_fingerprint
+from archbench.identity import model_fingerprint
 from archbench.models.load import load_model
 from tests.engine.tiny import SENTENCES, VOCAB, make_model, prompts, rolling, scored
 

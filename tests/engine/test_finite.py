@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from archbench.engine import RequestStore, load_lm
 from archbench.engine.backend import BackendLM
-from archbench.engine.finite import NotFiniteError, check_logits
 from archbench.engine.lm import ArchbenchLM
+from archbench.engine.scoring.finite import NotFiniteError, check_logits
 from archbench.errors import RequestError
 from tests.engine.tiny import SENTENCES, VOCAB, make_model, make_tokenizer, prompts, rolling, scored
 

@@ -8,16 +8,19 @@ oldest admitted release to it.
 from __future__ import annotations
 
 import copy
+import pkgutil
 
 import pytest
 from transformers import PreTrainedTokenizerBase
 
 from archbench.engine import load_lm
+from archbench.models import zoo
 from tests.engine.tiny import CONFIGS, UNSHARED, make_model
 
 # Model type: how tokens may follow a held prefix ("chunk": all at once, "steps": one at a time, "none").
 LEVELS = {
     "bamba": "chunk",
+    "delta_rule": "chunk",
     "falcon_h1": "chunk",
     "falcon_mamba": "chunk",
     "gemma2": "chunk",
@@ -29,6 +32,7 @@ LEVELS = {
     "llama": "chunk",
     "mamba": "chunk",
     "mamba2": "chunk",
+    "min_gru": "chunk",
     "mistral": "chunk",
     "mixtral": "chunk",
     "nemotron_h": "chunk",
@@ -39,6 +43,11 @@ LEVELS = {
     "rwkv": "none",
     "xlstm": "none",
 }
+
+
+def test_archbenchs_own_architectures_are_all_in_the_table() -> None:
+    own = {found.name for found in pkgutil.iter_modules(zoo.__path__) if not found.name.startswith("_")}
+    assert own <= LEVELS.keys()
 
 
 def test_the_table_names_every_model_type_that_is_tested() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from archbench.engine import Usage, load_lm
-from archbench.engine.scoring import pairs as scoring
+from archbench.engine.sharing import walk
 from tests.engine.tiny import CONFIGS, SENTENCES, VOCAB, make_model, make_tokenizer, rolling, scored
 
 LETTERS = [(SENTENCES[2][:-2], letter) for letter in "ABCD"]
@@ -158,7 +158,7 @@ def test_logits_of_a_batch_stay_within_their_own_bound(tokenizer: PreTrainedToke
         expected = lm.loglikelihood_rolling(rolling(*texts))
         assert len(heights) == 1
         heights.clear()
-        with mock.patch.object(scoring, "_LOGITS_BYTES", 60 * VOCAB * 4):
+        with mock.patch.object(walk, "_LOGITS_BYTES", 60 * VOCAB * 4):
             got = load_lm(model, tokenizer, cache_bytes=0).loglikelihood_rolling(rolling(*texts))
     finally:
         handle.remove()

@@ -117,7 +117,7 @@ def test_memory_held_stays_within_the_budget(
     name: str, limit: int, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Counted by what tensors keep alive, not by what they show: a window is a view of all that went by."""
-    from archbench.engine.sharing import walk as share
+    from archbench.engine.sharing import held as share
 
     totals = []
     admit = share.Pool.admit
@@ -208,7 +208,7 @@ def test_without_the_scan_from_states_mamba_is_followed_token_by_token(
 
 
 def test_following_token_by_token_is_exact(tokenizer: PreTrainedTokenizerBase) -> None:
-    from archbench.engine.scoring import pairs as scoring
+    from archbench.engine.sharing import pairs as scoring
 
     requests = [(None, [5] * 200 + [i, i + 1], [7, 8, i]) for i in range(10)]
     for name in ("llama", "nemotron_h"):

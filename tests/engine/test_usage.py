@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from archbench.engine.lm import ArchbenchLM
 from archbench.engine.load import load_lm
-from archbench.engine.scoring import pairs as scoring
+from archbench.engine.sharing import pairs as scoring
 from tests.engine.tiny import SENTENCES, make_model, prompts, scored
 
 STEM = " ".join(SENTENCES)

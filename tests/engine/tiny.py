@@ -15,6 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from archbench.models.known import check_known
+
 torch.set_num_threads(1)
 
 SENTENCES = [
@@ -142,6 +144,19 @@ CONFIGS: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "qwen3_next": ("qwen3_next", {**_BODY, **_ATTENTION, **_DELTA, **_EXPERTS, "num_experts": 4}),
     "olmo_hybrid": ("olmo_hybrid", {**_BODY, **_ATTENTION, **_DELTA}),
+    "delta_rule": ("delta_rule", {**_BODY, "num_heads": 2, "head_dim": 8, "intermediate_size": 48}),
+    "min_gru": ("min_gru", {**_BODY, "expand": 2, "intermediate_size": 48}),
+    "delta_rule_plain": (
+        "delta_rule",
+        {
+            **_BODY,
+            "num_heads": 2,
+            "head_dim": 8,
+            "intermediate_size": 0,
+            "gated": False,
+            "negative_eigenvalues": True,
+        },
+    ),
     "zamba2": (
         "zamba2",
         {
@@ -194,6 +209,7 @@ def make_tokenizer(*, bos: bool = False, vocab: int = VOCAB) -> PreTrainedTokeni
 def make_model(name: str) -> PreTrainedModel:
     """A tiny random model. Its weights are large, so that predictions differ and ties do not occur."""
     model_type, fields = (CONFIGS | UNSHARED)[name]
+    check_known(model_type, "tests")
     config = AutoConfig.for_model(model_type, **fields, bos_token_id=None, eos_token_id=0, pad_token_id=None)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()

@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 
 from archbench.engine import load_lm
 from archbench.errors import RequestError
-from archbench.models.endings import check_ends_loaded
+from archbench.models.checks.endings import check_ends_loaded
 from archbench.models.load import load_model
 from archbench.registry.sources import check_model_folder
 from tests.engine.tiny import make_model, make_tokenizer

@@ -16,9 +16,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from archbench.checkpoint import INDEX, tokenizer_files, weight_files
 from archbench.errors import RequestError
-from archbench.models.fingerprint import model_fingerprint
+from archbench.identity import model_fingerprint
+from archbench.models.checks.remarks import model_remarks
 from archbench.models.load import load_model, load_tokenizer
-from archbench.models.remarks import model_remarks
 from archbench.registry.sources import check_model_folder
 from archbench.registry.weights import read_header
 from tests.runner.tiny import save_tokenizer
@@ -112,7 +112,7 @@ def test_an_index_and_its_shards_agree(sharded: Path) -> None:
     named = index_of(sharded)
     first, second, *_ = sorted(set(named.values()))
     edit(sharded / INDEX, weight_map=named | {"model.ghost": first})
-    refused(sharded, "names 1 tensors that are not in the files it gives: model.ghost")
+    refused(sharded, "names 1 tensor that is not in the files it gives: model.ghost")
     edit(sharded / INDEX, weight_map=named | {"model.ghost": "model-00099-of-00099.safetensors"})
     refused(sharded, r"names files that do not exist: model-00099-of-00099\.safetensors")
     edit(sharded / INDEX, weight_map=named)
@@ -263,7 +263,7 @@ def test_embeddings_that_are_tied_and_differ_are_refused(folder: Path) -> None:
     assert model_fingerprint(load_model(folder)) == fingerprint
     edit(folder / "config.json", tie_word_embeddings=False)
     with pytest.raises(
-        RequestError, match=r"1 weights that the architecture needs are not in .*lm_head.weight"
+        RequestError, match=r"1 weight that the architecture needs is not in .*lm_head.weight"
     ):
         load_model(folder)
 
@@ -277,7 +277,7 @@ def test_only_buffers_may_be_left_over(folder: Path, caplog: pytest.LogCaptureFi
         "model.layers.0.attention.masked_bias": torch.tensor(-1e4),
     }
     save_file(weights | buffers, folder / "model.safetensors", metadata={"format": "pt"})
-    with caplog.at_level(logging.INFO, logger="archbench.models.complete"):
+    with caplog.at_level(logging.INFO, logger="archbench.models.checks.complete"):
         load_model(folder)
     assert "buffers that its architecture computes itself" in caplog.text
     for name in (
@@ -286,7 +286,7 @@ def test_only_buffers_may_be_left_over(folder: Path, caplog: pytest.LogCaptureFi
         "model.layers.0.mlp.gate_proj.bias",
     ):
         save_file(weights | {name: torch.ones(8)}, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(RequestError, match=rf"1 weights that the architecture .* does not use: {name}"):
+        with pytest.raises(RequestError, match=rf"1 weight that the architecture .* does not use: {name}"):
             load_model(folder)
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from archbench.models.build import build_model
-from archbench.models.mixers import fast_mixers
-from archbench.models.selective import selective_scan
-from archbench.models.ssd import chunk_scan
+from archbench.models.kernels.mixers import fast_mixers
+from archbench.models.kernels.selective import selective_scan
+from archbench.models.kernels.ssd import chunk_scan
 
 _WIDTH: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2}
 _HEADS = {"num_attention_heads": 2, "num_key_value_heads": 2}

@@ -13,8 +13,9 @@ import torch
 from archbench.efficiency.sizes import architecture_sizes
 from archbench.errors import RequestError
 from archbench.models.build import build_model
+from archbench.models.checks.folder import is_original
 from archbench.models.load import load_model
-from archbench.models.original import convert_original, is_original, load_original, original_architecture
+from archbench.models.original import convert_original, load_original, original_architecture
 
 MAMBA: dict[str, Any] = {
     "d_model": 32, "n_layer": 2, "vocab_size": 61, "ssm_cfg": {}, "rms_norm": True, "residual_in_fp32": True,

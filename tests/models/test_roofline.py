@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from archbench.efficiency.recognise import Part
 from archbench.efficiency.roofline import H100, Hardware, decoding_step, speedups
 from archbench.efficiency.sizes import Sizes, architecture_sizes
 from archbench.errors import RequestError
+from archbench.models.protocol import Part
 from tests.models.test_sizes import STUDY
 
 CONTEXTS = [0, 1024, 4096, 16_384, 65_536, 131_072, 1_048_576]

@@ -7,9 +7,9 @@ import torch
 from transformers.models.mamba.modeling_mamba import causal_conv1d_fn
 from transformers.models.mamba.modeling_mamba import mamba_selective_scan as reference
 
-from archbench.models import selective
-from archbench.models.convolution import causal_convolution
-from archbench.models.selective import selective_scan
+from archbench.models.kernels import selective
+from archbench.models.kernels.convolution import causal_convolution
+from archbench.models.kernels.selective import selective_scan
 
 
 def arguments(length: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:

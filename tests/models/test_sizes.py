@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.efficiency.recognise import Part
 from archbench.efficiency.sizes import Sizes, architecture_sizes, model_sizes
 from archbench.errors import RequestError
 from archbench.models.build import build_model
+from archbench.models.protocol import Part
 
 GIB = 2**30
 WIDE = {"vocab_size": 256_000, "hidden_size": 4096, "tie_word_embeddings": False}
@@ -113,6 +113,10 @@ CACHED: list[dict[str, Any]] = [
     {"model_type": "qwen3_next", "head_dim": 8, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
      "linear_num_key_heads": 2, "linear_num_value_heads": 4, "num_experts": 4, "num_experts_per_tok": 2,
      "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16} | GQA,
+    {"model_type": "delta_rule", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 2,
+     "head_dim": 8, "intermediate_size": 48},
+    {"model_type": "min_gru", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "expand": 2,
+     "intermediate_size": 0},
     {"model_type": "lfm2", "layer_types": ["conv", "full_attention", "conv", "conv"]} | GQA,
 ]  # fmt: skip
 
@@ -191,6 +195,28 @@ def test_flops_by_hand() -> None:
     # Tokens of a window of 9 attend to 1, 2, 3, 4, 4, 4, 4, 4, 4 tokens.
     assert part(window=4).training_flops(9) == 3 * round(200 + 8 * 30 / 9)
     assert part(window=4).kv_bytes(10, batch=2, dtype="float32") == 4 * 4 * 2 * 4
+
+
+class Growing:
+    """A part that declares what attention of the same width keeps and costs, and a state of three numbers."""
+
+    kind = "growing"
+
+    def state_size(self, tokens: int) -> int:
+        return 3 + 4 * tokens
+
+    def step_flops(self, tokens: float) -> float:
+        return 8 * tokens
+
+
+@given(st.integers(1, 10**5))
+def test_what_a_part_declares_counts_like_what_is_recognised(length: int) -> None:
+    declared = Sizes(100, 100, 0, {}, {}, (Growing(),), 200, (), ())
+    recognised = part(state=3)
+    assert declared.state_bytes() == recognised.state_bytes() == 6
+    assert declared.kv_bytes(length) == recognised.kv_bytes(length)
+    assert declared.inference_flops(length) == recognised.inference_flops(length)
+    assert declared.training_flops(length) == recognised.training_flops(length)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 64))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers.models.mamba2.modeling_mamba2 import mamba2_chunk_scan as reference
 
-from archbench.models import ssd
-from archbench.models.ssd import chunk_scan
+from archbench.models.kernels import ssd
+from archbench.models.kernels.ssd import chunk_scan
 
 
 def arguments(length: int, heads: int, groups: int, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -23,15 +23,19 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES a
 
 from archbench.checkpoint import has_tokenizer
 from archbench.engine import load_lm
-from archbench.engine.endings import check_endings
+from archbench.engine.backends import _check_endings
 from archbench.errors import RequestError, RunError
+from archbench.identity import digest, tokenizer_contents
+from archbench.models.checks.remarks import tokenizer_remarks
 from archbench.models.load import load_tokenizer
-from archbench.models.remarks import tokenizer_remarks
-from archbench.runner.identity import tokenizer_identity
 from archbench.tasks.lengths import TokenCounter, token_counter
 from archbench.tokens import Encoder
 from tests.engine.tiny import SENTENCES, make_model, make_tokenizer, rolling
 from tests.runner.tiny import save_tokenizer
+
+
+def tokenizer_identity(folder: Path) -> str:
+    return digest(tokenizer_contents(folder))
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_a_backend_of_lm_eval_whose_tokenizer_draws_ids_is_refused() -> None:
     tokenizer.backend_tokenizer.model.dropout = 0.01
     double = SimpleNamespace(tokenizer=tokenizer, tok_encode=None)
     with pytest.raises(RequestError, match=r"The tokenizer of m draws token ids at random"):
-        check_endings(cast("Any", double), backend="hf", name="m")
+        _check_endings(cast("Any", double), backend="hf", name="m")
 
 
 def test_sampling_of_sentencepiece_is_refused() -> None:
@@ -177,7 +181,7 @@ def test_lm_evals_backends_are_checked_for_a_vocabulary(folder: Path) -> None:
     (folder / "tokenizer.json").rename(folder / "dict.txt")
     double = SimpleNamespace(tokenizer=load_tokenizer(folder), tok_encode=None)
     with pytest.raises(RequestError, match=r"The tokenizer of m .* gives texts no tokens"):
-        check_endings(cast("Any", double), backend="hf", name="m")
+        _check_endings(cast("Any", double), backend="hf", name="m")
 
 
 def test_classes_without_files_need_no_vocabulary(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from archbench.errors import RequestError
-from archbench.models.fingerprint import model_fingerprint
+from archbench.identity import model_fingerprint
+from archbench.models.checks.reading import left_out_by_design
+from archbench.models.checks.remarks import model_remarks
 from archbench.models.load import load_model
-from archbench.models.reading import left_out_by_design
-from archbench.models.remarks import model_remarks
 from tests.engine.tiny import CONFIGS, make_model
 
 UP = "model.layers.0.mlp.up_proj.weight"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy
 import pytest
+from safetensors.numpy import save_file
 
 from archbench.errors import RequestError
 from archbench.formats.yaml_file import parse_yaml
@@ -200,6 +202,8 @@ def test_models_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "plain" / "pytorch_model.bin").write_bytes(b"x")
     assert "pickle" in resolve_error(family, "plain")
     (tmp_path / "plain" / "model.safetensors").write_bytes(b"x")
+    assert "model.safetensors cannot be read as a safetensors file" in resolve_error(family, "plain")
+    save_file({"a": numpy.zeros(1)}, tmp_path / "plain" / "model.safetensors")
     assert "not a model configuration in JSON" in resolve_error(family, "plain")
     (tmp_path / "plain" / "config.json").write_text('{"model_type": "lama"}', encoding="utf-8")
     assert "no causal language model of model_type 'lama'. Did you mean 'llama'?" in resolve_error(

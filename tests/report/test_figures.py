@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from archbench.errors import RequestError
 from archbench.report.findings import Findings
 from archbench.report.parts.differences import forest as differences
 from archbench.report.parts.radar import axes_of, radar
 from archbench.report.settings import ReportSettings
-from archbench.report.style import drawn, drawn_line, rendered, style_of
+from archbench.report.style import drawing, drawn, drawn_line, rendered, style_of, using
 from archbench.results.store import Store
 from archbench.tasks.mmlu.report.charts import mmlu_formats
 from tests.results.synthetic import header, make_run, rows, share
@@ -52,8 +53,8 @@ def test_many_conditions_are_averaged_by_task(tmp_path: Path) -> None:
     store.write_manifest({})
     for task in ("x", "y", "z"):
         for shots in range(5):
-            labels = {"shots": shots}
-            store.write_cell(header("a", task, f"{shots}", labels=labels), rows([1, 0, 1, shots % 2]))
+            head = header("a", task, f"{shots}", kind="lm_eval", labels={"name": "q", "shots": shots})
+            store.write_cell(head, rows([1, 0, 1, shots % 2]))
     made = Findings(make_results(tmp_path), ReportSettings())
     axes = axes_of(made)
     assert [axis.label for axis in axes] == ["x", "y", "z"]
@@ -68,9 +69,8 @@ def test_a_radar_of_nothing_but_zeros_has_a_ring(tmp_path: Path) -> None:
     store.write_manifest({})
     for task in ("x", "y", "z"):
         for shots in range(5):
-            store.write_cell(
-                header("a", task, f"{shots}", labels={"shots": shots}, chance=None), rows([0.0] * 4)
-            )
+            labels = {"format": "standard", "shots": shots}
+            store.write_cell(header("a", task, f"{shots}", labels=labels, chance=None), rows([0.0] * 4))
     figure = radar(Findings(make_results(tmp_path), ReportSettings()))
     assert figure is not None
     assert "2 %" in [text.get_text() for text in figure.axes[0].texts]
@@ -128,7 +128,8 @@ def test_guessing_does_not_cross_the_numbers_of_the_rings(tmp_path: Path, chance
     store.write_manifest({})
     for shots in range(4):
         right = [1.0] * (30 + shots) + [0.0] * (30 - shots)
-        head = header("a", "mmlu", f"standard-{shots}shot", labels={"shots": shots}, items=60, chance=chance)
+        labels = {"format": "standard", "shots": shots}
+        head = header("a", "mmlu", f"standard-{shots}shot", labels=labels, items=60, chance=chance)
         store.write_cell(head, rows(right))
     figure = radar(Findings(make_results(tmp_path), ReportSettings()))
     assert figure is not None
@@ -168,3 +169,38 @@ def test_members_are_told_apart_without_colour_too() -> None:
     styles = [style_of(at) for at in range(24)]
     assert len({(one.marker, str(one.line)) for one in styles}) == 24
     assert len(set(styles[:8])) == 8
+
+
+def test_a_users_style_is_laid_over_the_reports_own(tmp_path: Path) -> None:
+    style = tmp_path / "mine.mplstyle"
+    style.write_text("axes.prop_cycle: cycler('color', ['123456'])\nfont.size: 14\n", encoding="utf-8")
+    plain = style_of(0)
+    with using(str(style)):
+        assert style_of(0).colour == "#123456" or style_of(0).colour == "123456"
+        with drawing(2, 2) as figure:
+            figure.subplots().set_xlabel("x")
+        large = figure.axes[0].xaxis.label.get_fontsize()
+    assert style_of(0) == plain
+    with drawing(2, 2) as figure:
+        figure.subplots().set_xlabel("x")
+    assert figure.axes[0].xaxis.label.get_fontsize() <= large
+    with using("ggplot"):
+        assert style_of(0) != plain
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("lines.widht: 2\n", "widht"), ("font.size: tall\n", "tall")],
+)
+def test_a_style_file_that_is_wrong_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "bad.mplstyle").write_text(text, encoding="utf-8")
+    with (
+        pytest.raises(RequestError, match=rf"bad.mplstyle cannot be used: .*{told}"),
+        using(f"{tmp_path}/bad.mplstyle"),
+    ):
+        pass
+
+
+def test_a_style_that_does_not_exist_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RequestError, match=r"no style 'gplot'.*Did you mean 'ggplot'"), using("gplot"):
+        pass

@@ -13,12 +13,12 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from archbench.errors import RequestError, RunError
+from archbench.errors import RequestError, RunError, amount
 from archbench.report.settings import ReportSettings
 from archbench.reporting import all_parts, build_report, summary
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
-from tests.results.synthetic import Right, header, make_run, planted, rows, share
+from tests.results.synthetic import Right, header, loss_header, losses, make_run, planted, rows, share
 
 FORMATS = {
     f"{form}-{shots}shot": {"format": form, "shots": shots}
@@ -116,7 +116,7 @@ def test_a_dagger_marks_what_is_not_distinguishable_from_the_best(tmp_path: Path
     assert "†: not distinguishable from it" in table
 
 
-_ELSEWHERE = ("answer_forms", "phonebook", "prompts", "published", "perplexity", "ruler")
+_ELSEWHERE = ("answer_forms", "measures", "phonebook", "prompts", "published", "perplexity", "ruler")
 _ON_MMLU = [part.name for part in all_parts().tables if not part.name.startswith(_ELSEWHERE)]
 
 
@@ -256,15 +256,18 @@ def test_six_conditions_fit_a_screen(tmp_path: Path) -> None:
     assert re.search(r"\n( +\[45\.1, 54\.9\]){6}", text)
 
 
-def mixed(folder: Path, *more: tuple[str, str, str]) -> RunResults:
-    """Two members, seven conditions of one task, three of another, and more if asked for."""
+def mixed(folder: Path, *, with_loss: bool = False) -> RunResults:
+    """Two members, seven conditions of one task, three of another, and a text if asked for."""
     store = Store(folder)
     store.write_manifest({})
-    cells = [("easy", f"{n}", "mmlu") for n in range(7)] + [("hard", f"{n}", "mmlu") for n in range(3)]
-    for task, variant, kind in [*cells, *more]:
+    cells = [("easy", n) for n in range(7)] + [("hard", n) for n in range(3)]
+    for task, shots in cells:
         for member, right in (("a", 40), ("b", 10 if task == "easy" else 40)):
-            made = header(member, task, variant, kind=kind, labels={"shots": int(variant)}, items=40)
+            labels = {"format": "cloze", "shots": shots}
+            made = header(member, task, f"{shots}", labels=labels, items=40)
             store.write_cell(made, rows([1] * right + [0] * (40 - right)))
+    for member in ("a", "b") if with_loss else ():
+        store.write_cell(loss_header(member, "0", 0, items=40), losses([1.0] * 40))
     return load_results(folder)
 
 
@@ -275,10 +278,10 @@ def test_many_conditions_are_told_by_task(tmp_path: Path) -> None:
     assert "b is not distinguishable from a on all 3 conditions of hard" in page
     accuracy = (tmp_path / "out" / "tables" / "accuracy.md").read_text()
     assert re.findall(r"Accuracy, (\w+)", accuracy) == ["easy", "hard"], "a table a task, and none of losses"
-    text = shown(mixed(tmp_path / "loss", ("text", "0", "perplexity")), width=60)
+    text = shown(mixed(tmp_path / "loss", with_loss=True), width=60)
     assert re.search(r"condition +a +b", text)
-    assert re.search(r"easy 6-shot +100\.0 \[91\.2, 100\.0\] +25\.0 \[14\.2, 40\.2\]", text)
-    assert "text 0-shot" not in text.split("Score in percent")[0]
+    assert re.search(r"easy cloze 6-shot +100\.0 \[91\.2, 100\.0\] +25\.0 \[14\.2, 40\.2\]", text)
+    assert "text context=0" not in text.split("Score in percent")[0]
 
 
 def test_an_interval_at_the_end_of_the_scale_is_shown_as_it_lies(tmp_path: Path) -> None:
@@ -298,7 +301,7 @@ def test_tiny_runs_are_reported_without_inventing_certainty(tmp_path: Path, n: i
     )
     assert "scores highest on standard 5-shot (100.0 %, too few items to tell from b)" in page
     assert "not distinguishable from a" not in page
-    assert f"same {n} items" in page
+    assert f"same {amount(n, 'item')} of" in page
     table = (tmp_path / "out" / "tables" / "differences.md").read_text()
     assert "| too few items to tell (6) |" in table
     assert "from how many items on it would" in table
@@ -313,7 +316,7 @@ def test_runs_without_subjects_tokens_or_margins_are_reported(tmp_path: Path) ->
             for at in range(20)
         ]
         known: dict[str, Any] = {
-            "kind": "qa",
+            "kind": "lm_eval",
             "labels": {"name": "squad"},
             "metric": "f1",
             "metrics": ("f1",),
@@ -362,3 +365,16 @@ def test_figure_formats_and_confidence_are_the_settings(tmp_path: Path) -> None:
     assert "90 % interval" in page
     assert "10 % level" in page
     assert "![" not in page
+
+
+def test_the_screen_says_what_bold_and_dagger_mean(tmp_path: Path) -> None:
+    text = " ".join(shown(make_run(tmp_path / "run", {"a": share(0.5), "b": share(0.51)})).split())
+    assert "50.0†" in text
+    assert "Bold: the highest of its column. †: not distinguishable from it" in text
+    text = shown(make_run(tmp_path / "alone", {"a": share(0.5)}))
+    assert "†" not in text
+
+
+def test_a_mark_on_the_screen_has_a_legend_only_where_there_are_marks(tmp_path: Path) -> None:
+    text = shown(mixed(tmp_path / "run"))
+    assert "†" not in text

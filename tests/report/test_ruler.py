@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from archbench.draw import Draw
 from archbench.report.findings import Findings
-from archbench.report.naming import with_interval
 from archbench.report.settings import ReportSettings
+from archbench.report.words.naming import with_interval
 from archbench.reporting import build_report
 from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store

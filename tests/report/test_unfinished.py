@@ -260,8 +260,8 @@ def test_who_has_no_item_in_common_with_the_highest_is_open(tmp_path: Path) -> N
         fields: dict[str, Any] = {
             "metric": "f1",
             "metrics": ("f1",),
-            "kind": "qa",
-            "labels": {},
+            "kind": "lm_eval",
+            "labels": {"name": "qa"},
             "chance": None,
         }
         store.write_cell(header(member, items=8, **fields), made)

@@ -72,6 +72,31 @@ def rows(
     return made
 
 
+def loss_header(member: str, variant: str, context: int, **fields: Any) -> CellHeader:
+    """Header of a cell of perplexity."""
+    known = {"kind": "perplexity", "labels": {"context": context}, "chance": None}
+    scored = {"metric": "compression", "metrics": ("compression",)}
+    return header(member, "text", variant, **known | scored | fields)
+
+
+def losses(compression: Sequence[float]) -> list[dict[str, Any]]:
+    """One item row per passage of a text."""
+    return [
+        {
+            "item": f"{at}",
+            "prompt_hash": f"{at}",
+            "target": "text",
+            "loglikelihoods": [-30.0 * (1 - saved)],
+            "compression": saved,
+            "position": 0,
+            "tokens": 16,
+            "bytes": 40,
+            "passage": f"p{at}",
+        }
+        for at, saved in enumerate(compression)
+    ]
+
+
 def make_run(
     folder: Path,
     members: Mapping[str, Mapping[str, Right] | Right],

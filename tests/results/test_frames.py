@@ -16,7 +16,7 @@ from archbench.results.frames import load_results
 from archbench.results.store import Store
 from archbench.statistics.estimates import wilson
 from archbench.statistics.paired import holm
-from tests.results.synthetic import header, make_run, planted, rows, share
+from tests.results.synthetic import header, loss_header, losses, make_run, planted, rows, share
 
 FORMATS = {
     "standard-0shot": {"format": "standard", "shots": 0},
@@ -80,8 +80,7 @@ def test_right_answers_and_losses_are_families_of_their_own(tmp_path: Path) -> N
     for member, right in (("a", [0.0] * 9), ("b", [1.0] * 9)):
         store.write_cell(header(member, items=9), rows(right))
         for context in range(40):
-            loss: dict[str, Any] = {"kind": "perplexity", "labels": {"context": context}, "chance": None}
-            store.write_cell(header(member, "text", f"context-{context}", items=9, **loss), rows([0.5] * 9))
+            store.write_cell(loss_header(member, f"context-{context}", context, items=9), losses([0.5] * 9))
     table = load_results(tmp_path).differences().set_index("kind")
     assert table.loc["mmlu", "adjusted_for"] == 1
     assert set(table.loc["perplexity", "adjusted_for"]) == {40}
@@ -168,6 +167,29 @@ def test_conditions_must_be_the_same_task_for_all(tmp_path: Path) -> None:
     assert results.scores().empty
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": {"format": "standard", "shots": 4}}, "as labels, and the manifest"),
+        ({"kind": "lm_eval", "labels": {"name": "mmlu"}}, "gives 'lm_eval' as kind"),
+        ({"metric": "acc_norm"}, "gives 'acc_norm' as metric, and the manifest 'acc'"),
+        ({"chance": 0.5}, "gives 0.5 as chance, and the manifest 0.25"),
+    ],
+)
+def test_a_header_that_is_none_of_the_planned_condition_is_left_out_alone(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    store = Store(tmp_path)
+    about = {name: getattr(header("a"), name) for name in ("kind", "labels", "metric", "chance")}
+    store.write_manifest({"conditions": [{"task": "mmlu", "variant": "standard-5shot", **about}]})
+    for member in ("a", "b"):
+        store.write_cell(header(member, **change if member == "a" else {}), rows([1, 0, 1, 1]))
+    results = load_results(tmp_path)
+    assert told in " ".join(results.warnings)
+    assert results.scores()["member"].tolist() == ["b"]
+    assert [store.has(header(one).id, "k1", about=about) for one in ("a", "b")] == [False, True]
+
+
 def test_failed_and_missing_cells_leave_the_others(tmp_path: Path) -> None:
     make_run(tmp_path, {"a": share(0.6), "b": share(0.3)}, conditions=FORMATS, n=40)
     store = Store(tmp_path)
@@ -184,11 +206,11 @@ def test_failed_and_missing_cells_leave_the_others(tmp_path: Path) -> None:
 
 
 def test_conditions_come_in_the_suites_order_or_by_number(tmp_path: Path) -> None:
-    lengths = {f"len-{length}": {"length": length} for length in (1000, 200, 30)}
-    results = make_run(tmp_path, {"a": share(0.5)}, conditions=lengths, n=8)
-    assert [one.variant for one in results.conditions] == ["len-1000", "len-200", "len-30"]
+    numbers = {f"{shots}-shot": {"format": "cloze", "shots": shots} for shots in (1000, 200, 30)}
+    results = make_run(tmp_path, {"a": share(0.5)}, conditions=numbers, n=8)
+    assert [one.variant for one in results.conditions] == ["1000-shot", "200-shot", "30-shot"]
     Store(tmp_path).write_manifest({})
-    assert [one.variant for one in load_results(tmp_path).conditions] == ["len-30", "len-200", "len-1000"]
+    assert [one.variant for one in load_results(tmp_path).conditions] == ["30-shot", "200-shot", "1000-shot"]
 
 
 def test_items_carry_their_cells_labels(tmp_path: Path) -> None:

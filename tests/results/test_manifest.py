@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from archbench.errors import RequestError, RunError
 from archbench.report.settings import noted_settings
+from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.frames import load_results
 from archbench.results.store import Store
-from tests.results.synthetic import make_run, share
+from tests.results.synthetic import header, make_run, rows, share
 from tests.results.test_store import DAMAGES
 
 OLD = Path(__file__).parent / "old_run"
@@ -33,7 +34,10 @@ WRONG: st.SearchStrategy[Any] = st.recursive(
 
 def run(folder: Path) -> Path:
     """A run of two members and two conditions."""
-    conditions = {"standard-5shot": {"format": "standard", "shots": 5}, "cloze-0shot": {"format": "cloze"}}
+    conditions = {
+        "standard-5shot": {"format": "standard", "shots": 5},
+        "cloze-0shot": {"format": "cloze", "shots": 0},
+    }
     make_run(folder, {"a": share(0.6), "b": share(0.3)}, n=8, conditions=conditions)
     return folder
 
@@ -104,6 +108,45 @@ def test_a_damaged_manifest_is_rebuilt_and_kept_when_it_is_replaced(tmp_path: Pa
     Store(tmp_path).write_manifest({"name": "new"})
     assert (tmp_path / "manifest.json.broken").read_bytes() == content
     assert load_results(tmp_path).manifest == {"name": "new"}
+
+
+def test_what_headers_hold_of_the_members_is_filled_in_and_the_rest_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_manifest({"members": [{"name": "b", "fingerprint": "f"}, {"name": "a"}]})
+    for member, sharing in (("a", "none"), ("b", "chunk"), ("c", None)):
+        for at in (2, 1):
+            about = {"family": "pair" if member == "b" else None, "sharing": sharing if at == 2 else "steps"}
+            times = dict.fromkeys(("started", "finished"), f"2026-01-0{at}T03:04:05Z")
+            labels = {"format": "cloze", "shots": at}
+            head = header(member, variant=f"cloze-{at}shot", labels=labels, **about, **times)
+            store.write_cell(head, rows([1, 0, 1, 1]))
+    assert load_results(tmp_path).manifest["members"] == [{"name": "b", "fingerprint": "f"}, {"name": "a"}]
+    (tmp_path / "manifest.json").write_text("{")
+    results = load_results(tmp_path)
+    assert results.manifest["members"] == [
+        {"name": "a", "sharing": {"level": "none", "reason": ""}},
+        {"name": "b", "family": "pair", "sharing": {"level": "chunk", "reason": ""}},
+        {"name": "c", "sharing": {"level": "steps", "reason": ""}},
+    ]
+    for lost in ("parameters, fingerprints", "training lengths", "versions", "machine", "seed 0", "audit"):
+        assert lost in results.warnings[0]
+    assert "a shares no prefixes: no reason is recorded" in " ".join(sharing_warnings(results))
+    assert "b: whole prefixes" in " ".join(sharing_lines(results))
+
+
+def test_text_that_cannot_be_written_is_damage(tmp_path: Path) -> None:
+    path = run(tmp_path) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "match": ["\ud800"]}))
+    cell = tmp_path / "cells" / "b" / "mmlu.cloze-0shot.json"
+    cell.write_text(json.dumps({**json.loads(cell.read_text()), "family": "\udfff"}))
+    results = load_results(tmp_path)
+    match, family = results.warnings
+    assert "its key 'match' is unusable: it holds the text '\\ud800'" in match
+    assert f"{cell} is left out" in family
+    assert "U+DFFF, a surrogate" in family
+    assert len(results.scores()) == 3
+    with pytest.raises(RunError, match="'command' is unusable"):
+        Store(tmp_path).write_manifest({"command": "archbench \udcff"})
 
 
 def test_a_manifest_that_is_missing_or_a_folder_is_rebuilt(tmp_path: Path) -> None:

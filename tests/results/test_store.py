@@ -218,7 +218,7 @@ def test_missing_rows_and_columns_are_refused(store: Store) -> None:
     with pytest.raises(RunError, match="counts 4 items, there are 3 rows"):
         store.write_cell(header(), rows([1, 0, 1]))
     with pytest.raises(RunError, match="column 'f1' is missing"):
-        store.write_cell(header(metric="f1", metrics=("f1",)), rows([1, 0, 1, 1]))
+        store.write_cell(header(metrics=("acc", "f1")), rows([1, 0, 1, 1]))
 
 
 def test_headers_refuse_what_would_clash() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from archbench.errors import RequestError
 from archbench.results.store import Store
-from archbench.runner.members import load_member
+from archbench.runner.member.load import load_member
 from archbench.runner.plan import make_plan
 from archbench.suite import Suite, load_suite
 

@@ -164,6 +164,23 @@ def test_a_run_goes_on_after_its_manifest_was_damaged(
     assert (finished / "manifest.json.broken").read_text() == broken
 
 
+def test_a_lost_manifest_is_written_anew_with_what_the_cells_hold(shelf: Path, finished: Path) -> None:
+    before = {one["name"]: one for one in archbench.load_results(finished).manifest["members"]}
+    (finished / "manifest.json").unlink()
+    for results in [archbench.run(one_cell(shelf), finished, quiet=True) for _ in range(2)]:
+        assert results.warnings == []
+        for one in results.manifest["members"]:
+            known = before[one["name"]]
+            assert one["sharing"]["level"] == known["sharing"]["level"]
+            assert one.keys() & {"fingerprint", "parameters"} == set()
+            assert "its fingerprint and its number of parameters are not recorded" in one["remarks"][-1]
+    next(finished.rglob("recurrence/*.json")).unlink()
+    results = archbench.run(one_cell(shelf), finished, quiet=True)
+    first, second = results.manifest["members"]
+    assert first["remarks"]
+    assert second == before["recurrence"], "it was loaded again"
+
+
 def test_a_foreign_header_is_left_out_and_a_damaged_cell_redone(shelf: Path, finished: Path) -> None:
     header = next(finished.rglob("recurrence/*.json"))
     header.write_text("{")

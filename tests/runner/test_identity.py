@@ -17,12 +17,12 @@ from transformers import AutoTokenizer
 
 from archbench.checkpoint import INDEX, TOKENIZER_FILES, tokenizer_files
 from archbench.errors import RequestError
+from archbench.identity import model_fingerprint, tokenizer_contents, tokenizer_fingerprint
 from archbench.models.build import build_model
-from archbench.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from archbench.models.load import load_model, load_tokenizer
 from archbench.registry.family import Member
 from archbench.registry.resolve import ResolvedMember
-from archbench.runner.identity import identity, tokenizer_identity
+from archbench.runner.member.files import member_identity
 from tests.runner.tiny import LLAMA, save_tokenizer
 
 _watched: list[tuple[str, set[str]]] = []
@@ -93,7 +93,7 @@ def save_everything(folder: Path, *, shards: bool) -> Path:
 def identity_of(folder: Path, tokenizer: Path | None = None) -> str | None:
     words = tokenizer or folder
     member = ResolvedMember("m", "m", None, str(folder), str(words), Member(path=str(folder)))
-    return identity(member, folder, words)
+    return member_identity(member, folder, words)
 
 
 def fingerprints(folder: Path) -> tuple[object, ...]:
@@ -145,13 +145,13 @@ def test_every_file_that_loading_reads_changes_the_identity(tmp_path: Path, shar
 def test_a_tokenizer_of_its_own_folder_brings_the_config_that_names_its_class(tmp_path: Path) -> None:
     folder = save_everything(tmp_path / "m", shards=False)
     words = save_tokenizer(tmp_path / "words")
-    known, alone = identity_of(folder, words), tokenizer_identity(words)
+    known, alone = identity_of(folder, words), tokenizer_contents(words)
     shutil.copy(folder / "config.json", words)
     with opened(words) as seen:
         load_tokenizer(words)
     assert "config.json" in seen
     assert identity_of(folder, words) != known
-    assert tokenizer_identity(words) != alone
+    assert tokenizer_contents(words) != alone
 
 
 def test_a_tokenizer_of_parts_is_known_by_its_parts(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_a_tokenizer_of_parts_is_known_by_its_parts(tmp_path: Path) -> None:
     with opened(tmp_path) as seen:
         assert AutoTokenizer.from_pretrained(tmp_path).encode("ab") == [3]
     assert seen <= {file.name for file in tokenizer_files(tmp_path)} | {"config.json"}
-    known = tokenizer_identity(tmp_path)
+    known = tokenizer_contents(tmp_path)
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    assert tokenizer_identity(tmp_path) != known
+    assert tokenizer_contents(tmp_path) != known
 
 
 def test_the_files_of_every_tokenizer_of_transformers_are_known(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from archbench.results.store import Store
 from archbench.runner.execute import run_suite
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from tests.tasks.test_standard_twelve import HOME, save
 from tests.tasks.twelve import TWELVE
 
@@ -25,7 +25,7 @@ from tests.tasks.twelve import TWELVE
 @pytest.fixture(autouse=True)
 def _small_index(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = TaskManager(include_path=[str(HOME / "piqa"), str(HOME / "squadv2")], include_defaults=False)
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
 
 
 def test_from_a_suite_beside_its_data_to_rows(here: Path, shelf: Path) -> None:

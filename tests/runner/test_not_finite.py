@@ -96,7 +96,7 @@ class Broken(Parrot):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # lm-eval's own
 @pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
 def test_no_choice_is_made_among_what_is_no_number(value: float) -> None:
-    with pytest.raises(RunError, match=r"'loglikelihoods' of item 0 of v is -?(nan|inf)"):
+    with pytest.raises(RunError, match=r"'loglikelihoods' of item 0 of choice is -?(nan|inf)"):
         evaluate_variant(Broken(value), variant(CHOICE | {"task": "choice"}), limit=None, seed=0)
 
 
@@ -105,7 +105,7 @@ def test_a_metric_that_is_no_number_is_named_as_such(value: float) -> None:
     def metric(doc: Any, results: Any) -> dict[str, float]:
         return {"exact_match": value}
 
-    with pytest.raises(RunError, match=r"'exact_match' of item 0 of v is (nan|inf)"):
+    with pytest.raises(RunError, match=r"'exact_match' of item 0 of write is (nan|inf)"):
         evaluate_variant(
             Parrot(),
             variant(GENERATE | {"process_results": metric}, metric="exact_match"),

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from safetensors.numpy import save_file
 
 import archbench
 from archbench.errors import RequestError
 from archbench.results.store import Store
-from archbench.runner import execute
+from archbench.runner import cells
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
 from tests.runner.tiny import LLAMA, save_model
@@ -40,7 +42,7 @@ def content(shelf: Path, **more: Any) -> dict[str, Any]:
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which cells were evaluated and which members loaded, in order."""
     done: list[str] = []
-    evaluate, load = execute.evaluate_variant, execute.load_member
+    evaluate, load = cells.evaluate_variant, cells.load_member
 
     def spy_evaluate(lm: Any, variant: Any, **more: Any) -> Any:
         done.append(variant.name)
@@ -50,8 +52,8 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(f"load {member.resolved.name}")
         return load(member, *args, **more)
 
-    monkeypatch.setattr(execute, "evaluate_variant", spy_evaluate)
-    monkeypatch.setattr(execute, "load_member", spy_load)
+    monkeypatch.setattr(cells, "evaluate_variant", spy_evaluate)
+    monkeypatch.setattr(cells, "load_member", spy_load)
     return done
 
 
@@ -184,14 +186,14 @@ def test_a_run_that_is_killed_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    spied = execute.evaluate_variant
+    spied = cells.evaluate_variant
 
     def killed(lm: Any, variant: Any, **more: Any) -> Any:
         if len(evaluated) == 3:
             raise KeyboardInterrupt
         return spied(lm, variant, **more)
 
-    monkeypatch.setattr(execute, "evaluate_variant", killed)
+    monkeypatch.setattr(cells, "evaluate_variant", killed)
     with pytest.raises(KeyboardInterrupt):
         archbench.run(content(shelf))
     assert "Stopped. Finished cells are kept in results/tiny" in capsys.readouterr().err
@@ -200,7 +202,7 @@ def test_a_run_that_is_killed_goes_on(
         "standard-2shot",
     ]
     assert Store(here / "results/tiny").manifest["finished"] is None
-    monkeypatch.setattr(execute, "evaluate_variant", spied)
+    monkeypatch.setattr(cells, "evaluate_variant", spied)
     evaluated.clear()
     results = archbench.run(content(shelf), quiet=True)
     assert evaluated == ["load attention", *CELLS[2:], "load recurrence", *CELLS]
@@ -210,14 +212,14 @@ def test_a_run_that_is_killed_goes_on(
 def test_a_cell_that_fails_is_told_and_tried_again(
     shelf: Path, here: Path, evaluated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spied = execute.evaluate_variant
+    spied = cells.evaluate_variant
 
     def failing(lm: Any, variant: Any, **more: Any) -> Any:
         if variant.name == "cloze-0shot":
             raise ValueError("out of\n luck")
         return spied(lm, variant, **more)
 
-    monkeypatch.setattr(execute, "evaluate_variant", failing)
+    monkeypatch.setattr(cells, "evaluate_variant", failing)
     results = archbench.run(content(shelf), quiet=True)
     failed = [header for header in results.headers if header.status == "failed"]
     assert [(header.member, header.variant) for header in failed] == [
@@ -225,7 +227,7 @@ def test_a_cell_that_fails_is_told_and_tried_again(
         ("recurrence", "cloze-0shot"),
     ]
     assert failed[0].error == "ValueError: out of luck"
-    monkeypatch.setattr(execute, "evaluate_variant", spied)
+    monkeypatch.setattr(cells, "evaluate_variant", spied)
     evaluated.clear()
     results = archbench.run(content(shelf), quiet=True)
     assert evaluated == ["load attention", "cloze-0shot", "load recurrence", "cloze-0shot"]
@@ -237,7 +239,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_alone(
 ) -> None:
     broken = here / "broken"
     shutil.copytree(shelf / "llama", broken)
-    (broken / "model.safetensors").write_bytes(b"no tensors")
+    save_file({"a": numpy.zeros(1)}, broken / "model.safetensors")
     suite = content(shelf)
     suite["members"] = {"broken": str(broken), "fine": str(shelf / "mamba")}
     results = archbench.run(suite, quiet=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,19 @@ def test_cells_that_were_run_without_sharing_stay_announced(tmp_path: Path) -> N
     assert {one.sharing for one in results.headers} == {"none", "chunk"}
     page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "**WARNING: transformer shared no prefixes in 1 of 2 cells when they were run." in page
+
+
+def test_members_without_results_are_not_said_to_share_anything(tmp_path: Path) -> None:
+    """Of a run that was stopped before its second member, the report tells of the first alone."""
+    results = run(tmp_path, "families=[{name: microworld, members: [transformer, mamba2]}]")
+    shutil.rmtree(tmp_path / "cells" / "mamba2")
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["members"][1].pop("sharing")
+    path.write_text(json.dumps(manifest))
+    results = archbench.load_results(tmp_path)
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert "- Prefix sharing: transformer: whole prefixes." in page
+    assert "not recorded" not in page
+    assert "Tokens of mamba2" not in page
+    assert "mamba2" in page

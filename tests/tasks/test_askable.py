@@ -10,7 +10,7 @@ from archbench.errors import RequestError
 from archbench.results.store import Store
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.entry import StockEntry
 
 YAMLS = {
@@ -48,7 +48,7 @@ def _index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "code.py").write_text("def results(doc, results):\n    return {}\n")
     (folder / "broken.py").write_text("raise LookupError('no such resource')\n")
     manager = TaskManager(include_path=str(folder), include_defaults=False)
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError
+from archbench.formats.text import read_text
+from archbench.tasks.files.alike import folded, look_alike
 from archbench.tasks.files.names import read_names
 from archbench.tasks.files.rows import read_rows
-from archbench.tasks.files.text import read_text
 from archbench.tasks.ruler.corpus import read_corpus
 from archbench.tasks.ruler.texts import essay_sentences
 
@@ -37,6 +38,12 @@ def refused(read: Callable[[], Any], *expected: str) -> None:
         ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 1}\n', ["line 2", "key 'a' comes twice"]),
         ("a.jsonl", '{"a": {"b": 1, "b": 2}}', ["line 1", "key 'b' comes twice"]),
         ("a.json", '[{"a": 1, "a": 2}]', ["a.json: the key 'a' comes twice"]),
+        ("a.csv", "answer, answer\nA,B\n", ["columns 'answer' and ' answer'", "white space"]),
+        ("a.csv", "a b,ab\n1,2\n", ["columns 'a b' and 'ab'"]),
+        ("a.csv", "id,i\u200bd\n1,2\n", ["columns 'id' and 'i\\u200bd'", "invisible characters"]),
+        ("a.jsonl", '{"answer": 1, "answer ": 2}', ["line 1", "keys 'answer' and 'answer '"]),
+        ("a.jsonl", '{"a": 1}\n{" a": 2}', ["a.jsonl has the columns 'a' and ' a'"]),
+        ("a.json", '[{"a": {"b": 1, "\\tb": 2}}]', ["keys 'b' and '\\tb'"]),
         ("a.jsonl", '{"a": 1}\n[1]\n', ["line 2", "object", "list"]),
         ("a.csv", "a,b\n1,2\n3\n", ["line 3", "1 cells", "2 columns"]),
         ("a.csv", "a,b\n1,2,\n", ["line 2", "3 cells"]),
@@ -56,6 +63,43 @@ def test_rows_that_cannot_be_read_in_one_way_only(
 def test_a_parquet_column_that_comes_twice(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "a.parquet")
     refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", "'a'")
+
+
+TWINS = pa.struct([("text", pa.string()), ("text", pa.string())])
+ALIKE = pa.struct([("text", pa.string()), (" text", pa.string())])
+
+
+@pytest.mark.parametrize("wrap", [lambda kind: kind, pa.list_, lambda kind: pa.struct([("of", kind)])])
+@pytest.mark.parametrize(("kind", "told"), [(TWINS, "text' 2 times"), (ALIKE, "and 'a.")])
+def test_fields_of_a_parquet_struct_that_come_twice(
+    wrap: Callable[[pa.DataType], pa.DataType], kind: pa.DataType, told: str, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"a": pa.nulls(2, wrap(kind))}), tmp_path / "a.parquet")
+    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", told)
+
+
+def test_parquet_columns_that_look_the_same(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"answer": [1], " answer": [2], "Answer": [3]}), tmp_path / "a.parquet")
+    refused(lambda: read_rows(tmp_path / "a.parquet"), "columns 'answer' and ' answer'")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.text(st.characters(max_codepoint=0xFF, whitelist_categories=["L", "N"]), min_size=1, max_size=8),
+    st.data(),
+)
+def test_names_look_alike_wherever_the_space_is(name: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(name)))
+    space = data.draw(st.sampled_from([" ", "\t", "\u00a0", "\u2009", "\u200b", "\ufeff", "\n"]))
+    assert look_alike(["other", name, name[:at] + space + name[at:]]) is not None
+    assert look_alike(["other " + name, name, space, ""]) is None
+    assert folded([f" {name}\t\n{name} ", 1]) == [folded(f"{name.swapcase()} {name}"), 1]
+
+
+@pytest.mark.parametrize("other", ["ada  byron", "Ada\u00a0Byron"])
+def test_names_that_differ_in_white_space_or_case_alone(other: str, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text(f"Ada Byron\nBen\n{other}\n", encoding="utf-8")
+    refused(lambda: read_names(tmp_path / "names.txt"), "names.txt", "'Ada Byron' and", "white space or case")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])

@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.entry import StockEntry
 from tests import evaluation as evaluate
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
@@ -32,7 +32,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
 
 @pytest.fixture(autouse=True)
 def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
     return
 
 
@@ -57,13 +57,15 @@ def rows_of(task: str) -> list[dict[str, Any]]:
     ("task", "change", "message"),
     [
         ("arc_easy", {"answerKey": "E"}, "`answerKey` is 'E', which is none of the labels A, B, C, D"),
-        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 labels"),
+        ("arc_easy", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "2 texts and 1 label"),
         ("openbookqa", {"choices": {"text": ["x", "y"], "label": ["A", "A"]}}, "label twice"),
         ("hellaswag", {"endings": ["x", "y"], "label": "3"}, "there are 2 `endings`"),
         ("truthfulqa_mc1", {"mc1_targets": {"choices": ["x", "y"], "labels": [0, 1]}}, "1 for the first"),
         ("truthfulqa_mc2", {"mc2_targets": {"choices": ["x", "y"], "labels": [1, 1]}}, "then 0s"),
         ("race", {"problems": "not a list"}, "`problems` must spell a list"),
         ("mmlu_anatomy", {"A": "a", "B": "other", "C": "c", "D": "d"}, "column 'B' has 'other'"),
+        ("mmlu_anatomy", {"B": "other"}, "column 'B' has 'other'"),
+        ("mmlu_anatomy", {"E": "e"}, "column 'E' has 'e', and `choices` has 4 options"),
     ],
 )
 def test_a_row_that_contradicts_itself(
@@ -105,6 +107,18 @@ def test_copies_and_shown_questions_are_told(tmp_path: Path) -> None:
     assert found[0].startswith("1 of 3 questions asked are copies of others (the first: piqa:0 and piqa:2)")
     assert "Copies of 1 differ in the right answer" in found[0]
     assert "2 of 3 questions asked are among the examples of split train too (piqa:0, piqa:2)" in found[1]
+
+
+def test_white_space_and_case_make_no_other_question(tmp_path: Path) -> None:
+    first, second = rows_of("piqa")
+    moved = {**first, "goal": f" {first['goal'].upper()}", "sol1": first["sol1"].replace(" ", "  ")}
+    folder = write(tmp_path, validation=[first, second], train=[second, moved])
+    with pytest.raises(RequestError, match="split train holds the same questions"):
+        entry("piqa", folder, num_fewshot=1).check()
+    write(tmp_path, train=[{**first, "goal": "Else"}, {**moved, "goal": "ELSE "}, {**second, "goal": "More"}])
+    (note,) = entry("piqa", folder, num_fewshot=1).notes()
+    assert note.startswith("1 of 3 examples of split train are copies of others (the first: row 1 and row 2)")
+    assert not entry("piqa", folder, num_fewshot=0).notes()
 
 
 def test_equal_options_and_copies_with_other_numbers_are_told(tmp_path: Path) -> None:

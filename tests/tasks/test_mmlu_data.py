@@ -131,9 +131,7 @@ def test_own_ids_and_categories_win(tmp_path: Path) -> None:
     questions = load(str(tmp_path))
     assert [(i.id, i.category) for i in questions.test[:2]] == [("7", "mine"), ("q8", "STEM")]
     assert questions.test[2].category == "unlisted"
-    assert any(
-        "1 subjects are not among MMLU's 57" in note and "alchemy" in note for note in notes(questions)
-    )
+    assert any("1 subject is not among MMLU's 57" in note and "alchemy" in note for note in notes(questions))
 
 
 def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
@@ -142,6 +140,23 @@ def test_columns_that_contradict_each_other(tmp_path: Path) -> None:
     assert len(load(str(tmp_path)).test) == 2
     jsonl(tmp_path, "test", same, {**same, "C": "x"})
     fails(tmp_path, "line 2", "column 'C'", "'x'", "option C of column 'choices'", "'c'")
+
+
+@pytest.mark.parametrize("letters", ["A", "AB", "BD", "ABC"])
+def test_some_of_the_option_columns_beside_choices(letters: str, tmp_path: Path) -> None:
+    some = {letter: letter.lower() for letter in letters}
+    jsonl(tmp_path, "test", {**GOOD, **some})
+    assert load(str(tmp_path)).test[0].choices == ("a", "b", "c", "d")
+    last = letters[-1]
+    jsonl(tmp_path, "test", {**GOOD, **some, last: "x"})
+    fails(tmp_path, "line 1", f"column '{last}'", "'x'", f"option {last} of column 'choices'")
+    jsonl(tmp_path, "test", {key: value for key, value in {**GOOD, **some}.items() if key != "choices"})
+    fails(tmp_path, "line 1", "no column 'choices'")
+
+
+def test_a_fifth_option_beside_choices_alone(tmp_path: Path) -> None:
+    jsonl(tmp_path, "test", {**GOOD, "E": "e"})
+    fails(tmp_path, "line 1", "column 'E'", "4 options")
 
 
 @pytest.mark.parametrize("choices", [True, False])
@@ -217,6 +232,33 @@ def test_examples_that_are_the_questions(tmp_path: Path) -> None:
     (note,) = notes(questions, 2)
     assert f"1 of 2 questions asked are among the examples of {tmp_path / 'dev.jsonl'}" in note
     assert questions.test[0].id in note
+
+
+def test_examples_that_are_the_questions_but_for_white_space_and_case(tmp_path: Path) -> None:
+    one = {**GOOD, "question": "Which  one\nis it?", "choices": ["A b", "c", "d", "e"]}
+    other = {**GOOD, "question": "which one is it? ", "choices": ["a  B", "C", "d", "e"]}
+    jsonl(jsonl(tmp_path, "test", one), "dev", other)
+    fails(tmp_path, "dev.jsonl holds the same questions", "test.jsonl")
+    jsonl(tmp_path, "dev", {**GOOD, "question": "Else?"})
+    jsonl(tmp_path, "test", one, other)
+    assert [item.question for item in load(str(tmp_path)).test] == [one["question"], other["question"]]
+    (note,) = notes(load(str(tmp_path), answer_base=0))
+    assert note.startswith("1 of 2 questions asked are copies of others")
+    assert "differ in the right answer" not in note
+
+
+def test_copies_among_the_examples_are_counted(tmp_path: Path) -> None:
+    jsonl(tmp_path, "test", {**GOOD, "question": "Asked?"})
+    elsewhere = {**GOOD, "subject": "virology"}
+    jsonl(tmp_path, "dev", GOOD, elsewhere, {**GOOD, "question": "Else?"}, {**GOOD, "question": "which? "})
+    questions = load(str(tmp_path), answer_base=0)
+    assert not notes(questions, 2), "the copy is not shown"
+    (note,) = notes(questions, 3)
+    assert note.startswith(f"1 of 3 examples of {tmp_path / 'dev.jsonl'} are copies of others")
+    assert "the first: anatomy/0-" in note
+    assert "differ in the right answer" not in note
+    jsonl(tmp_path, "dev", GOOD, {**GOOD, "answer": 0})
+    assert "Copies of 1 differ in the right answer" in notes(load(str(tmp_path), answer_base=0), 2)[0]
 
 
 def test_copies_among_the_questions_are_counted(tmp_path: Path) -> None:
@@ -428,6 +470,12 @@ def test_hub_data_set(hub: list[tuple[str, ...]], tmp_path: Path) -> None:
     for split in ("test", "dev"):
         jsonl(tmp_path, split, *({**row, "question": f"{split}?"} for row in TWO))
     assert questions.digest() == load(str(tmp_path)).digest()
+
+
+def test_hub_columns_that_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = datasets.Dataset.from_list([{**GOOD, "answer ": 2}])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.DatasetDict({"test": twice}))
+    fails("someone/mmlu", "split test) has the columns 'answer' and 'answer '")
 
 
 def test_hub_data_set_without_test(hub: list[tuple[str, ...]]) -> None:

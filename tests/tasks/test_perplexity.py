@@ -131,6 +131,15 @@ def test_too_little_text_and_wrong_settings_are_told(
             PerplexityEntry(data=str(book), **wrong)  # type: ignore[arg-type]
 
 
+def test_a_text_that_is_another_but_for_white_space_and_case(
+    tmp_path: Path, tokenizer_folder: Callable[[str], str]
+) -> None:
+    (tmp_path / "one.txt").write_bytes(PROSE.encode())
+    (tmp_path / "two.txt").write_bytes(PROSE.upper().replace("\n", "\r\n").encode())
+    with pytest.raises(RequestError, match=r"one\.txt and two\.txt hold the same text"):
+        load_texts(str(tmp_path), tokenizer_folder("byte"))
+
+
 def test_the_key_follows_text_settings_and_tokenizer(
     book: Path, tokenizer_folder: Callable[[str], str]
 ) -> None:

@@ -15,7 +15,7 @@ from lm_eval.tasks import TaskManager
 from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.lm_eval.layout import Options, bare_labels, begun_otherwise, find_options, other_label
 from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
@@ -72,7 +72,7 @@ def manager() -> TaskManager:
 
 @pytest.fixture(autouse=True)
 def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
     before = dict(manager.task_index)
     yield
     assert manager.task_index == before

@@ -178,9 +178,8 @@ def test_too_few_names_are_told_with_their_file(
 ) -> None:
     file = tmp_path / "few.txt"
     file.write_text("\n".join(["Mira", "Taba", "Kelo"][: needed - 1]), encoding="utf-8")
-    said = (
-        rf"few\.txt: there are {needed - 1} names in it \(`data`\), and {task} needs {needed} names, .* add"
-    )
+    there = "is 1 name" if needed == 2 else f"are {needed - 1} names"
+    said = rf"few\.txt: there {there} in it \(`data`\), and {task} needs {needed} names, .* add"
     with pytest.raises(RequestError, match=said) as caught:
         next(items(task, 0, 1024, 1, Sources(data=str(file)), counter))
     assert "shorter" not in str(caught.value)

@@ -18,7 +18,7 @@ from lm_eval.tasks.squadv2.task import SQuAD2
 from pydantic import ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks.lm_eval import entry as stock
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.entry import StockEntry
 from archbench.tasks.lm_eval.local import squad
 from archbench.tasks.lm_eval.local.build import check_imports
@@ -40,7 +40,7 @@ def manager() -> TaskManager:
 
 @pytest.fixture(autouse=True)
 def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(stock, "task_manager", lambda: manager)
+    monkeypatch.setattr(index, "task_manager", lambda include=(): manager)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     before = dict(manager.task_index)
     yield

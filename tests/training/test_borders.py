@@ -11,7 +11,7 @@ import torch
 
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.training.objective import objective, positions, starts
+from archbench.training.loop.objective import objective, positions, starts
 from archbench.training.recipe import Recipe
 from tests.models.test_mixers import MODELS
 from tests.training.test_train import RECIPE, train, weights

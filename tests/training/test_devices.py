@@ -17,15 +17,15 @@ from safetensors import safe_open
 
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.training.devices import Devices
-from archbench.training.objective import objective
+from archbench.training.loop.devices import Devices
+from archbench.training.loop.objective import objective
 from tests.training.test_train import HYBRID, RECIPE, stream, train, weights
 
 ONE_OF_SEVERAL = """
 import sys
 from pathlib import Path
 from safetensors.torch import save_file
-from archbench.training.devices import Devices
+from archbench.training.loop.devices import Devices
 from tests.training.test_devices import gradients
 from tests.training.test_train import HYBRID, train
 

@@ -22,14 +22,14 @@ from archbench.formats.json_file import parse_json
 from archbench.registry import families
 from archbench.report.style import rendered
 from archbench.runner.match import full_recipe
-from archbench.training import train as training
 from archbench.training import train_family
 from archbench.training.curves import Curve, loss_curves
-from archbench.training.objective import objective
+from archbench.training.loop import train as training
+from archbench.training.loop.objective import objective
 from archbench.training.recipe import Recipe, Sweep, parse_recipe
 from archbench.training.records import table
+from archbench.training.result import Run
 from archbench.training.sweep import choose, spreads
-from archbench.training.train import Run
 from tests.training.test_family import FAMILY, family
 
 RECIPE: dict[str, Any] = {

@@ -16,10 +16,11 @@ from safetensors import safe_open
 from archbench.data.stream import TokenStream
 from archbench.errors import RequestError
 from archbench.models.build import build_model
-from archbench.training import train as training
-from archbench.training.optimizers import Optimizers
+from archbench.training.loop import train as training
+from archbench.training.loop.optimizers import Optimizers
+from archbench.training.loop.train import train_member
 from archbench.training.recipe import Recipe, Sweep, parse_recipe
-from archbench.training.train import TrainResult, finished_result, train_member
+from archbench.training.result import TrainResult, finished_result
 
 RECIPE = Recipe(tokens=16 * 4 * 10, sequence_length=16, batch_sequences=4, validation_windows=6, warmup=0.2)
 LLAMA = {
@@ -226,7 +227,7 @@ def test_every_field_of_the_recipe_changes_its_digest() -> None:
         "seeds": (0,),
         "sweep": Sweep(learning_rate=(1e-3,)),
     }  # fmt: skip
-    assert set(changed) == set(Recipe.model_fields)
+    assert set(changed) == set(Recipe.model_fields) - {"tokenizer"}, "its digest is a part of its own"
     digests = {RECIPE.model_copy(update={key: value}).digest(LLAMA, "t") for key, value in changed.items()}
     digests |= {RECIPE.digest(LLAMA, "t"), RECIPE.digest(HYBRID, "t"), RECIPE.digest(LLAMA, "u")}
     assert len(digests) == len(changed) + 3

@@ -85,7 +85,7 @@ def recall_question(world: World, size: int, draw: Draw) -> Question:
     """Ask for one of `size` pairs that the question itself lists.
 
     The layout of the passage, a name and at once its object, is the one that attention learns to copy
-    from soonest (a key and its value side by side, one token each):
+    from earliest (a key and its value side by side, one token each):
 
         They hold: Mira rope, Taba coin, Zolin lamp, Heris key. What does Taba hold?
 

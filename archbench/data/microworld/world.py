@@ -159,7 +159,7 @@ class World:
     def holders(self) -> tuple[str, ...]:
         """The people who occur in lists of who holds what.
 
-        Few, like the objects: a model finds out how to copy from a list the sooner, the fewer names and
+        Few, like the objects: a model finds out how to copy from a list the earlier, the fewer names and
         things it has to learn to copy (docs/microworld.md has the measurements).
         """
         return self.names[:_HOLDERS]

@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from archbench.engine.cache.scans import scanning_from_states, scanning_short_inputs
 from archbench.errors import RunError
+from archbench.models.protocol import MakesCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,6 +31,8 @@ _STEP = "mamba2_selective_state_update"
 @contextlib.contextmanager
 def exact_states(model: PreTrainedModel) -> Iterator[None]:
     """Make going on from a cached state inside the block equal to forward passes without one.
+
+    Blocks of one model must not lie in each other: a correction would be applied twice.
 
     Raises:
         RunError: The model clamps its time steps in a way that this transformers hides.
@@ -51,13 +54,15 @@ def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
     one afterwards is given them too.
     """
     name = "max_seq_len_cached"
-    stretched = [(module, key) for module in model.modules() for key in vars(module) if key.endswith(name)]
+    rotary = [module for module in model.modules() if any(key.endswith(name) for key in vars(module))]
 
     def forget(*_: object) -> None:
-        for module, key in stretched:
-            setattr(module, key, 0)
+        for module in rotary:
+            # With angles by type of layer, each type gets its own attribute in the first forward pass.
+            for key in [key for key in vars(module) if key.endswith(name)]:
+                setattr(module, key, 0)
 
-    handle = model.register_forward_pre_hook(forget) if stretched else None
+    handle = model.register_forward_pre_hook(forget) if rotary else None
     try:
         yield
     finally:
@@ -65,27 +70,10 @@ def _fresh_angles(model: PreTrainedModel) -> Iterator[None]:
             handle.remove()
 
 
-@contextlib.contextmanager
-def exact_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
-    """Make decoding from a cache inside the block equal to forward passes without one.
-
-    Args:
-        model: The model that generates.
-
-    Yields:
-        Arguments to pass to `model.generate`.
-
-    Raises:
-        RunError: The model clamps its time steps in a way that this transformers hides.
-    """
-    with _counting_cache(model) as arguments, exact_states(model):
-        yield arguments
-
-
 class CountingCache(DynamicCache):  # type: ignore[misc]
     """A cache that knows its length although none of its layers is attention.
 
-    transformers asks a cache for its length and raises when no layer can tell (`nemotron_h` with a
+    transformers needs the length of a cache and raises when no layer knows it (`nemotron_h` with a
     pattern without `*`). Here the tokens that went through the model count.
 
     Attributes:
@@ -115,12 +103,22 @@ def cache_argument(model: PreTrainedModel) -> str | None:
 
 
 def needs_counting(model: PreTrainedModel) -> bool:
-    """Whether a model asks its cache for a length that transformers' own cache cannot give."""
-    return cache_argument(model) in ("cache", "past_key_values") and not tells_length(model)
+    """Whether a model needs of its cache a length that transformers' own cache cannot give."""
+    if isinstance(model, MakesCache):
+        return False
+    return cache_argument(model) in ("cache", "past_key_values") and not knows_length(model)
 
 
 @contextlib.contextmanager
-def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
+def counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
+    """Give `model.generate` a cache that counts its tokens, where transformers' own does not know its length.
+
+    Args:
+        model: The model that generates.
+
+    Yields:
+        Arguments to pass to `model.generate`.
+    """
     name = cache_argument(model)
     if name is None or not needs_counting(model):
         yield {}
@@ -137,8 +135,8 @@ def _counting_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
         handle.remove()
 
 
-def tells_length(model: PreTrainedModel) -> bool:
-    """Whether transformers' own cache for a model can tell how many tokens are in it."""
+def knows_length(model: PreTrainedModel) -> bool:
+    """Whether transformers' own cache for a model knows how many tokens are in it."""
     try:
         DynamicCache(config=model.config).get_seq_length()
     except ValueError:

@@ -9,7 +9,7 @@ is linear in the state, so what the initial state h_0 adds can be put on top of 
 zero: exp(A Σ_{s≤t} dt_s) h_0 to h_t, and C_t times that to y_t.
 
 transformers' torch reference of Mamba-2's scan fills every row up to a whole chunk (64 to 256 tokens), so the
-few tokens of an answer cost as much as a long prompt. `models/ssd.py` has the same function without that.
+few tokens of an answer cost as much as a long prompt. `models/kernels/ssd.py` has the same function without.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archbench.models.ssd import chunk_scan
+from archbench.models.kernels.ssd import chunk_scan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,11 +11,13 @@ from transformers.cache_utils import DynamicLayer
 
 from archbench.engine.cache.cascade import tagged
 from archbench.engine.cache.corrections import CountingCache, cache_argument, needs_counting
+from archbench.models.protocol import MakesCache, SelectsRows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Classes whose tensors all have the batch as their first dimension, and that nothing but `update` reads.
+# transformers' classes whose tensors all have the batch as their first dimension, and that nothing but
+# `update` reads. Other layers say themselves how rows of them are taken.
 _FORKABLE = {
     "DummyLayer",
     "DynamicLayer",
@@ -39,15 +41,19 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     """
     if cache_argument(model) is None:
         raise UnforkableError(f"{type(model).__name__} takes no cache")
-    cache = (CountingCache if needs_counting(model) else DynamicCache)(config=model.config)
-    foreign = {type(layer).__name__ for layer in cache.layers} - _FORKABLE
+    if isinstance(model, MakesCache):
+        cache = model.new_cache()
+    else:
+        cache = (CountingCache if needs_counting(model) else DynamicCache)(config=model.config)
+    others = [type(layer).__name__ for layer in cache.layers if not isinstance(layer, SelectsRows)]
+    foreign = set(others) - _FORKABLE
     if foreign:
         raise UnforkableError(f"its cache holds {', '.join(sorted(foreign))}")
     return cache
 
 
 def fork(
-    cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0, beside: bool = False
+    cache: DynamicCache, rows: torch.Tensor, *, keep: bool, room: int = 0, in_place: bool = False
 ) -> DynamicCache:
     """A cache with some rows of another, which is left as it is.
 
@@ -58,12 +64,12 @@ def fork(
             copied layer by layer while the pass goes through and never held for all layers at once.
         room: Tokens that are going to follow in a cache that is kept. Their keys and values are written
             into space set aside for them, where transformers would copy all earlier ones at every token.
-        beside: Whether the keys and values of a row that all new rows go on from may stay where they are,
-            for attention to find beside each row's own (`cascade`).
+        in_place: Whether the keys and values of a row that all new rows go on from may stay where they are,
+            for attention to find next to each row's own (`cascade`).
     """
-    beside = beside and len(set(rows.tolist())) == 1
+    in_place = in_place and len(set(rows.tolist())) == 1
     new = copy.copy(cache)
-    new.layers = [_fork_layer(layer, rows, keep, room, beside) for layer in cache.layers]
+    new.layers = [_fork_layer(layer, rows, keep, room, in_place) for layer in cache.layers]
     return new
 
 
@@ -106,7 +112,9 @@ def _tensors(values: dict[Any, Any]) -> list[torch.Tensor]:
     return found
 
 
-def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, beside: bool) -> Any:
+def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, in_place: bool) -> Any:
+    if isinstance(layer, SelectsRows):
+        return layer.select_rows(rows)
     new = copy.copy(layer)
     vars(new).pop("update", None)
     for name, value in vars(layer).items():
@@ -116,11 +124,11 @@ def _fork_layer(layer: Any, rows: torch.Tensor, keep: bool, room: int, beside: b
     if getattr(layer, "is_initialized", False) and isinstance(getattr(layer, "keys", None), torch.Tensor):
         whole = type(layer).update is DynamicLayer.update
         if hasattr(layer, "prefix"):
-            _beside(new, layer.prefix)
-        elif whole and beside:
+            _in_place(new, layer.prefix)
+        elif whole and in_place:
             row = int(rows[0])
             new.own = {}
-            _beside(new, (layer.keys[row : row + 1], layer.values[row : row + 1]))
+            _in_place(new, (layer.keys[row : row + 1], layer.values[row : row + 1]))
         elif keep:
             new.keys, new.values = _select(layer.keys, rows), _select(layer.values, rows)
             # A sliding window keeps no more than its width.
@@ -144,7 +152,7 @@ def _transient(new: Any, held: Any, rows: torch.Tensor) -> Any:
     return update
 
 
-def _beside(new: Any, prefix: tuple[torch.Tensor, torch.Tensor]) -> None:
+def _in_place(new: Any, prefix: tuple[torch.Tensor, torch.Tensor]) -> None:
     """Let a layer grow from a prefix `[1, heads, tokens, size]` that it leaves where it is.
 
     What grows is in its `own`, a dict so that a further fork takes rows of it.

@@ -18,7 +18,7 @@ import torch
 
 from archbench.engine.cache.cascade import attending_to_prefixes
 from archbench.engine.cache.states import fork, new_cache, release
-from archbench.engine.generation.generate import Generated, Job
+from archbench.engine.generation.jobs import Generated, Job
 from archbench.engine.generation.sampling import check_choice, processors
 from archbench.engine.generation.stopping import StopStrings
 from archbench.engine.scoring.forward import Past, Scorer
@@ -34,19 +34,19 @@ class Decoder:
     Every sampled row draws from a generator of its own, seeded as `Generator` seeds torch's.
 
     Attributes:
-        beside: Whether rows that go on from one prefix attend to it where it is held, without a copy.
+        in_place: Whether rows that go on from one prefix attend to it where it is held, without a copy.
     """
 
-    def __init__(self, scorer: Scorer, codec: Codec, eos: Collection[int], *, beside: bool) -> None:
+    def __init__(self, scorer: Scorer, codec: Codec, eos: Collection[int], *, in_place: bool) -> None:
         """Decode with a model.
 
         Args:
             scorer: What runs the forward passes.
             codec: The tokenizer.
             eos: Tokens that end a generation.
-            beside: Whether rows may attend to one prefix held once; otherwise each has a copy.
+            in_place: Whether rows may attend to one prefix held once; otherwise each has a copy.
         """
-        self.beside = beside
+        self.in_place = in_place
         self._scorer = scorer
         self._codec = codec
         self._eos = eos
@@ -79,18 +79,20 @@ class Decoder:
         if past is None:
             cache = new_cache(self._scorer.model)
         else:
-            cache = fork(past.cache, torch.tensor(past.rows), keep=True, room=end - at, beside=self.beside)
+            cache = fork(
+                past.cache, torch.tensor(past.rows), keep=True, room=end - at, in_place=self.in_place
+            )
         roomy = past is not None
         while True:
             input_ids = torch.tensor([rows[i].tokens(at, width) for i in going])
             at += width
-            asked = [i for i in going if not rows[i].ended and at >= len(rows[i].job.prompt)]
-            places = torch.tensor([(going.index(i), width - 1) for i in asked], dtype=torch.long).reshape(
+            choosing = [i for i in going if not rows[i].ended and at >= len(rows[i].job.prompt)]
+            places = torch.tensor([(going.index(i), width - 1) for i in choosing], dtype=torch.long).reshape(
                 -1, 2
             )
             logits = self._scorer.forward(input_ids, places, cache, at - width).float()
             best = logits.argmax(dim=-1).tolist()
-            for place, i in enumerate(asked):
+            for place, i in enumerate(choosing):
                 rows[i].write(logits[place : place + 1], best[place])
             alive = [i for i in going if not rows[i].ended]
             if not alive:

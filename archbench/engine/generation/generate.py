@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -15,102 +15,69 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from archbench.engine.cache.corrections import exact_cache, exact_states
-from archbench.engine.finite import check_logits
+from archbench.engine.cache.corrections import counting_cache
+from archbench.engine.generation.jobs import Generated, Job
 from archbench.engine.generation.sampling import check_choice, processors
 from archbench.engine.generation.stopping import StopStrings
+from archbench.engine.scoring.finite import check_logits
 from archbench.engine.scoring.forward import PADDING
 from archbench.engine.text import Codec
-from archbench.models.endings import token_ids
+from archbench.models.checks.endings import token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Job(NamedTuple):
-    """One generation to make.
-
-    Attributes:
-        prompt: Token ids of the prompt.
-        max_new: At most this many new tokens.
-        stop: Strings that end it.
-        options: Sampling settings as (name, value) pairs.
-        seed: Seed of a sampled generation, None for a greedy one.
-        skip_white_space: Whether stop strings count only from the first character on that is not white space.
-    """
-
-    prompt: tuple[int, ...]
-    max_new: int
-    stop: tuple[str, ...]
-    options: tuple[tuple[str, Any], ...]
-    seed: int | None
-    skip_white_space: bool = False
-
-
-class Generated(NamedTuple):
-    """One generation.
-
-    Attributes:
-        text: The new text, special tokens left out; it may still hold a stop string.
-        tokens: How many tokens were generated, up to and including the one that stopped it.
-    """
-
-    text: str
-    tokens: int
-
-
 class Generator:
-    """Generates with `model.generate`, from what the request says and nothing else.
+    """Generates with `model.generate`, from the request's settings and nothing else.
 
     A checkpoint's own `generation_config` (repetition penalties, sampling settings) is set aside except
-    for its end-of-text tokens, so that two models are asked the same. Sampling without `top_k` or
+    for its end-of-text tokens, so that two models are put to the same. Sampling without `top_k` or
     `top_p` is from the full distribution.
 
     Attributes:
+        codec: The tokenizer.
         eos: Ids of the tokens that end a generation.
     """
 
     def __init__(self, model: PreTrainedModel, codec: Codec) -> None:
+        """Generate with a model.
+
+        Args:
+            model: The model.
+            codec: The tokenizer.
+
+        Raises:
+            RequestError: The model's own end-of-text tokens are no token ids.
+        """
         self._model = model
-        self._codec = codec
+        self.codec = codec
         own = model.generation_config.eos_token_id if model.generation_config else None
         where = f"generation_config.json of {model.name_or_path or 'the model'}: eos_token_id"
         self.eos = sorted({codec.eos_token_id, *token_ids(own, where)})
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        max_new: int,
-        stop: Sequence[str],
-        options: Mapping[str, Any],
-        seed: int | None = None,
-        skip_white_space: bool = False,
-        use_cache: bool = True,
-    ) -> list[Generated]:
+    def generate(self, jobs: Sequence[Job], *, use_cache: bool = True) -> list[Generated]:
         """Continue prompts of one length.
 
+        The corrections of `cache.corrections.exact_states` have to be in force.
+
         Args:
-            prompts: Token ids, `[batch, length]`.
-            max_new: At most this many new tokens.
-            stop: Strings that end a generation.
-            options: `do_sample`, and what changes logits (`archbench.engine.generation.sampling`).
-            seed: Seed of the sampling; the global random state is left as it was.
-            skip_white_space: As in a `Job`.
+            jobs: What to generate; they differ in their prompts alone, and a sampled one is on its own.
             use_cache: Whether to go on from the model's state after each token. Not where that state was not
                 found to give what a plain forward pass gives; the whole text is then read at every token.
 
         Returns:
-            One generation per prompt.
+            One generation per job. The global random state is left as it was.
 
         Raises:
             NotFiniteError: Logits of a row that has not ended are not finite, or the settings make them so.
             RequestError: transformers takes no such setting.
         """
-        input_ids = torch.tensor(prompts, dtype=torch.long, device=self._model.device)
+        first, options = jobs[0], dict(jobs[0].options)
+        input_ids = torch.tensor([job.prompt for job in jobs], dtype=torch.long, device=self._model.device)
         length = input_ids.shape[1]
         stopping = _StopRows(
-            [StopStrings(self._codec, stop, skip_white_space=skip_white_space) for _ in prompts], length
+            [StopStrings(self.codec, job.stop, skip_white_space=job.skip_white_space) for job in jobs], length
         )
         going = _Going(stopping, self.eos, length)
         checked = LogitsProcessorList(
@@ -123,17 +90,20 @@ class Generator:
         # Settings that change logits are among the processors, so that what they make of them is checked too.
         sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
-            max_new_tokens=max_new,
+            max_new_tokens=first.max_new,
             eos_token_id=self.eos,
             # Fed to rows that have ended; the tokenizer's own may be beyond the model's embedding.
             pad_token_id=PADDING,
             use_cache=use_cache,
             **(sampling if options.get("do_sample") else {"do_sample": False}),
         )
+        state: contextlib.AbstractContextManager[dict[str, Any]] = contextlib.nullcontext({})
+        if use_cache:
+            state = counting_cache(self._model)
         with (
             _own_defaults_aside(self._model),
-            exact_cache(self._model) if use_cache else _without_cache(self._model) as cache,
-            _seeded(seed, self._model.device),
+            state as cache,
+            _seeded(first.seed, self._model.device),
         ):
             output = self._model.generate(
                 input_ids=input_ids,
@@ -152,7 +122,7 @@ class Generator:
         """Cut what follows the end of a row: rows that end early are filled up by `generate`."""
         end = len(new) if stopped is None else stopped
         end = next((i + 1 for i, token in enumerate(new[:end]) if token in self.eos), end)
-        return Generated(self._codec.decode(new[:end]), end)
+        return Generated(self.codec.decode(new[:end]), end)
 
 
 class _StopRows(StoppingCriteria):  # type: ignore[misc]
@@ -198,12 +168,6 @@ class _Checked(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self._check(scores[self._going(input_ids)])
         return scores
-
-
-@contextlib.contextmanager
-def _without_cache(model: PreTrainedModel) -> Iterator[dict[str, Any]]:
-    with exact_states(model):
-        yield {}
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from archbench.engine.finite import NotFiniteError
+from archbench.engine.scoring.finite import NotFiniteError
 from archbench.errors import RequestError
 
 _PROCESSORS = {
@@ -71,9 +71,9 @@ def check_choice(logits: torch.Tensor, options: Mapping[str, Any]) -> None:
         NotFiniteError: A row holds NaN or has no finite maximum.
     """
     if not bool(torch.isfinite(logits.amax(dim=-1)).all()):
-        told = ", ".join(f"{name} {options[name]}" for name in _in_force(options))
+        shown = ", ".join(f"{name} {options[name]}" for name in _in_force(options))
         raise NotFiniteError(
-            f"The generation settings ({told}) leave no token to choose: they overflow, or forbid "
+            f"The generation settings ({shown}) leave no token to choose: they overflow, or forbid "
             "every token. Use values nearer to their defaults, or fewer new tokens."
         )
 

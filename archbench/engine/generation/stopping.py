@@ -36,9 +36,9 @@ class StopStrings:
             return False
         self._tokens.append(token)
         if self._before:
-            said = self._codec.decode(self._tokens).lstrip()
-            self._before = not said.strip(_UNFINISHED)
-            if not said:
+            text_so_far = self._codec.decode(self._tokens).lstrip()
+            self._before = not text_so_far.strip(_UNFINISHED)
+            if not text_so_far:
                 # Special tokens are no text, but one may be named as a stop string.
                 text = self._codec.decode(self._tokens, skip_special_tokens=False)
                 self._tokens.clear()

@@ -1,1 +1,1 @@
-"""Log-likelihoods: from pairs of texts to rows of tokens, batches, forward passes and sums."""
+"""Batches of rows: what fits into one forward pass, running it, and the log-probabilities read off it."""

@@ -14,15 +14,18 @@ R = TypeVar("R")
 
 
 class Budget:
-    """How many padded tokens one forward pass may hold; halves itself when memory runs out.
+    """Memory of the work: padded tokens of one forward pass, halved when memory runs out, and held states.
 
     Attributes:
-        tokens: The budget in force. A single item above it still runs, alone.
-        backoffs: How often it was halved.
+        tokens: The tokens in force. A single item above them still runs, alone.
+        cache_bytes: Memory that states of shared prefixes may take; 0 shares none.
+        backoffs: How often the tokens were halved.
     """
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, cache_bytes: int) -> None:
+        """Begin with so many tokens."""
         self.tokens = tokens
+        self.cache_bytes = cache_bytes
         self.backoffs = 0
 
     def run(

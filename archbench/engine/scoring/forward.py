@@ -1,4 +1,4 @@
-"""Run one forward pass over a batch of rows and read off the log-probabilities that were asked for."""
+"""Run one forward pass over a batch of rows and read off log-probabilities at chosen positions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from archbench.engine.cache.cascade import attending_to_prefixes
 from archbench.engine.cache.corrections import CountingCache, cache_argument
 from archbench.engine.cache.states import fork, new_cache, release
-from archbench.engine.finite import check_logits
-from archbench.engine.sharing.trie import Ids, Target
+from archbench.engine.scoring.finite import check_logits
+from archbench.engine.scoring.rows import Ids, Score, Segment
 from archbench.errors import RunError
 
 if TYPE_CHECKING:
@@ -28,30 +28,6 @@ _CHUNK = 512
 
 # Kinds of rotary embedding whose frequencies change with the length of the input as padded.
 _WIDTH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
-
-
-class Score(NamedTuple):
-    """What a model thinks of one target.
-
-    Attributes:
-        logprob: Natural log of its probability, computed in float32.
-        greedy: Whether no other token is more likely (of equally likely ones, the first counts).
-    """
-
-    logprob: float
-    greedy: bool
-
-
-class Segment(NamedTuple):
-    """Tokens to feed and what to score on them.
-
-    Attributes:
-        tokens: Token ids.
-        targets: What to score; positions count from the segment's first token.
-    """
-
-    tokens: Ids
-    targets: Sequence[Target]
 
 
 class Past(NamedTuple):
@@ -69,7 +45,7 @@ class Past(NamedTuple):
 
 
 class Scorer:
-    """Scores rows with a model, putting only the positions asked for through its output head.
+    """Scores rows with a model, putting only the scored positions through its output head.
 
     Rows are padded on the right and no attention mask is passed: in a causal model nothing on the
     right of a position reaches it, and left padding would enter the state of a recurrent one.
@@ -78,20 +54,25 @@ class Scorer:
     logits never exist, while whatever the model does to its logits afterwards (soft-capping, scaling)
     still happens.
 
+    Corrections of the model's states (`cache.corrections.exact_states`) have to be in force while it works.
+
     Attributes:
         model: The model.
+        name: The model's name, for messages.
+        limit: Longest input in tokens; None where there is none.
         vocab: Number of logits per position.
         depends_on_width: Whether rotary angles go with the longest row of a batch, so that rows of different
             lengths must not share one.
-        takes_positions: Whether the model may be told the positions of its tokens.
+        takes_positions: Whether the model takes the positions of its tokens as an argument.
         passes: Forward passes so far.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, limit: int | None = None) -> None:
         """Wrap a model.
 
         Args:
             model: A causal language model in eval mode.
+            limit: Longest input in tokens; None where there is none.
 
         Raises:
             RunError: The model has no output head to hook.
@@ -110,8 +91,10 @@ class Scorer:
         kinds = [one.get("rope_type") for one in (rope, *rope.values()) if isinstance(one, dict)]
         self.depends_on_width = any(kind in _WIDTH_DEPENDENT_ROPE for kind in kinds)
         self.model = model
+        self.name = model.name_or_path or f"this {model.config.model_type} model"
+        self.limit = limit
         self._head = head
-        # Some models (bamba) take the positions after a cached prefix wrongly unless they are told.
+        # Some models (bamba) take the positions after a cached prefix wrongly unless they are given.
         self.takes_positions = "position_ids" in inspect.signature(type(model).forward).parameters
 
     def score(
@@ -121,7 +104,7 @@ class Scorer:
         past: Past | None = None,
         keep: bool = False,
         stepwise: bool = False,
-        beside: bool = False,
+        in_place: bool = False,
     ) -> tuple[list[list[Score]], DynamicCache | None]:
         """Forward a batch of segments.
 
@@ -130,7 +113,7 @@ class Scorer:
             past: What they go on from; the beginning where None.
             keep: Whether to return the state after the segments, which then must be equally long.
             stepwise: Whether to feed what follows a past token by token.
-            beside: Whether rows that go on from one row of a past may attend to it where it is held.
+            in_place: Whether rows that go on from one row of a past may attend to it where it is held.
 
         Returns:
             For each segment the scores of its targets, in their order; and the state, or None.
@@ -152,7 +135,7 @@ class Scorer:
             past=past,
             keep=keep,
             stepwise=stepwise,
-            beside=beside,
+            in_place=in_place,
         )
         scores = iter(map(Score, *_read(logits, owner, tokens)))
         return [[next(scores) for _ in segment.targets] for segment in segments], cache
@@ -166,9 +149,9 @@ class Scorer:
         past: Past | None = None,
         keep: bool = False,
         stepwise: bool = False,
-        beside: bool = False,
+        in_place: bool = False,
     ) -> tuple[torch.Tensor, DynamicCache | None]:
-        """Logits at some places of a batch, and the state behind it if asked for.
+        """Logits at some places of a batch, and the state behind it if it is kept.
 
         Args:
             rows: Token ids of each row.
@@ -176,7 +159,7 @@ class Scorer:
             past: As for `score`.
             keep: As for `score`.
             stepwise: As for `score`.
-            beside: As for `score`.
+            in_place: As for `score`.
 
         Returns:
             `[places, vocab]` in the dtype that the model gives; and the state, or None.
@@ -192,17 +175,17 @@ class Scorer:
         cache, depth = None, 0
         if past is not None:
             # What is kept gets keys and values of its own, so that what it came from can be thrown away.
-            beside = beside and not keep and not stepwise
-            cache = fork(past.cache, torch.tensor(past.rows), keep=keep or stepwise, beside=beside)
+            in_place = in_place and not keep and not stepwise
+            cache = fork(past.cache, torch.tensor(past.rows), keep=keep or stepwise, in_place=in_place)
             depth = past.depth
         elif keep:
             cache = new_cache(self.model)
         wanted = torch.tensor(places, dtype=torch.long).reshape(-1, 2)
         try:
             if not stepwise:
-                with attending_to_prefixes() if beside and past is not None else contextlib.nullcontext():
+                with attending_to_prefixes() if in_place and past is not None else contextlib.nullcontext():
                     return self.forward(input_ids, wanted, cache, depth), cache if keep else None
-            # Every step gives the logits of its places; `order` puts them back into the order asked for.
+            # Every step gives the logits of its places; `order` puts them back into the order of `places`.
             order = torch.argsort(wanted[:, 1], stable=True)
             found = []
             for step in range(width):

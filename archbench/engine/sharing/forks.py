@@ -66,7 +66,7 @@ class Costs(NamedTuple):
         fixed_bytes: Memory of the state of one row, whatever its length.
         token_bytes: Memory that each token of a row adds to it.
         cache_bytes: Memory that held states may take.
-        apart: What it costs besides, in tokens, to work on a fork's rows apart from others: decoding them
+        apart: Further cost, in tokens, of working on a fork's rows apart from others: decoding them
             takes forward passes of its own.
     """
 
@@ -150,9 +150,9 @@ class Forks:
     ) -> tuple[list[Fork], list[Subtree]]:
         """Batches of candidates, longest first, and the candidates that are not worth a forward pass.
 
-        Those are refused too for which there is no memory beside `held`: to throw away for them what they go
-        on from would cost its tokens again, and again after the next. `others` tells whether there are rows
-        besides the candidates.
+        Those are refused too for which there is no memory next to `held`: to throw away for them what they go
+        on from would cost its tokens again, and again after the next. `others` is whether there are rows
+        other than the candidates.
         """
         costs = self._costs
         forks: list[Fork] = []

@@ -1,6 +1,6 @@
 r"""Requests as a trie of tokens: every distinct prefix once, every distinct question about it once.
 
-    requests                        paths                  asked on them
+    requests                        paths                  scored on them
     ctx 1 2 3   continuation 4 5    1 2 3 4                4 after position 2, 5 after position 3
     ctx 1 2 3   continuation 7 8    1 2 3 7 (shares 3)     7 after position 2 (on the first path), 8
     ctx 1 2     continuation 3      -                      3 after position 1 (on the first path)
@@ -13,24 +13,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ids = NDArray[np.int64]
-
-
-class Target(NamedTuple):
-    """A token to be scored as the one that follows a position.
-
-    Attributes:
-        position: Index into a path's tokens of the last token seen.
-        token: Id of the token to score after it.
-    """
-
-    position: int
-    token: int
+from archbench.engine.scoring.rows import IdPair, Ids, Target
 
 
 class Trie:
@@ -45,10 +31,10 @@ class Trie:
         targets: For each path what is to be scored on it, by position. A target on tokens that several paths
             share belongs to the first of them.
         answers: For each request its targets, as (path, index into the path's targets).
-        tokens_requested: Tokens of all inputs, each counted as often as it is asked for.
+        tokens_requested: Tokens of all inputs, each counted as often as it is requested.
     """
 
-    def __init__(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+    def __init__(self, requests: Sequence[IdPair]) -> None:
         """Build the trie.
 
         Args:

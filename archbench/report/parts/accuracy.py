@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from archbench.report.captions import (
+from archbench.report.findings import Findings
+from archbench.report.grid import grid
+from archbench.report.part import TablePart
+from archbench.report.table import Sheet, Table, stamped
+from archbench.report.words.captions import (
     interval_methods,
     items_caption,
     leaders_caption,
     margins_note,
     metric_caption,
 )
-from archbench.report.findings import Findings
-from archbench.report.grid import grid
-from archbench.report.naming import with_interval
-from archbench.report.part import TablePart
-from archbench.report.table import Sheet, Table, stamped
+from archbench.report.words.naming import with_interval
 
 WIDEST = 6
 """Conditions that fit next to each other."""
 
 
-def accuracy(findings: Findings) -> Sheet:
+def accuracy(findings: Findings) -> Sheet | None:
     """Members × conditions, every score with its interval; one table a task where one would be too wide."""
     everything = findings.graded
+    if not everything:
+        return None
     tables: list[Table] = []
     tasks = list(dict.fromkeys(one.task for one in everything))
     wide = len(everything) > WIDEST and len(tasks) > 1

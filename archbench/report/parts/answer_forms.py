@@ -8,10 +8,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points, short_name
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import rows_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.naming import listing, points, short_name
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from archbench.errors import amount
 from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row, records_of
-from archbench.report.naming import short_name
 from archbench.report.part import TablePart
 from archbench.report.table import MISSING, Column, Sheet, Table, stamped
+from archbench.report.words.naming import short_name
 
 
 def cost(findings: Findings) -> Sheet:
@@ -16,7 +17,7 @@ def cost(findings: Findings) -> Sheet:
     cells = findings.results.cells
     rows: list[Row] = []
     rules = set()
-    for condition in findings.conditions:
+    for condition in [*findings.conditions, *findings.results.measured]:
         rules.add(len(rows))
         for row in records_of(cells, condition):
             asked, fed, seconds = row["tokens_requested"], row["tokens_forwarded"], row["seconds"]
@@ -46,8 +47,9 @@ def cost(findings: Findings) -> Sheet:
     if "requests_known" in cells and (cells["requests_known"].fillna(0) > 0).any():
         known = cells[cells["requests_known"].fillna(0) > 0]
         caption += (
-            f" {len(known)} of {len(cells)} cells found answers there already, of equal prompts in another "
-            "cell or from a run that was stopped: tokens and seconds are of their other requests only."
+            f" {len(known)} of {amount(len(cells), 'cell')} found answers there already, of equal "
+            "prompts in another cell or from a run that was stopped: tokens and seconds are of their other "
+            "requests only."
         )
     tokens = ["tokens requested", "distinct", "forwarded", "saved", "of the bound", "passes"]
     heads = ["items", "excluded", *tokens, "seconds", "items/s"]

@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from archbench.report.captions import (
-    family_sizes,
-    metric_caption,
-)
 from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row, records_of
-from archbench.report.naming import points, short_name
 from archbench.report.part import FigurePart, TablePart
 from archbench.report.style import GREY, drawing, drawn, drawn_line, style_of
 from archbench.report.table import Cell, Column, Sheet, Table, stamped
+from archbench.report.words.captions import (
+    family_sizes,
+    metric_caption,
+)
+from archbench.report.words.naming import points, short_name
 from archbench.results.comparisons import UNDECIDED, VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records

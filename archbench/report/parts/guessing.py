@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points
 from archbench.report.part import TextPart
 from archbench.report.parts import answer_forms
-from archbench.report.phrases import Stated, stated
+from archbench.report.words.naming import listing, points
+from archbench.report.words.phrases import Stated, stated
 
 
 def at_guessing(findings: Findings) -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from archbench.report.captions import (
-    METRICS,
-)
 from archbench.report.findings import Findings
 from archbench.report.grid import WHO, Row
-from archbench.report.naming import by_cell, short_name, with_interval
 from archbench.report.part import TablePart
 from archbench.report.table import Column, Sheet, Table, stamped
+from archbench.report.words.captions import (
+    METRICS,
+)
+from archbench.report.words.naming import by_cell, short_name, with_interval
 
 
 def normalisations(findings: Findings) -> Sheet | None:

@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from archbench.errors import amount
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points, short_name, with_interval
 from archbench.report.part import FigurePart, TablePart, TextPart
 from archbench.report.style import GREY, drawing, drawn, style_of
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.naming import listing, points, short_name, with_interval
 from archbench.results.conditions import Condition
 from archbench.statistics.paired import holm, paired_difference
 
@@ -84,7 +85,8 @@ def spread(findings: Findings) -> Sheet | None:
         "name the change, every one where several are level; spread is the highest less the lowest score, "
         "the plain prompt among them. Beyond chance: changed prompts whose score differs from that of the "
         f"plain one (paired test on the same items, p < {findings.alpha:g} after Holm's adjustment for all "
-        f"{len(data)} comparisons of this table). A spread of the size of an interval is nothing yet."
+        f"{amount(len(data), 'comparison')} of this table). A spread of the size of an interval is "
+        "nothing yet."
     )
     if (data["n"] < data["plain_n"]).any():
         caption += (

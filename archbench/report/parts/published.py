@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from archbench.report.captions import metric_caption
 from archbench.report.findings import Findings
-from archbench.report.naming import points, short_name, with_interval
 from archbench.report.part import TablePart
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.captions import metric_caption
+from archbench.report.words.naming import points, short_name, with_interval
 from archbench.results.published import Paper, models_of, published_score
 
 SECOND_HAND = "§"

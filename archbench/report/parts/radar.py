@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from archbench.report.findings import Findings
-from archbench.report.naming import by_cell, short_name
 from archbench.report.part import FigurePart
 from archbench.report.style import GREY, drawing, drawn, style_of
+from archbench.report.words.naming import by_cell, short_name
 from archbench.results.conditions import Condition, natural
 
 FEWEST, MOST = 3, 12

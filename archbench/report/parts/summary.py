@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from archbench.report.captions import family_sizes, items_in
+from archbench.errors import amount
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, points, short_name
 from archbench.report.part import TextPart
-from archbench.report.phrases import NAMED, Stated, stated
+from archbench.report.words.captions import family_sizes, items_in
+from archbench.report.words.naming import listing, points, short_name
+from archbench.report.words.phrases import NAMED, Stated, stated
 from archbench.results.comparisons import VERDICTS
 from archbench.results.conditions import Condition
 from archbench.results.frames import records
@@ -22,6 +23,8 @@ _CATEGORIES = 6
 
 def _scope(findings: Findings) -> list[str]:
     members, answered = findings.members, findings.answered
+    if not findings.conditions:
+        return []
     if not answered:
         return ["No member has a score under a plain prompt."]
     tasks = listing(list(dict.fromkeys(one.task for one in answered)))
@@ -29,7 +32,7 @@ def _scope(findings: Findings) -> list[str]:
     shown = f": {listing(names)}" if len(names) <= NAMED else ""
     many = f"{len(answered)} conditions" if len(answered) > 1 else "one condition"
     counts = {items_in(findings, one) for one in answered}
-    items = f"{counts.pop():,} items" if len(counts) == 1 else "items"
+    items = amount(counts.pop(), "item") if len(counts) == 1 else "items"
     whole = [one for one in members if all(findings.is_whole(one, condition) for condition in answered)]
     none = [one for one in members if not any(findings.score(one, condition) for condition in answered)]
     partly = [one for one in members if one not in whole + none]
@@ -47,7 +50,7 @@ def _scope(findings: Findings) -> list[str]:
             f"{listing(none)} {'has' if len(none) == 1 else 'have'} no score in any of them (notes)"
         )
     if left := [short_name(one, findings.conditions) for one in findings.conditions if one not in answered]:
-        which = listing(left) if len(left) <= NAMED else f"{len(left)} further conditions"
+        which = listing(left) if len(left) <= NAMED else amount(len(left), "further condition")
         clauses.append(f"nobody has a score in {which}")
     if len(members) == 1:
         clauses.append("with one member, nothing is compared")
@@ -150,8 +153,8 @@ def _verdict(member: str, verdict: str, baseline: str, rows: list[dict[str, Any]
         return f"{member} is {verdict} than {baseline}"
     if verdict == VERDICTS[2]:
         return f"{member} is {verdict} from {baseline}"
-    needed = max(row["needed"] for row in rows)
-    return f"At least {needed} items are needed, so there are too few to tell {member} from {baseline}"
+    needed = amount(max(row["needed"] for row in rows), "item is", "items are")
+    return f"At least {needed} needed, so there are too few to tell {member} from {baseline}"
 
 
 def _reach(findings: Findings, rows: list[dict[str, Any]]) -> list[str]:
@@ -191,7 +194,7 @@ def _within_ties(findings: Findings) -> list[str]:
                 clauses.append(f"{member} is {verdict} than {findings.baseline} on {listing(parts)}")
     if not clauses:
         return []
-    tests = f"{len(rows)} comparisons of categories after Holm's adjustment"
+    tests = f"{amount(len(rows), 'comparison')} of categories after Holm's adjustment"
     return [f"Not distinguishable on the whole, but in parts ({tests}): {'; '.join(clauses)}."]
 
 

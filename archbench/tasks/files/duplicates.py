@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 
 
 def check_splits_differ(asked: Sequence[Hashable], shown: Sequence[Hashable], names: tuple[str, str]) -> None:
@@ -35,21 +35,54 @@ def asked_twice(keys: Sequence[Hashable], names: Sequence[str], answers: Sequenc
         names: What each question is called.
         answers: The right answer of each, in any form that can be compared.
     """
+    twins = _groups(keys)
+    if not twins:
+        return None
+    first = " and ".join(names[at] for at in twins[0][:2])
+    return (
+        f"{_copies(twins)} of {len(keys)} questions asked are copies of others (the first: {first}). They "
+        "are kept, but copies are not independent, so that intervals and p-values look surer than they are."
+        + _contrary(twins, answers)
+    )
+
+
+def shown_twice(
+    keys: Sequence[Hashable], names: Sequence[str], answers: Sequence[Hashable], source: str
+) -> str | None:
+    """What to say of examples that stand among the examples more than once; None where there are none.
+
+    Args:
+        keys: A key of each example's content, in which its answer is left out.
+        names: What each example is called.
+        answers: The right answer of each, in any form that can be compared.
+        source: What they were read from.
+    """
+    twins = _groups(keys)
+    if not twins:
+        return None
+    first = " and ".join(names[at] for at in twins[0][:2])
+    return (
+        f"{_copies(twins)} of {len(keys)} examples of {source} are copies of others (the first: {first}), so "
+        "that prompts may show one question more than once, and fewer different examples than they have "
+        "shots." + _contrary(twins, answers)
+    )
+
+
+def _groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Positions of those that are equal to one another, of each such group."""
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
     for at, key in enumerate(keys):
         groups[key].append(at)
-    twins = [group for group in groups.values() if len(group) > 1]
-    if not twins:
-        return None
-    copies = sum(len(group) - 1 for group in twins)
-    first = " and ".join(names[at] for at in twins[0][:2])
-    contrary = sum(len({answers[at] for at in group}) > 1 for group in twins)
-    return (
-        f"{copies} of {len(keys)} questions asked are copies of others (the first: {first}). They are kept, "
-        "but copies are not independent, so that intervals and p-values look surer than they are."
-        + f" Copies of {contrary} differ in the right answer, so one at most is right."
-        * bool(contrary)
-    )
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _copies(groups: Sequence[Sequence[int]]) -> int:
+    return sum(len(group) - 1 for group in groups)
+
+
+def _contrary(groups: Sequence[Sequence[int]], answers: Sequence[Hashable]) -> str:
+    contrary = sum(len({answers[at] for at in group}) > 1 for group in groups)
+    return f" Copies of {contrary} differ in the right answer, so one at most is right." * bool(contrary)
 
 
 def shown_too(
@@ -68,7 +101,7 @@ def shown_too(
     if not both:
         return None
     return (
-        f"{len(both)} of {len(asked)} questions asked are among the examples of {source} too "
+        f"{len(both)} of {amount(len(asked), 'question')} asked are among the examples of {source} too "
         f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold the right "
         "answer. Take them out of one of the two."
     )

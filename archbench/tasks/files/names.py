@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from archbench.errors import RequestError
-from archbench.tasks.files.text import read_text
+from archbench.formats.text import read_text
+from archbench.tasks.files.alike import folded
 
 
 def read_names(file: Path) -> tuple[str, ...]:
@@ -19,7 +20,8 @@ def read_names(file: Path) -> tuple[str, ...]:
         The names, in the file's order.
 
     Raises:
-        RequestError: It cannot be read, is empty, names somebody twice, or a name has a colon in it.
+        RequestError: It cannot be read, is empty, names somebody twice (white space and case
+            aside), or a name has a colon in it.
     """
     try:
         lines = read_text(file).splitlines()
@@ -36,4 +38,11 @@ def read_names(file: Path) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
         raise RequestError(f"{file}: the name '{twice}' is there more than once; each may come once.")
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(folded(name), name)) != name:
+            raise RequestError(
+                f"{file}: the names '{other}' and '{name}' differ in white space or case alone, and whose "
+                "number is meant could not be known; keep one of them."
+            )
     return names

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
-from archbench.tasks.files.text import read_text
+from archbench.formats.text import read_text
+from archbench.tasks.files.alike import look_alike
 
 Row = dict[str, Any]
 Located = tuple[str, Row]
@@ -22,7 +23,7 @@ Located = tuple[str, Row]
 
 
 class DoubledKeyError(ValueError):
-    """A JSON object has a key twice."""
+    """A JSON object has a key twice, or two that look the same."""
 
 
 def read_rows(path: Path) -> list[Located]:
@@ -33,7 +34,8 @@ def read_rows(path: Path) -> list[Located]:
             line) or `.json` (a list of objects, or one a line). Texts are UTF-8.
 
     Raises:
-        RequestError: The file is empty, is not what its ending says, or has a column or key twice.
+        RequestError: The file is empty, is not what its ending says, or has a column, field or key twice, or
+            two that look the same.
     """
     try:
         stat = path.stat()
@@ -46,7 +48,7 @@ def read_rows(path: Path) -> list[Located]:
 
 
 def parse_json(text: str) -> Any:
-    """As `json.loads`, but a key that comes twice in one object is an error.
+    """As `json.loads`, but a key that comes twice in one object, or looks like another, is an error.
 
     Raises:
         DoubledKeyError: A key does.
@@ -62,6 +64,11 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise DoubledKeyError(
             f"the key '{key}' comes twice in one object, and which of its values is meant cannot be known"
+        )
+    if (alike := look_alike(found)) is not None:
+        raise DoubledKeyError(
+            f"one object has the keys {alike[0]!r} and {alike[1]!r}, which differ in white space or "
+            "invisible characters alone, and which of them is meant cannot be known"
         )
     return found
 
@@ -83,7 +90,10 @@ def _parquet(path: Path) -> list[Located]:
     import pyarrow.parquet
 
     try:
-        _check_header(path, pyarrow.parquet.read_schema(path).names)
+        schema = pyarrow.parquet.read_schema(path)
+        check_header(path, schema.names)
+        for field in schema:
+            _check_fields(path, field.name, field.type)
         rows: list[Row] = pyarrow.parquet.read_table(path, partitioning=None).to_pylist()
     except pyarrow.ArrowException as error:
         why = " ".join(str(error).split())
@@ -100,13 +110,36 @@ def counted(rows: Iterable[Row]) -> list[Located]:
     return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
-def _check_header(path: Path, columns: Sequence[str]) -> None:
+def _check_fields(path: Path, name: str, kind: Any) -> None:
+    """Hold the fields of structs, wherever they stand in a column, to the same as columns."""
+    fields = [kind.field(at) for at in range(kind.num_fields)]
+    if str(kind).startswith("struct"):
+        check_header(path, [f"{name}.{field.name}" for field in fields])
+    for field in fields:
+        _check_fields(path, f"{name}.{field.name}", field.type)
+
+
+def check_header(name: str | Path, columns: Sequence[str]) -> None:
+    """Make sure that every column can be asked for by a name that no other has.
+
+    Args:
+        name: The file or data set, for messages.
+        columns: Names of its columns.
+
+    Raises:
+        RequestError: A name comes twice, or looks like another.
+    """
     # A column without a name cannot be asked for: spreadsheets leave such at the end of every line.
-    twice = [name for name, times in Counter(columns).items() if name and times > 1]
+    twice = [one for one, times in Counter(columns).items() if one and times > 1]
     if twice:
         raise RequestError(
-            f"{path} has the column '{twice[0]}' {columns.count(twice[0])} times, and which of them is meant "
+            f"{name} has the column '{twice[0]}' {columns.count(twice[0])} times, and which of them is meant "
             "cannot be known. Keep one, or rename the others."
+        )
+    if (alike := look_alike(columns)) is not None:
+        raise RequestError(
+            f"{name} has the columns {alike[0]!r} and {alike[1]!r}, which differ in white space or invisible "
+            "characters alone, and which of them is meant cannot be known. Keep one, or rename the other."
         )
 
 
@@ -116,7 +149,7 @@ def _csv(path: Path) -> list[Located]:
     with _any_length():
         try:
             header = next(reader, [])
-            _check_header(path, header)
+            check_header(path, header)
             return [(f"line {line}", row) for line, row in _csv_rows(path, reader, header)]
         except csv.Error as error:
             raise RequestError(f"{path} cannot be read as csv: line {reader.line_num}: {error}.") from error
@@ -147,11 +180,14 @@ def _any_length() -> Iterator[None]:
 def _jsonl(path: Path) -> list[Located]:
     # By line feeds alone: other characters that Python takes for line ends stand inside texts.
     lines = enumerate(read_text(path).split("\n"), start=1)
-    return [
-        _object(path, f"line {number}", _parsed(f"{path}, line {number}", line))
-        for number, line in lines
-        if line.strip()
-    ]
+    return _one_header(
+        path,
+        [
+            _object(path, f"line {number}", _parsed(f"{path}, line {number}", line))
+            for number, line in lines
+            if line.strip()
+        ],
+    )
 
 
 def _json(path: Path) -> list[Located]:
@@ -159,7 +195,13 @@ def _json(path: Path) -> list[Located]:
     if not text.lstrip().startswith("["):
         return _jsonl(path)
     rows = enumerate(_parsed(str(path), text), start=1)
-    return [_object(path, f"row {number}", value) for number, value in rows]
+    return _one_header(path, [_object(path, f"row {number}", value) for number, value in rows])
+
+
+def _one_header(path: Path, rows: list[Located]) -> list[Located]:
+    """Rows whose columns, taken together, could be the header of a file."""
+    check_header(path, list(dict.fromkeys(column for _, row in rows for column in row)))
+    return rows
 
 
 def _parsed(at: str, text: str) -> Any:

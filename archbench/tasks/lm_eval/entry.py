@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.answers import SKIP
 from archbench.errors import RequestError
+from archbench.identity import digest
 from archbench.paths import expanded
-from archbench.schema import Shots
+from archbench.results.shapes import CellShape
+from archbench.schema import Address, Shots, Whole
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
 from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
 from archbench.tasks.lm_eval.included import check_included, included_digest
@@ -39,7 +39,7 @@ class StockEntry(TaskEntry):
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
         answer_base: Of local data: what answers that are numbers of options are counted from, 0 or 1; as in
-            the data set itself where absent, which `notes` says if the data leave it open.
+            the data set itself where absent, and a note beside the scores says so if the data leave it open.
         perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.
@@ -50,13 +50,15 @@ class StockEntry(TaskEntry):
 
     LOCAL: ClassVar[tuple[str, ...]] = ("data", "include_path")
 
+    SHAPE: ClassVar = CellShape((frozenset({"name"}),), optional=frozenset({"shots", "prompt"}))
+
     kind: Literal["lm_eval"] = "lm_eval"
     tasks: list[str] = Field(min_length=1)
     include_path: str | Annotated[list[str], Field(min_length=1)] | None = None
     num_fewshot: Shots | Annotated[list[Shots], Field(min_length=1)] | None = None
     metric: str | None = None
-    data: str | dict[str, str] | None = None
-    answer_base: Literal[0, 1] | None = None
+    data: Address | dict[str, Address] | None = None
+    answer_base: Annotated[Literal[0, 1], Whole] | None = None
     perturb: list[Perturbation] = Field(default_factory=list)
     skip_white_space: bool = False
 
@@ -237,4 +239,4 @@ class StockEntry(TaskEntry):
         parts += [SKIP] * self.skip_white_space
         parts += [{"answer_base": self.answer_base}] * (self.answer_base is not None)
         parts += [[included_digest(folder) for folder in self._folders]] * bool(self._folders)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.identity import contents, digest
 from archbench.paths import nearest_folder
 
 _MOST_BYTES = 2**30
@@ -35,14 +35,9 @@ def check_included(folder: str) -> None:
 
 
 def included_digest(folder: str) -> str:
-    """Hex SHA-256 of every file in a folder of tasks, by name: YAMLs, code that they call, local data."""
-    found = hashlib.sha256()
+    """Digest of every file in a folder of tasks: YAMLs, code that they call, local data."""
     here = Path(folder)
-    for file in _files(here):
-        found.update(file.relative_to(here).as_posix().encode("utf-8", "surrogateescape") + b"\0")
-        with file.open("rb") as stream:
-            found.update(hashlib.file_digest(stream, "sha256").digest())
-    return found.hexdigest()
+    return digest(contents(here, _files(here)))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -37,7 +37,7 @@ def check_askable(task: Mapping[str, Any], name: str, metric: str, shots: int) -
     """Refuse what would fail when the first member is asked.
 
     Args:
-        task: What the task declares (`archbench.tasks.declared.declared`).
+        task: What the task declares (`archbench.tasks.lm_eval.declared.declared`).
         name: Its name.
         metric: The primary metric.
         shots: Largest number of shots asked for.
@@ -89,7 +89,7 @@ def _scored(task: Mapping[str, Any]) -> list[str] | None:
         return None
     kind, names = _output_type(task), metric_names(task)
     kept = [name for name in names if name in _OF_AN_ITEM.get(kind, {*names} - _PAIRS - _OF_A_SET)]
-    # The first filter's metrics have the plain names (`archbench.runner.items`).
+    # The first filter's metrics have the plain names (`archbench.tasks.work.rows`).
     filters = [str(one["name"]) for one in task.get("filter_list") or ()][1:]
     more = [f"{metric},{one}" for one in filters for metric in kept]
     return [*kept, *more, *["acc_token"] * (kind == "multiple_choice")]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
+from archbench.schema import Whole
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.tables import Table
 
-Base = Literal[0, 1]
+Base = Annotated[Literal[0, 1], Whole]
 
 
 def number_in(value: Any) -> int | None:
@@ -80,7 +81,9 @@ def unsure_base(tables: Iterable[Table]) -> str | None:
     if not numbers or 0 in numbers:
         return None
     return (
-        f"All {len(numbers)} answers are numbers from {min(numbers)} to {max(numbers)}, so they could be "
+        f"{'All' if len(numbers) > 1 else 'The'} "
+        f"{amount(len(numbers), 'answer is a number', 'answers are numbers')} from {min(numbers)} to "
+        f"{max(numbers)}, so they could be "
         "counted from 0 or from 1. They are read as counted from 0 (1 means option B): if that is right, say "
         f"--set {ENTRY}.answer_base=0, else --set {ENTRY}.answer_base=1."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from typing import Any
 
-from archbench.errors import RequestError, did_you_mean
+from archbench.errors import RequestError, amount, did_you_mean
+from archbench.identity import digest
 from archbench.tasks.entry import ENTRY
+from archbench.tasks.files.alike import folded
 from archbench.tasks.files.duplicates import check_splits_differ
 from archbench.tasks.files.rows import Row, parse_json
 from archbench.tasks.mmlu.answers import Base, check_one_way, option_of, unsure_base
@@ -44,8 +45,11 @@ class Item:
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What makes it the same question as another: question and options, in any order of the options."""
-        return (self.question.strip(), *sorted(choice.strip() for choice in self.choices))
+        """What makes it the same question as another: question and options, in any order of the options.
+
+        White space and case make no difference.
+        """
+        return (folded(self.question), *sorted(map(folded, self.choices)))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Questions:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
         shots = [shot for subject in sorted(self.dev) for shot in self.dev[subject]]
         content = [[astuple(item) for item in items] for items in (self.test, shots)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest(content, spaces=True)
 
     def require_shots(self, numbers: Sequence[int]) -> None:
         """Make sure that every subject asked about has as many shots as the largest of some numbers.
@@ -90,7 +94,8 @@ class Questions:
 def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
     """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
     return RequestError(
-        f"{source}: {asked} shots are asked for, but subject '{subject}' has {have} in the dev split. Ask "
+        f"{source}: {amount(asked, 'shot is', 'shots are')} asked for, but subject '{subject}' has {have} "
+        "in the dev split. Ask "
         f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
         "subject are never borrowed from another)."
     )
@@ -167,7 +172,7 @@ def _item(row: Row, at: str, counts: Counter[str], base: Base | None) -> Item:
     choices = _choices(row, at)
     answer = option_of(_cell(row, "answer", at), base, at)
     category = _label(row, "category", at) or CATEGORY_OF.get(subject, UNLISTED)
-    content = hashlib.sha256(json.dumps([question, choices, answer]).encode()).hexdigest()[:8]
+    content = digest([question, choices, answer], spaces=True)[:8]
     item_id = _label(row, "id", at) or f"{subject}/{counts[subject]}-{content}"
     counts[subject] += 1
     return Item(item_id, subject, category, question, tuple(choices), answer)
@@ -214,20 +219,19 @@ def _choices(row: Row, at: str) -> list[str]:
         _no_more(row, at)
         return [_text(row, letter, at) for letter in LETTERS]
     options = _listed(row, at)
-    if set(LETTERS) <= set(row):
-        _no_more(row, at)
-        for letter, option in zip(LETTERS, options, strict=True):
-            if row[letter] not in (None, "", option):
-                raise RequestError(
-                    f"{at}: column '{letter}' has {_shown(row[letter])}, but option {letter} of column "
-                    f"'choices' is {_shown(option)}. Make them the same, or take one of the two out."
-                )
+    _no_more(row, at)
+    for letter, option in zip(LETTERS, options, strict=True):
+        if row.get(letter) not in (None, "", option):
+            raise RequestError(
+                f"{at}: column '{letter}' has {_shown(row[letter])}, but option {letter} of column "
+                f"'choices' is {_shown(option)}. Make them the same, or take one of the two out."
+            )
     return options
 
 
 def _no_more(row: Row, at: str) -> None:
     """Refuse a fifth option, which could not be asked about."""
-    if "E" in row and row["E"] not in (None, ""):
+    if row.get("E") not in (None, ""):
         raise RequestError(
             f"{at}: column 'E' has {_shown(row['E'])}, but items have 4 options, A to D, as in all of MMLU. "
             "Rename the column if it is no option."
@@ -246,7 +250,7 @@ def _listed(row: Row, at: str) -> list[str]:
                 f"it is {_shown(value)}. Four columns A, B, C and D will do too."
             ) from error
     if not isinstance(value, list) or len(value) != len(LETTERS):
-        got = f"{len(value)} options" if isinstance(value, list) else _shown(value)
+        got = amount(len(value), "option") if isinstance(value, list) else _shown(value)
         raise RequestError(f"{at}: a list of 4 options is expected, as in all of MMLU, but it has {got}.")
     options = zip(LETTERS, value, strict=True)
     return [_checked_text(text, f"{at}, option {letter}") for letter, text in options]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from archbench.errors import amount
+from archbench.identity import digest
 from archbench.paths import expanded
-from archbench.schema import Shots
+from archbench.results.shapes import CellShape
+from archbench.schema import Address, Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
-from archbench.tasks.files.duplicates import asked_twice, shown_too
+from archbench.tasks.files.alike import folded
+from archbench.tasks.files.duplicates import asked_twice, shown_too, shown_twice
 from archbench.tasks.mmlu import prompts
 from archbench.tasks.mmlu.answers import Base
 from archbench.tasks.mmlu.data import Questions, load
@@ -46,16 +48,22 @@ class MmluEntry(TaskEntry):
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
             of one's own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
-        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, which `notes`
-            says if the data leave it open.
+        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, and a note
+            beside the scores says so if the data leave it open.
         perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
             `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
-            change nothing (labels in `cloze`, the order of no shots) it is left out, which `check` tells; one
-            that would change none of the variants is refused.
+            change nothing (labels in `cloze`, the order of no shots) it is left out, with a warning; one that
+            would change none of the variants is refused.
     """
 
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"format", "shots"}),),
+        optional=frozenset({"prompt"}),
+        metrics=frozenset({"acc", "acc_norm"}),
+    )
+
     kind: Literal["mmlu"] = "mmlu"
-    data: str = Field(min_length=1)
+    data: Address = Field(min_length=1)
     formats: list[prompts.Format] = Field(default=["standard", "choice_text", "cloze"], min_length=1)
     shots: list[Shots] = Field(default=[0, 5], min_length=1)
     subjects: list[str] | None = Field(default=None, min_length=1)
@@ -93,6 +101,10 @@ class MmluEntry(TaskEntry):
         """What stands out about the data."""
         return notes(self._questions(), max(self.shots))
 
+    def part_of_every_variant(self) -> str | None:
+        """The longest question, with what is put before every question."""
+        return self.question_prefix + max((item.question.strip() for item in self._questions().test), key=len)
+
     def variants(self) -> list[Variant]:
         """One variant for each format and number of shots."""
         # Workers may run elsewhere on this machine: a folder is passed on by its full path.
@@ -126,7 +138,7 @@ class MmluEntry(TaskEntry):
     def digest(self) -> str:
         """Hex SHA-256 of the items, their shots, the prompt settings and the version of the prompt code."""
         parts = [prompts.VERSION, self._questions().digest(), self.description, self.question_prefix]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     def _questions(self) -> Questions:
         return load(self.data, subjects=self.subjects, limit=self.limit, answer_base=self.answer_base)
@@ -152,7 +164,8 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
         found.append(
-            f"{len(unlisted)} subjects are not among MMLU's 57 and name no category, so they are reported as "
+            f"{amount(len(unlisted), 'subject is', 'subjects are')} not among MMLU's 57 and without a "
+            "category, reported as "
             f"'{UNLISTED}': {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}."
         )
     twins = [item for item in questions.test if len(set(item.choices)) < len(item.choices)]
@@ -160,15 +173,22 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
         gold = sum(item.choices.count(item.choices[item.answer]) > 1 for item in twins)
         lost = sum(item.choices.index(item.choices[item.answer]) != item.answer for item in twins)
         found.append(
-            f"{len(twins)} of {len(questions.test)} items have two options with the same text, the right one "
+            f"{len(twins)} of {amount(len(questions.test), 'item')} have two options with the same text, "
+            "the right one "
             f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
             f"of equals is the prediction, so {lost} cannot be won."
         )
     keys = [item.content for item in questions.test]
     names = [item.id for item in questions.test]
-    right = [item.choices[item.answer].strip() for item in questions.test]
+    right = [folded(item.choices[item.answer]) for item in questions.test]
     # Shots are those of the item's own subject.
     asked = [(item.subject, item.content) for item in questions.test]
-    shown = [(subject, shot.content) for subject, some in questions.dev.items() for shot in some[:shots]]
-    more = asked_twice(keys, names, right), shown_too(asked, shown, names, questions.source)
+    examples = [shot for some in questions.dev.values() for shot in some[:shots]]
+    shown = [(shot.subject, shot.content) for shot in examples]
+    known = [folded(shot.choices[shot.answer]) for shot in examples]
+    more = (
+        asked_twice(keys, names, right),
+        shown_too(asked, shown, names, questions.source),
+        shown_twice(shown, [shot.id for shot in examples], known, questions.source),
+    )
     return found + [note for note in more if note is not None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archbench.errors import RequestError
 from archbench.paths import expanded, looks_local, nearest_folder
-from archbench.tasks.files.rows import Located, counted, read_rows
+from archbench.tasks.files.rows import Located, check_header, counted, read_rows
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
@@ -101,5 +101,6 @@ def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
     for split in ("test", "dev"):
         if split in splits:
             name = f"{repo} (configuration {config}, split {split})"
+            check_header(name, splits[split].column_names)
             tables[split] = Table(name, counted(splits[split]))
     return tables

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from archbench.schema import Count, Tokens, Whole
+from archbench.identity import digest
+from archbench.results.shapes import CellShape
+from archbench.schema import Address, Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.perplexity.texts import VERSION, by_context, by_position, load_texts, texts_digest
@@ -30,8 +30,14 @@ class PerplexityEntry(GeneratedEntry):
         tokenizer: Folder or hub id of the tokenizer that counts; the members' where absent.
     """
 
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"context"}), frozenset({"window"})),
+        metrics=frozenset({"compression"}),
+        columns=frozenset({"position", "tokens", "bytes", "passage"}),
+    )
+
     kind: Literal["perplexity"] = "perplexity"
-    data: str = Field(min_length=1)
+    data: Address = Field(min_length=1)
     contexts: list[Annotated[int, Whole, Field(ge=0, le=2**22)]] = Field(
         default=[0, 64, 256, 1024], max_length=1000
     )
@@ -45,6 +51,12 @@ class PerplexityEntry(GeneratedEntry):
     def _something_to_score(self) -> PerplexityEntry:
         if not self.contexts and not self.lengths:
             raise ValueError("perplexity needs contexts, lengths or both, in tokens: contexts: [0, 64, 256]")
+        if self.lengths and (shortest := min(self.lengths)) < self.target:
+            raise ValueError(
+                f"lengths: a window of {shortest} tokens is shorter than one of the buckets that it is cut "
+                f"into (target: {self.target}); expected are lengths of at least {self.target} tokens, or a "
+                "smaller target"
+            )
         return self
 
     @property
@@ -64,6 +76,11 @@ class PerplexityEntry(GeneratedEntry):
             next(by_context(texts, self.contexts, max(self.contexts), self.target, self.windows, count))
         if self.lengths:
             next(by_position(texts, max(self.lengths), self.target, self.windows, count))
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest contexts with their targets, and of the longest windows, but for the last."""
+        found = {"contexts": max(self.contexts) + self.target - 1} if self.contexts else {}
+        return found | ({"lengths": max(self.lengths) - 1} if self.lengths else {})
 
     def variants(self) -> list[Variant]:
         """One variant for each length of context, then one for each length of window."""
@@ -94,4 +111,4 @@ class PerplexityEntry(GeneratedEntry):
         """
         longest = max(self.contexts, default=0)
         parts = [VERSION, texts_digest(self.data), longest, self.target, self.windows, self.limit]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return digest([*parts, self.tokenizer_digest()])

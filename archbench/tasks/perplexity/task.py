@@ -58,7 +58,9 @@ def dataset(
             'the command line as --metadata \'{"data": "book.txt"}\'.'
         )
     settings = {"data": data, "target": target, "windows": windows, "limit": limit}
-    sizes = {"contexts": contexts or [context], "lengths": [length]}
+    sizes = (
+        {"contexts": contexts or [context]} if view == "context" else {"contexts": [], "lengths": [length]}
+    )
     checked(PerplexityEntry, settings | sizes, "archbench_perplexity")
     source = tokenizer or pretrained
     count = required_counter(source, "Perplexity")

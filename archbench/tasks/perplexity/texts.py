@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -11,9 +10,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
+from archbench.formats.text import read_text
+from archbench.identity import content_digest, digest, file_digest
 from archbench.paths import expanded
-from archbench.tasks.files.text import read_text
+from archbench.tasks.files.alike import folded
 from archbench.tasks.lengths import TokenCounter, token_counter
 
 VERSION = 1
@@ -30,13 +31,13 @@ class Text:
         name: The file, relative to the folder.
         ends: Where each word ends, in characters.
         before: Tokens before each word, and those of the whole text at the end; each word is counted alone.
-        digest: Hex SHA-256 of the text.
+        digest: Hex SHA-256 of the text, in which white space and case make no difference.
     """
 
     def __init__(self, name: str, text: str, count: TokenCounter) -> None:
         """Count the words of a text."""
         self.name, self._text = name, text
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = content_digest(folded(text))
         words = [match.group() for match in _WORD.finditer(text)]
         self.ends = [match.end() for match in _WORD.finditer(text)]
         self.before = [0, *accumulate(count.pieces(words))] if words else [0]
@@ -77,11 +78,8 @@ def files_of(data: str) -> list[tuple[str, Path]]:
 
 
 def texts_digest(data: str) -> str:
-    """Hex SHA-256 of the names and content of the texts."""
-    found = hashlib.sha256()
-    for name, path in files_of(data):
-        found.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+    """Digest of the names and content of the texts."""
+    return digest([[name, file_digest(path)] for name, path in files_of(data)])
 
 
 def load_texts(data: str, tokenizer: str) -> list[Text]:
@@ -98,8 +96,8 @@ def load_texts(data: str, tokenizer: str) -> list[Text]:
         text = _text(name, path, tokenizer, stat.st_size, stat.st_mtime_ns)
         if (twin := known.setdefault(text.digest, name)) != name:
             raise RequestError(
-                f"Perplexity data '{data}': {twin} and {name} hold the same text, whose windows would count "
-                "twice as if they were independent. Keep one of them."
+                f"Perplexity data '{data}': {twin} and {name} hold the same text (white space and case "
+                "aside), whose windows would count twice as if they were independent. Keep one of them."
             )
         found.append(text)
     return found
@@ -202,9 +200,11 @@ def _spread(texts: list[Text], before: int, length: int, wanted: int) -> Iterato
     if len(slots) < wanted:
         total = sum(text.tokens for text in texts)
         raise RequestError(
-            f"Perplexity: the texts have room for {len(slots)} pieces of {length} tokens"
-            f"{f' with {before} before each' if before else ''}, but {wanted} are asked for (`windows`); "
-            f"they have {total:,} tokens in {len(texts)} files. Give more text, or ask for fewer or "
+            f"Perplexity: the texts have room for {amount(len(slots), 'piece')} of {amount(length, 'token')}"
+            f"{f' with {before} before each' if before else ''}, but {wanted} "
+            f"{'is' if wanted == 1 else 'are'} asked for (`windows`); "
+            f"they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or ask "
+            "for fewer or "
             "shorter ones."
         )
     for at in range(wanted):

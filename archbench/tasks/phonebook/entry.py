@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from archbench.schema import Count, Tokens, Whole
+from archbench.identity import digest
+from archbench.results.shapes import CellShape
+from archbench.schema import Address, Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.phonebook import prompts, scoring
-from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
+from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_entries
 from archbench.tasks.phonebook.names import DIGITS, pool_of
 from archbench.tasks.work import LmEval
 
@@ -47,6 +47,13 @@ class PhonebookEntry(GeneratedEntry):
         tokenizer: Folder or hub id of the tokenizer that counts `lengths`; the members' where absent.
     """
 
+    SHAPE: ClassVar = CellShape(
+        (frozenset({"format", "entries"}), frozenset({"format", "length"})),
+        optional=frozenset({"prompt"}),
+        metrics=frozenset({"exact_match"}),
+        columns=frozenset({"book_entries", "place", "source", "digits"}),
+    )
+
     kind: Literal["phonebook"] = "phonebook"
     formats: list[prompts.Format] = Field(default=["standard", "reversed"], min_length=1)
     entries: list[Count] | None = Field(default=None, min_length=1, max_length=100)
@@ -54,7 +61,7 @@ class PhonebookEntry(GeneratedEntry):
     books: Annotated[int, Whole, Field(ge=1, le=10_000)] = 20
     queries: Annotated[int, Whole, Field(ge=1, le=10_000)] = 5
     depths: list[Annotated[int, Whole, Field(ge=0, le=100)]] | None = Field(default=None, min_length=1)
-    data: str | None = None
+    data: Address | None = None
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
     perturb: list[Perturbed] = Field(default_factory=list)
     skip_white_space: bool = True
@@ -82,7 +89,7 @@ class PhonebookEntry(GeneratedEntry):
         return self.lengths is not None
 
     def check(self) -> None:
-        """Make a book of every format and the smallest and largest size, all books of the shortest length.
+        """Make a book of every format and the smallest and largest size, and those that might not fit.
 
         Raises:
             RequestError: A size is too small for its questions or larger than there are names, or there is no
@@ -97,9 +104,22 @@ class PhonebookEntry(GeneratedEntry):
                     next(items_by_entries(self.seed or 0, form, entries, 1, layout))
             elif self.lengths is not None:
                 count = required_counter(self.tokenizer, "Phonebook")
-                for _ in items_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count):
-                    pass
-                next(items_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count))
+                check_by_length(self.seed or 0, form, min(self.lengths), self.books, layout, count)
+                check_by_length(self.seed or 0, form, max(self.lengths), 1, layout, count)
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest items, answer included, where books are as large as fits."""
+        return {"lengths": max(self.lengths)} if self.lengths is not None else {}
+
+    def part_of_every_variant(self) -> str | None:
+        """The first prompt about the smallest book, in the format whose prompts are shortest."""
+        if self.entries is None:
+            return None
+        books = (
+            items_by_entries(self.seed or 0, form, min(self.entries), 1, self._layout)
+            for form in self.formats
+        )
+        return min((str(next(book)["prompt"]) for book in books), key=len)
 
     def variants(self) -> list[Variant]:
         """One variant for each format and size.
@@ -156,7 +176,7 @@ class PhonebookEntry(GeneratedEntry):
         ]
         parts += [self.tokenizer_digest(), names, self.digits]
         parts += [self.skip_white_space, self.worked_examples]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return digest(parts, spaces=True)
 
     @property
     def _layout(self) -> Layout:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter, largest_fit
 from archbench.tasks.phonebook.names import Pool, draw_entries, pool_of, too_large
 from archbench.tasks.phonebook.prompts import EXAMPLES, Entry, Format, book_lines, render
@@ -107,29 +107,66 @@ def items_by_length(
     Raises:
         RequestError: The smallest book with its questions does not fit, or the names do not suffice.
     """
-    if layout.smallest > layout.pool.largest:
-        raise too_large(layout.pool, f"the smallest book with these questions, {layout.smallest} entries")
-    room = length - ANSWER_TOKENS - _MARGIN
+    _check_pool(layout)
     for index in range(books):
         book = _Growing(seed, form, length, index, layout, count)
-        fitted = largest_fit(
-            book.longest,
-            target=room,
-            low=layout.smallest,
-            high=layout.pool.largest,
-            guess=layout.smallest + int((0.995 * room - book.longest(layout.smallest)) / book.mean),
-            slack=max(book.largest, room // 100),
-        )
+        fitted = book.fitted()
         if fitted is None:
-            enough = shortest_length(seed, form, length, books, layout, count)
-            raise RequestError(
-                f"A phonebook of {length} tokens is too short: {layout.smallest} entries, the question and "
-                f"the answer take up to {enough} in format '{form}' with this tokenizer. Ask for {enough} "
-                "tokens or fewer queries per book."
-            )
-        if fitted == layout.pool.largest:
-            raise too_large(layout.pool, f"a book of {length:,} tokens, more than {fitted:,} entries")
+            raise _too_short(seed, form, length, books, layout, count)
         yield from book.items(fitted)
+
+
+def check_by_length(
+    seed: int, form: Format, length: int, books: int, layout: Layout, count: TokenCounter
+) -> None:
+    """Raise what `items_by_length` would, making only books that could be refused.
+
+    Args:
+        seed: As there, like the other arguments.
+        form: The same.
+        length: The same.
+        books: The same.
+        layout: The same.
+        count: The same.
+
+    Raises:
+        RequestError: The smallest book with its questions does not fit, or the names do not suffice.
+    """
+    _check_pool(layout)
+    made = partial(_Growing, seed, form, length, layout=layout, count=count)
+    first = made(0)
+    # The smallest book of the longest entries that there are: no text has more tokens than bytes.
+    entry = layout.pool.longest, layout.pool.number(Draw("longest"))
+    lines = book_lines([entry] * layout.smallest)
+    longest = render(form, lines, [entry] * EXAMPLES, entry[0], worked=layout.worked)
+    if len(longest.encode()) + count("") > first.room and any(
+        made(index).longest(layout.smallest) > first.room for index in range(books)
+    ):
+        raise _too_short(seed, form, length, books, layout, count)
+    # Two bounds that no two books differ by: of a guess from a sample, and of the largest book's tokens.
+    largest = layout.pool.largest
+    if 1.5 * first.guess() < largest or first.longest(largest) > first.room * (1 + 2 / largest**0.5):
+        return
+    for index in range(books):
+        book = made(index)
+        if book.longest(layout.pool.largest) <= book.room:
+            book.fitted()
+
+
+def _too_short(
+    seed: int, form: Format, length: int, books: int, layout: Layout, count: TokenCounter
+) -> RequestError:
+    enough = shortest_length(seed, form, length, books, layout, count)
+    return RequestError(
+        f"A phonebook of {amount(length, 'token')} is too short: {layout.smallest} entries, the question and "
+        f"the answer take up to {enough} in format '{form}' with this tokenizer. Ask for {enough} tokens or "
+        "fewer queries per book."
+    )
+
+
+def _check_pool(layout: Layout) -> None:
+    if layout.smallest > layout.pool.largest:
+        raise too_large(layout.pool, f"the smallest book with these questions, {layout.smallest} entries")
 
 
 def shortest_length(
@@ -140,8 +177,13 @@ def shortest_length(
     Books are drawn anew for every length, so that each length tried is measured.
     """
     while True:
-        smallest = (_Growing(seed, form, length, index, layout, count) for index in range(books))
-        needed = max(one.longest(layout.smallest) for one in smallest) + ANSWER_TOKENS + _MARGIN
+        needed = 0
+        for index in range(books):
+            longest = _Growing(seed, form, length, index, layout, count).longest(layout.smallest)
+            needed = max(needed, longest + ANSWER_TOKENS + _MARGIN)
+            # Some books say how far to go on; all have to be measured for a length that is enough.
+            if needed > length and index >= _SAMPLE:
+                break
         if needed <= length:
             return length
         length += 1 if needed - length < _MARGIN else (needed - length) // 2
@@ -151,8 +193,7 @@ class _Growing:
     """A book that goes on being drawn from as it grows, and the tokens of its longest prompt.
 
     Attributes:
-        mean: Mean tokens of an entry, of a sample.
-        largest: Tokens of the longest entry of the sample.
+        room: Tokens that a prompt may have.
     """
 
     def __init__(
@@ -160,17 +201,48 @@ class _Growing:
     ) -> None:
         size = f"tokens-{length}"
         self._make = partial(_items, seed, form, size, index)
-        self._layout, self._count = layout, count
+        self._layout, self._count, self._length = layout, count, length
+        self.room = length - ANSWER_TOKENS - _MARGIN
         self._drawn = draw_entries(Draw(seed, "phonebook", size, index), layout.pool)
-        self._pool = list(
-            itertools.islice(self._drawn, max(layout.smallest, min(_SAMPLE, layout.pool.largest)))
-        )
-        each = count.pieces([f"{line}\n" for line in book_lines(self._pool).split("\n")])
-        self.mean, self.largest = sum(each) / len(each), max(each)
+        self._pool: list[Entry] = []
 
     def items(self, entries: int) -> _Items:
+        return list(self._make(self._first(entries), self._layout))
+
+    def fitted(self) -> int | None:
+        """The most entries that fit; None where the smallest book does not.
+
+        Raises:
+            RequestError: There is room for more entries than there are.
+        """
+        layout = self._layout
+        fitted = largest_fit(
+            self.longest,
+            target=self.room,
+            low=layout.smallest,
+            high=layout.pool.largest,
+            guess=self.guess(),
+            slack=max(*self._sample, self.room // 100),
+        )
+        if fitted == layout.pool.largest:
+            raise too_large(layout.pool, f"a book of {self._length:,} tokens, more than {fitted:,} entries")
+        return fitted
+
+    def guess(self) -> int:
+        """Entries that are likely to fill the room, from the mean length of a sample."""
+        smallest = self._layout.smallest
+        mean = sum(self._sample) / len(self._sample)
+        return smallest + int((0.995 * self.room - self.longest(smallest)) / mean)
+
+    @cached_property
+    def _sample(self) -> list[int]:
+        """Tokens of the first entries."""
+        entries = max(self._layout.smallest, min(_SAMPLE, self._layout.pool.largest))
+        return self._count.pieces([f"{line}\n" for line in book_lines(self._first(entries)).split("\n")])
+
+    def _first(self, entries: int) -> list[Entry]:
         self._pool.extend(itertools.islice(self._drawn, max(0, entries - len(self._pool))))
-        return list(self._make(self._pool[:entries], self._layout))
+        return self._pool[:entries]
 
     def longest(self, entries: int) -> int:
         # Only the names asked differ, so that the longest name makes the longest prompt.
@@ -208,11 +280,12 @@ def _items(
 def _check_size(entries: int, layout: Layout) -> None:
     if entries < layout.smallest:
         raise RequestError(
-            f"A phonebook of {entries} entries is too small for {layout.count} questions and {EXAMPLES} "
+            f"A phonebook of {amount(entries, 'entry', 'entries')} is too small for "
+            f"{amount(layout.count, 'question')} and {EXAMPLES} "
             f"examples about different entries: ask for at least {layout.smallest} entries, or fewer queries."
         )
     if entries > layout.pool.largest:
-        raise too_large(layout.pool, f"a book of {entries:,} entries")
+        raise too_large(layout.pool, f"a book of {amount(entries, 'entry', 'entries')}")
 
 
 def _place(depth: int, entries: int) -> int:

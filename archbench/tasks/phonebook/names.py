@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.files.names import read_names
 
 FIRST = tuple(
@@ -50,6 +50,8 @@ LAST = tuple(stem + end for stem in _STEMS for end in _ENDINGS)
 POOL = len(FIRST) * len(LAST)
 """Full names that there are."""
 
+_LONGEST = f"{max(FIRST, key=len)} {max(LAST, key=len)}"
+
 LARGEST = POOL // 4
 """Most entries of a book; far enough from the pool's end for names to be drawn by trying."""
 
@@ -64,12 +66,14 @@ class Pool:
     Attributes:
         names: How many names there are.
         name: The name at an index.
+        longest: The longest of the names, in bytes.
         digits: Digits of a number.
         file: Where the names are from; None for archbench's own.
     """
 
     names: int
     name: Callable[[int], str]
+    longest: str
     digits: int = DIGITS
     file: str | None = None
 
@@ -100,9 +104,10 @@ def pool_of(data: str | None = None, digits: int = DIGITS) -> Pool:
         RequestError: The file cannot be read, is empty, or names somebody twice.
     """
     if data is None:
-        return Pool(POOL, _full_name, digits)
+        return Pool(POOL, _full_name, _LONGEST, digits)
     names = read_names(Path(data))
-    return Pool(len(names), names.__getitem__, digits, data)
+    longest = max(names, key=lambda name: len(name.encode()))
+    return Pool(len(names), names.__getitem__, longest, digits, data)
 
 
 def _full_name(index: int) -> str:
@@ -145,10 +150,12 @@ def too_large(pool: Pool, asked: str) -> RequestError:
     """
     if pool.file is not None and pool.largest == pool.names:
         return RequestError(
-            f"{pool.file}: there are {pool.names:,} names in it (`data`), too few for {asked}, each with a "
+            f"{pool.file}: there {'is' if pool.names == 1 else 'are'} {amount(pool.names, 'name')} in it "
+            f"(`data`), too few for {asked}, each with a "
             "name of its own: add names, one a line, or ask for a smaller book."
         )
     return RequestError(
-        f"A phonebook has at most {pool.largest:,} entries with numbers of {pool.digits} digits (`digits`), "
+        f"A phonebook has at most {amount(pool.largest, 'entry', 'entries')} with numbers of "
+        f"{amount(pool.digits, 'digit')} (`digits`), "
         f"so that no name or number comes twice: too few for {asked}. Ask for a smaller one."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from archbench.errors import RequestError
+from archbench.formats.text import decoded
+from archbench.identity import content_digest
 from archbench.paths import expanded
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.rows import parse_json
-from archbench.tasks.files.text import decoded
 from archbench.tasks.lengths import TokenCounter
 
 FILES = {"qa_1": "squad", "qa_2": "hotpotqa"}
@@ -99,7 +99,7 @@ def _parsed(kind: str, path: Path, content: bytes) -> Corpus:
         ) from error
     if not questions:
         raise RequestError(f"`{kind}`: {path} has no question with an answer.")
-    return Corpus(path, list(documents), questions, hashlib.sha256(content).hexdigest())
+    return Corpus(path, list(documents), questions, content_digest(content))
 
 
 def _squad(data: Any, documents: dict[str, int]) -> Iterator[Question]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from archbench.errors import RequestError
-from archbench.schema import Count, Tokens
+from archbench.identity import digest
+from archbench.results.shapes import CellShape
+from archbench.schema import Address, Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.ruler.corpus import FILES
 from archbench.tasks.ruler.fitting import VERSION, TooShort
-from archbench.tasks.ruler.needles import NEEDLES
-from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, items
+from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, check, is_limited
 from archbench.tasks.ruler.words import DIGITS
 from archbench.tasks.work import LmEval
 
@@ -42,14 +40,16 @@ class RulerEntry(GeneratedEntry):
 
     LOCAL: ClassVar[tuple[str, ...]] = ("essays", "squad", "hotpotqa")
 
+    SHAPE: ClassVar = CellShape((frozenset({"length"}),), metrics=frozenset({"string_match"}))
+
     kind: Literal["ruler"] = "ruler"
     tasks: list[Task] = Field(default=list(get_args(Task)), min_length=1)
     lengths: list[Tokens] = Field(default=[4096, 8192, 16384, 32768, 65536, 131072], min_length=1)
     samples: Count = 500
-    essays: str | None = Field(default=None, min_length=1)
-    squad: str | None = Field(default=None, min_length=1)
-    hotpotqa: str | None = Field(default=None, min_length=1)
-    data: str | None = Field(default=None, min_length=1)
+    essays: Address | None = Field(default=None, min_length=1)
+    squad: Address | None = Field(default=None, min_length=1)
+    hotpotqa: Address | None = Field(default=None, min_length=1)
+    data: Address | None = Field(default=None, min_length=1)
     digits: Annotated[int, Field(ge=2, le=DIGITS)] = DIGITS
 
     _each_once = field_validator("tasks", "lengths")(each_once)
@@ -70,7 +70,7 @@ class RulerEntry(GeneratedEntry):
         return True
 
     def check(self) -> None:
-        """Make the first item of every task at the smallest length, and all that is asked of the files.
+        """Look at the shortest texts of every task at the smallest length, and at what fills the longest.
 
         Raises:
             RequestError: A length is too short for some tasks, a file is missing or no such file or too
@@ -79,11 +79,9 @@ class RulerEntry(GeneratedEntry):
         count = required_counter(self.tokenizer, "RULER")
         short: dict[str, TooShort] = {}
         for task in self.tasks:
-            # Files and one's own names may not be enough for the longest.
-            limited = task in FILES or (task in NEEDLES and NEEDLES[task].haystack == "needle")
-            for length in {min(self.lengths), max(self.lengths)} if limited else {min(self.lengths)}:
+            for length in {min(self.lengths), *([max(self.lengths)] if is_limited(task) else [])}:
                 try:
-                    next(items(task, self.seed or 0, length, self._count, self._sources, count))
+                    check(task, self.seed or 0, length, self._count, self._sources, count)
                 except TooShort as error:
                     short[task] = max(error, short.get(task, error), key=lambda one: one.enough)
         if len(short) == 1:
@@ -94,6 +92,10 @@ class RulerEntry(GeneratedEntry):
                 f"RULER at {min(self.lengths)} tokens: too short with this tokenizer for {needed}. Ask for "
                 f"{max(error.enough for error in short.values())} tokens, or leave these out of `tasks`."
             )
+
+    def longest_inputs(self) -> dict[str, int]:
+        """Tokens of the longest items, answer included."""
+        return {"lengths": max(self.lengths)}
 
     def variants(self) -> list[Variant]:
         """One variant for each length."""
@@ -119,7 +121,7 @@ class RulerEntry(GeneratedEntry):
         """Hex SHA-256 of what makes the items: settings, files, the tokenizer, the version of the code."""
         sources = self._sources
         parts = [VERSION, self._count, self.seed or 0, [sources.digest(task) for task in self.tasks]]
-        return hashlib.sha256(json.dumps([*parts, self.tokenizer_digest()]).encode()).hexdigest()
+        return digest([*parts, self.tokenizer_digest()])
 
     @property
     def _count(self) -> int:

@@ -96,6 +96,117 @@ class TooShort(RequestError):
         self.task, self.enough = task, enough
 
 
+class _Fitting:
+    """The form of a task that is taken at a length, and how its texts are fitted to it."""
+
+    def __init__(
+        self,
+        task: Published,
+        forms: Callable[[int], Sequence[Maker]],
+        seed: int,
+        length: int,
+        samples: int,
+        count: TokenCounter,
+    ) -> None:
+        """Look at the shortest texts; arguments are those of `ruler_items`.
+
+        Raises:
+            TooShort: The shortest text of some item is too long.
+            RequestError: There are not so many items.
+        """
+        self._task, self._forms, self._seed = task, forms, seed
+        self._length, self._samples, self._count = length, samples, count
+        makers = forms(length)
+        # Where there are not so many items, that is told before the first.
+        self._draft(makers[-1], samples - 1, makers[-1].least)
+        fitting = (one for one in makers if self._size(one, 0, one.least) <= _SPARE * self._target(one))
+        self.maker = next(fitting, makers[-1])
+        self._least = self._size(self.maker, 0, self.maker.least)
+        self.target = self._target(self.maker)
+        # The shortest texts of the items differ by some tokens: where there is little to spare, all are
+        # measured.
+        if self._least > _SPARE * self.target and any(
+            self._size(self.maker, index, self.maker.least) > self.target for index in range(samples)
+        ):
+            raise self._too_short()
+
+    def draft(self, index: int, units: int) -> Draft:
+        """The item of an index with so many units of filler."""
+        return self._draft(self.maker, index, units)
+
+    def guess(self) -> int:
+        """Units that are likely to fill the length, from the lengths of two short texts."""
+        maker = self.maker
+        far = self._size(maker, 0, maker.least + maker.step)
+        each = max(1, far - self._least) / maker.step
+        return maker.least + max(0, int((self.target - self._least) / each))
+
+    def most(self, guess: int) -> int:
+        """Units above which none are tried at first."""
+        # Not far above the guess: there may be too little filler for texts much longer than wanted.
+        return max(self.maker.least, 5 * guess // 4) + _NEAR
+
+    def fit(self, index: int, guess: int, slack: float) -> int:
+        """The most units that an item may have.
+
+        Args:
+            index: Which item.
+            guess: Units to try first.
+            slack: Part of the length by which the text may fall short of it.
+
+        Raises:
+            RequestError: There is not enough to fill it with.
+        """
+        while True:
+            high = self.most(guess)
+            found = largest_fit(
+                lambda units: self._size(self.maker, index, units),
+                target=self.target,
+                low=self.maker.least,
+                high=high,
+                guess=guess,
+                slack=int(slack * self._length),
+            )
+            if found is None:
+                raise self._too_short()
+            if found < high:
+                return found
+            guess = high
+
+    def _too_short(self) -> TooShort:
+        """What to tell about a length at which the shortest text of some item is too long."""
+        name = self._task.name
+
+        def needed(tokens: int) -> tuple[int, int]:
+            maker = self._forms(tokens)[-1]
+            draws = (Draw(self._seed, "ruler", name, tokens, index) for index in range(self._samples))
+            made = (maker.make(draw, index, maker.least) for index, draw in enumerate(draws))
+            longest = max(self._count(one.prompt) for one in made)
+            return longest, answer_room(self._task.room, maker.replies, tokens, self._count)
+
+        text, room = needed(self._length)
+        # Other texts are drawn at another length, some of them longer; and longer texts keep more room.
+        enough = text + room
+        while (more := sum(needed(enough))) > enough:
+            enough = more
+        return TooShort(
+            f"{name} at {self._length} tokens: the shortest text takes {text} tokens with this tokenizer, "
+            f"and the answer {room}. {enough} tokens are enough: ask for them, or leave {name} out of "
+            "`tasks`.",
+            name,
+            enough,
+        )
+
+    def _draft(self, maker: Maker, index: int, units: int) -> Draft:
+        return maker.make(Draw(self._seed, "ruler", self._task.name, self._length, index), index, units)
+
+    def _size(self, maker: Maker, index: int, units: int) -> int:
+        return self._count(self._draft(maker, index, units).prompt)
+
+    def _target(self, maker: Maker) -> int:
+        return self._length - answer_room(self._task.room, maker.replies, self._length, self._count)
+
+
 def ruler_items(
     task: Published,
     forms: Callable[[int], Sequence[Maker]],
@@ -125,50 +236,12 @@ def ruler_items(
         TooShort: Even the shortest text of some item is too long.
         RequestError: There is not enough to fill it with.
     """
-
-    def draft(maker: Maker, index: int, units: int) -> Draft:
-        return maker.make(Draw(seed, "ruler", task.name, length, index), index, units)
-
-    def size(maker: Maker, index: int, units: int) -> int:
-        return count(draft(maker, index, units).prompt)
-
-    def target(maker: Maker) -> int:
-        return length - answer_room(task.room, maker.replies, length, count)
-
-    def fit(index: int, guess: int, slack: float) -> int:
-        while True:
-            # Not far above the guess: there may be too little filler for texts much longer than wanted.
-            high = max(maker.least, 5 * guess // 4) + _NEAR
-            found = largest_fit(
-                lambda units: size(maker, index, units),
-                target=target(maker),
-                low=maker.least,
-                high=high,
-                guess=guess,
-                slack=int(slack * length),
-            )
-            if found is None:
-                raise _too_short(task, forms, seed, length, samples, count)
-            if found < high:
-                return found
-            guess = high
-
-    makers = forms(length)
-    # Where there are not so many items, that is told before the first.
-    draft(makers[-1], samples - 1, makers[-1].least)
-    fitting = (one for one in makers if size(one, 0, one.least) <= _SPARE * target(one))
-    maker = next(fitting, makers[-1])
-    # The shortest texts of the items differ by some tokens: where there is little to spare, all are measured.
-    if size(maker, 0, maker.least) > _SPARE * target(maker) and any(
-        size(maker, index, maker.least) > target(maker) for index in range(samples)
-    ):
-        raise _too_short(task, forms, seed, length, samples, count)
-    near, far = (size(maker, 0, units) for units in (maker.least, maker.least + maker.step))
-    each = max(1, far - near) / maker.step
-    whole = fit(0, maker.least + max(0, int((target(maker) - near) / each)), _SLACK / 4)
+    fitting = _Fitting(task, forms, seed, length, samples, count)
+    maker = fitting.maker
+    whole = fitting.fit(0, fitting.guess(), _SLACK / 4)
     for index in range(samples):
-        units = whole if index == 0 else fit(index, max(maker.least, int(_AIM * whole)), _SLACK)
-        made = draft(maker, index, units)
+        units = whole if index == 0 else fitting.fit(index, max(maker.least, int(_AIM * whole)), _SLACK)
+        made = fitting.draft(index, units)
         yield {
             "id": f"{task.name}-{length}/{index}",
             "prompt": made.prompt,
@@ -177,38 +250,45 @@ def ruler_items(
             "subject": task.name,
             "category": task.category,
             "part": task.part,
-            "room": length - target(maker),
+            "room": length - fitting.target,
             "details": {"form": maker.form, **made.details},
         }
 
 
-def _too_short(
+def check_items(
     task: Published,
     forms: Callable[[int], Sequence[Maker]],
     seed: int,
     length: int,
     samples: int,
     count: TokenCounter,
-) -> TooShort:
-    """What to tell about a length at which the shortest text of some item is too long."""
+    *,
+    limited: bool,
+) -> None:
+    """Raise what `ruler_items` would for its first item, without counting the tokens of long texts.
 
-    def needed(tokens: int) -> tuple[int, int]:
-        maker = forms(tokens)[-1]
-        draws = (Draw(seed, "ruler", task.name, tokens, index) for index in range(samples))
-        made = (maker.make(draw, index, maker.least) for index, draw in enumerate(draws))
-        return max(count(one.prompt) for one in made), answer_room(task.room, maker.replies, tokens, count)
+    Args:
+        task: As there, like the other arguments.
+        forms: The same.
+        seed: The same.
+        length: The same.
+        samples: The same.
+        count: The same.
+        limited: Whether there may be not enough to fill the length with.
 
-    text, room = needed(length)
-    # Other texts are drawn at another length, some of them longer; and longer texts keep more room.
-    enough = text + room
-    while (more := sum(needed(enough))) > enough:
-        enough = more
-    return TooShort(
-        f"{task.name} at {length} tokens: the shortest text takes {text} tokens with this tokenizer, and the "
-        f"answer {room}. {enough} tokens are enough: ask for them, or leave {task.name} out of `tasks`.",
-        task.name,
-        enough,
-    )
+    Raises:
+        TooShort: Even the shortest text of some item is too long.
+        RequestError: There is not enough to fill it with.
+    """
+    fitting = _Fitting(task, forms, seed, length, samples, count)
+    if not limited:
+        return
+    guess = fitting.guess()
+    try:
+        # Where there is enough for the longest text that could be tried, there is for all.
+        fitting.draft(0, fitting.most(guess))
+    except RequestError:
+        fitting.fit(0, guess, _SLACK / 4)
 
 
 def answer_room(published: int, replies: Sequence[str], length: int, count: TokenCounter) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.ruler.fitting import Draft
 from archbench.tasks.ruler.texts import NOISE
 from archbench.tasks.ruler.words import DIGITS, MOST_KEYS, draw_different, draw_keys, draw_number, draw_uuid
@@ -121,10 +121,11 @@ class Needles:
             return draw_keys(draw, number)
         if number > len(self._names):
             fewest = self._needle.num_keys + (self.least if self._needle.haystack == "needle" else 0)
-            enough = f"{number:,} names" if number == fewest else f"about {number:,} names at this length"
+            enough = amount(number, "name") if number == fewest else f"about {number:,} names at this length"
             instead = "" if number == fewest else "ask for a shorter length, "
             raise RequestError(
-                f"{self._file}: there are {len(self._names):,} names in it (`data`), and {self._task} needs "
+                f"{self._file}: there {'is' if len(self._names) == 1 else 'are'} "
+                f"{amount(len(self._names), 'name')} in it (`data`), and {self._task} needs "
                 f"{enough}, another one for each needle: add some, one a line, {instead}or leave "
                 f"{self._task} out of `tasks`."
             )
@@ -141,7 +142,7 @@ class Needles:
         if number + len(self._taken) > self._most_numbers:
             raise RequestError(
                 f"RULER's needles have different numbers, and {number:,} would be needed: too many for "
-                f"{self._digits} digits (`digits`). Ask for more digits or a shorter length."
+                f"{amount(self._digits, 'digit')} (`digits`). Ask for more digits or a shorter length."
             )
         found = draw_different(draw, lambda one: draw_number(one, self._digits), number + len(self._taken))
         return [value for value in found if value not in self._taken][:number]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 from archbench.draw import Draw
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler.corpus import FILES, Corpus, Question
 from archbench.tasks.ruler.fitting import Draft, TooShort, answer_room
@@ -73,7 +73,8 @@ class Questions:
             chosen, left = min((chosen, left), self._choose(draw, question, units, near), key=itemgetter(1))
         if left > units // 10 and len(corpus.documents) - len(chosen) < _MISSES:
             raise RequestError(
-                f"{corpus.path}: its {len(corpus.documents):,} documents fill no more than {units - left:,} "
+                f"{corpus.path}: its {amount(len(corpus.documents), 'document fills', 'documents fill')} "
+                f"no more than {units - left:,} "
                 f"of the {self._length:,} tokens of {self._task}: ask for a shorter length, or name a larger "
                 f"file with `{FILES[self._task]}`."
             )

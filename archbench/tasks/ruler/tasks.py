@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
+from archbench.identity import content_digest
 from archbench.tasks.files.names import read_names
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.ruler.corpus import FILES, read_corpus
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
-from archbench.tasks.ruler.fitting import Maker, Published, ruler_items
+from archbench.tasks.ruler.fitting import Maker, Published, check_items, ruler_items
 from archbench.tasks.ruler.needles import NEEDLES, Needles
 from archbench.tasks.ruler.questions import VERSION as QUESTIONS_VERSION
 from archbench.tasks.ruler.questions import Questions
@@ -94,9 +94,9 @@ class Sources:
             return None
         parts = [essays_digest(self._essays)] if needle.haystack == "essay" else []
         if needle.keys == "words" and self.data is not None:
-            parts.append(hashlib.sha256("\n".join(self.names()).encode()).hexdigest())
+            parts.append(content_digest("\n".join(self.names())))
         if needle.values == "numbers" and self.digits != DIGITS:
-            parts.append(f"{self.digits} digits")
+            parts.append(amount(self.digits, "digit"))
         return " ".join(parts) or None
 
     def names(self) -> tuple[str, ...]:
@@ -125,11 +125,30 @@ def items(
     task: Task, seed: int, length: int, samples: int, sources: Sources, count: TokenCounter
 ) -> Iterator[dict[str, Any]]:
     """Items of a task at a length; see `ruler_items`."""
+    forms = partial(_forms, task, seed, sources, count)
+    return ruler_items(_published(task, sources), forms, seed, length, samples, count)
+
+
+def check(task: Task, seed: int, length: int, samples: int, sources: Sources, count: TokenCounter) -> None:
+    """Make sure that a task can be had at a length; see `check_items`."""
+    forms = partial(_forms, task, seed, sources, count)
+    published = _published(task, sources)
+    check_items(published, forms, seed, length, samples, count, limited=is_limited(task))
+
+
+def is_limited(task: Task) -> bool:
+    """Whether there may be not enough for long texts of a task: files, names, numbers and words end."""
+    needle = NEEDLES.get(task)
+    needles = needle is not None and needle.haystack == "needle" and needle.keys == "words"
+    return needles or task == "cwe" or task in FILES
+
+
+def _published(task: Task, sources: Sources) -> Published:
     published = TASKS[task]
     if task in NEEDLES and NEEDLES[task].values == "numbers" and sources.digits != DIGITS:
         # Room for one answer: in as much as is published, numbers at random would soon hit a short one.
         published = replace(published, room=0)
-    return ruler_items(published, partial(_forms, task, seed, sources, count), seed, length, samples, count)
+    return published
 
 
 def _forms(task: Task, seed: int, sources: Sources, count: TokenCounter, length: int) -> Sequence[Maker]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.formats.text import read_text
+from archbench.identity import content_digest
 from archbench.paths import expanded
-from archbench.tasks.files.text import read_text
 
 NOISE = (
     "The river runs slow.",
@@ -51,7 +51,7 @@ def essay_sentences(essays: str | Path) -> tuple[str, ...]:
 
 def essays_digest(essays: str | Path) -> str:
     """Hex SHA-256 of the texts, in their order; `essays` is as for `essay_sentences`."""
-    return hashlib.sha256("\0".join(_texts(essays)).encode()).hexdigest()
+    return content_digest("\0".join(_texts(essays)))
 
 
 def _texts(essays: str | Path) -> Sequence[str]:

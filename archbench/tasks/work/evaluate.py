@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
@@ -13,9 +13,11 @@ from lm_eval.api.model import LM
 
 from archbench.errors import RunError, did_you_mean
 from archbench.tasks.work.base import Evaluation, Row
-from archbench.tasks.work.items import LmEval
 from archbench.tasks.work.loading import load_tasks, quiet, seed_all
 from archbench.tasks.work.rows import item_rows, scores
+
+if TYPE_CHECKING:
+    from archbench.tasks.work.items import LmEval
 
 
 def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluation:

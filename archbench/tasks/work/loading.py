@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import lm_eval.api.task
@@ -19,10 +19,12 @@ from lm_eval.tasks import TaskManager
 from archbench import paths
 from archbench.answers import SKIP
 from archbench.errors import RunError
-from archbench.tasks.lm_eval.index import task_manager
+from archbench.tasks.lm_eval import index
 from archbench.tasks.lm_eval.local.build import adapted
 from archbench.tasks.lm_eval.perturb import perturb_task
-from archbench.tasks.work.items import LmEval
+
+if TYPE_CHECKING:
+    from archbench.tasks.work.items import LmEval
 
 
 def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
     """
     seed_all(seed)
     metadata = json.dumps(work.metadata, sort_keys=True)
-    manager = task_manager(work.include) if work.library else _own_tasks(metadata)
+    manager = index.task_manager(work.include) if work.library else _own_tasks(metadata)
     with adapted(manager.task_index, work.tasks, work.data, work.metadata.get("answer_base")):
         loaded: dict[str, Any] = manager.load(list(work.tasks))
     for name, task in loaded["tasks"].items():

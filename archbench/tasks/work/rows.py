@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archbench.answers import form_of
+from archbench.identity import content_digest
 from archbench.results.header import ITEM_COLUMNS
 from archbench.tasks.work.base import Row
 
@@ -112,7 +112,7 @@ def _row(
     row: Row = {
         "item": item,
         "doc": number,
-        "prompt_hash": hashlib.sha256("\0".join(contexts).encode()).hexdigest(),
+        "prompt_hash": content_digest("\0".join(contexts)),
         "target": str(sample["target"]),
         "excluded": False,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from archbench.errors import RequestError
+from archbench.errors import RequestError, amount
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.rows import Row
 from archbench.tasks.lm_eval.local.columns import columns_of
@@ -80,7 +80,8 @@ def unsure(task: str, rows: Sequence[Row]) -> str | None:
     if not set(numbers) <= set(range(1, options)):
         return None
     return (
-        f"All {len(numbers)} answers of '{task}' (column '{found.column}') are numbers from {min(numbers)} "
+        f"{'All' if len(numbers) > 1 else 'The'} {amount(len(numbers), 'answer')} of '{task}' (column "
+        f"'{found.column}') are numbers from {min(numbers)} "
         f"to {max(numbers)}, so they could be counted from 0 or from 1. They are read as counted from "
         f"{found.base}, as the data set's own are: if that is right, say "
         f"--set {ENTRY}.answer_base={found.base}, else --set {ENTRY}.answer_base={1 - found.base}."

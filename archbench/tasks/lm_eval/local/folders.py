@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archbench.errors import RequestError
-from archbench.tasks.files.duplicates import asked_twice, check_splits_differ, shown_too
+from archbench.errors import RequestError, amount
+from archbench.tasks.files.alike import folded
+from archbench.tasks.files.duplicates import asked_twice, check_splits_differ, shown_too, shown_twice
 from archbench.tasks.files.rows import Row
 from archbench.tasks.lm_eval.declared import (
     CLASSES,
@@ -69,7 +70,8 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
         most = len(rows) - (said_split(task) == task.get("test_split"))
         if split == shot_split and most < shots:
             raise RequestError(
-                f"{where}: {shots} shots are asked for, but the {split} split has {len(rows)} rows for "
+                f"{where}: {amount(shots, 'shot is', 'shots are')} asked for, but the {split} split has "
+                f"{amount(len(rows), 'row')} for "
                 f"'{name}'. Ask for at most {most}."
             )
         splits[split] = rows
@@ -154,23 +156,35 @@ def _notes(
     keys = {split: [_content(name, row) for row in rows] for split, rows in splits.items()}
     rows = splits[asked]
     names = [f"{name}:{number}" for number in range(len(rows))]
-    right = [json.dumps([row.get(one) for one in _ANSWERS], default=str) for row in rows]
+    right = [_right(row) for row in rows]
     everything = [row for some in splits.values() for row in some]
     found = [unsure(name, everything) if base is None else None, asked_twice(keys[asked], names, right)]
     if shots is not None and shots != asked:
         check_splits_differ(keys[asked], keys[shots], (f"{where}, split {asked}", f"split {shots}"))
         found.append(shown_too(keys[asked], keys[shots], names, f"split {shots}"))
+        numbers = [f"row {number}" for number in range(1, len(splits[shots]) + 1)]
+        known = [_right(row) for row in splits[shots]]
+        found.append(shown_twice(keys[shots], numbers, known, f"split {shots}"))
     options = [options_of(name, row) for row in rows]
     if twins := [at for at, one in enumerate(options) if len(set(one)) < len(one)]:
         found.append(
-            f"{len(twins)} of {len(rows)} questions of '{name}' have two options with the same text (the "
+            f"{len(twins)} of {amount(len(rows), 'question')} of '{name}' have two options with the same "
+            "text (the "
             f"first: {names[twins[0]]}); they are kept as they are."
         )
     return [note for note in found if note is not None]
 
 
+def _right(row: Row) -> str:
+    """A row's right answer, to be compared."""
+    return json.dumps(folded([row.get(one) for one in _ANSWERS]), default=str)
+
+
 def _content(name: str, row: Row) -> str:
-    """What makes a row the same question as another: what the task reads, or all but its number."""
+    """What makes a row the same question as another: what the task reads, or all but its number.
+
+    White space and case make no difference.
+    """
     known = [column for column in columns_of(name) if column not in {*_ANSWERS, *_NUMBERING}]
     kept = {column: row.get(column) for column in known or sorted({*row} - _NUMBERING - {*_ANSWERS})}
-    return json.dumps(kept, sort_keys=True, default=str)
+    return json.dumps(folded(kept), sort_keys=True, default=str)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from archbench.errors import amount
 from archbench.tasks.files.rows import Row
 
 
@@ -29,7 +30,7 @@ def options_of(task: str, row: Row) -> list[str]:
 def _labelled(row: Row) -> str | None:
     texts, labels = row["choices"]["text"], row["choices"]["label"]
     if len(texts) != len(labels):
-        return f"`choices` has {len(texts)} texts and {len(labels)} labels"
+        return f"`choices` has {amount(len(texts), 'text')} and {amount(len(labels), 'label')}"
     if len(set(labels)) < len(labels):
         return f"`choices` has a label twice ({', '.join(map(str, labels))})"
     if row["answerKey"] not in labels:
@@ -49,7 +50,7 @@ def _truths(column: str, only_first: bool) -> Callable[[Row], str | None]:
     def check(row: Row) -> str | None:
         choices, labels = row[column]["choices"], row[column]["labels"]
         if len(choices) != len(labels):
-            return f"`{column}` has {len(choices)} choices and {len(labels)} labels"
+            return f"`{column}` has {amount(len(choices), 'choice')} and {amount(len(labels), 'label')}"
         true = labels.count(1)
         # lm-eval goes by position: the first is right (mc1), or all before the first wrong one (mc2).
         fits = true == 1 if only_first else 0 < true < len(labels)
@@ -79,6 +80,8 @@ def _letters(row: Row) -> str | None:
     for letter, choice in zip("ABCD", row["choices"], strict=True):
         if row.get(letter) not in (None, "", choice):
             return f"column '{letter}' has {row[letter]!r}, and option {letter} of `choices` is {choice!r}"
+    if row.get("E") not in (None, ""):
+        return f"column 'E' has {row['E']!r}, and `choices` has 4 options, A to D"
     return None
 
 

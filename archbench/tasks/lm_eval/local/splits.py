@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from archbench.errors import RequestError
+from archbench.identity import contents, digest
 from archbench.paths import expanded, nearest_folder
 from archbench.tasks.files.rows import Row, read_rows
 
@@ -58,14 +58,10 @@ def holdings(folder: str, name: str | None) -> str:
 
 
 def folder_digest(folder: str) -> str:
-    """Hex SHA-256 of the names and content of all data files below a folder."""
+    """Digest of the names and content of all data files below a folder."""
     base = expanded(folder)
-    found = hashlib.sha256()
-    for path in sorted(path for path in base.rglob("*") if path.suffix in SUFFIXES and path.is_file()):
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").digest()
-        found.update(path.relative_to(base).as_posix().encode() + b"\0" + content)
-    return found.hexdigest()
+    files = sorted(path for path in base.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    return digest(contents(base, files))
 
 
 def _split_files(folder: Path, split: str) -> list[Path]:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from archbench.report.findings import Findings
-from archbench.report.naming import heading
 from archbench.report.part import FigurePart
 from archbench.report.style import GREY, drawing, drawn, style_of
+from archbench.report.words.naming import heading
 
 
 def mmlu_formats(findings: Findings) -> Figure | None:

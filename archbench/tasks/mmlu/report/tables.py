@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from archbench.report.captions import (
+from archbench.report.findings import Findings
+from archbench.report.grid import grid
+from archbench.report.part import TablePart
+from archbench.report.table import Sheet, stamped
+from archbench.report.words.captions import (
     items_caption,
     leaders_caption,
     metric_caption,
 )
-from archbench.report.findings import Findings
-from archbench.report.grid import grid
-from archbench.report.naming import points
-from archbench.report.part import TablePart
-from archbench.report.table import Sheet, stamped
+from archbench.report.words.naming import points
 
 
 def mmlu_formats(findings: Findings) -> Sheet | None:

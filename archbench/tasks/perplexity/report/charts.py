@@ -7,7 +7,6 @@ import math
 from matplotlib.figure import Figure
 
 from archbench.report.findings import Findings
-from archbench.report.naming import short_name
 from archbench.report.part import FigurePart
 from archbench.report.recall import (
     Curve,
@@ -17,6 +16,7 @@ from archbench.report.recall import (
     rows_of,
     training_lengths,
 )
+from archbench.report.words.naming import short_name
 from archbench.tasks.perplexity.report.loss import Loss, conditions_of, loss_of, ranges_of, size_of
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from archbench.report.findings import Findings
-from archbench.report.naming import listing, short_name, with_interval
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import (
     BEYOND,
@@ -18,6 +17,7 @@ from archbench.report.recall import (
     rows_of,
 )
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.naming import listing, short_name, with_interval
 from archbench.results.conditions import Condition
 from archbench.tasks.perplexity.report.loss import Loss, conditions_of, loss_of, ranges_of, size_of
 

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from archbench.report.captions import items_caption
 from archbench.report.findings import Findings
-from archbench.report.naming import by_cell, listing, points, short_name, with_interval
 from archbench.report.part import TablePart, TextPart
 from archbench.report.recall import (
     BEYOND,
@@ -22,6 +20,8 @@ from archbench.report.recall import (
     size_of,
 )
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.captions import items_caption
+from archbench.report.words.naming import by_cell, listing, points, short_name, with_interval
 from archbench.results.comparisons import scores_of
 from archbench.results.conditions import Condition
 from archbench.tasks.phonebook.prompts import EXAMPLES

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from archbench.report.findings import Findings
-from archbench.report.naming import by_cell, points, with_interval
 from archbench.report.part import TablePart
 from archbench.report.recall import (
     BEYOND,
@@ -18,6 +17,7 @@ from archbench.report.recall import (
     rows_of,
 )
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
+from archbench.report.words.naming import by_cell, points, with_interval
 from archbench.statistics.estimates import Estimate, combined
 from archbench.tasks.ruler.report.selection import entries_of, length_of, tasks_of
 from archbench.tasks.ruler.scoring import THRESHOLD, effective_length, length_weights

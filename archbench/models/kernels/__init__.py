@@ -1,0 +1,1 @@
+"""Fast replacements of what transformers computes inside Mamba layers, in plain torch."""

@@ -1,0 +1,1 @@
+"""Words that tables, figures and sentences share: names, captions, what is missing."""
