@@ -22,7 +22,7 @@ from lm_eval.api.instance import Instance
 from archbench.draw import Draw
 from archbench.engine import load_lm
 from archbench.tasks.phonebook.items import Layout, items_by_entries
-from archbench.tasks.phonebook.names import draw_entries
+from archbench.tasks.phonebook.pool import draw_entries
 from archbench.tasks.phonebook.prompts import book_lines
 from benchmarks.command import add_comparison, add_models, parser_of, print_results, set_threads
 from benchmarks.models import make_model, train_tokenizer

@@ -20,7 +20,7 @@ from typing import Any, get_args
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.phonebook.items import Layout, items_by_length
 from archbench.tasks.phonebook.prompts import FORMATS
-from archbench.tasks.ruler.tasks import Sources, Task, items
+from archbench.tasks.ruler.subtasks import Sources, Task, items
 from benchmarks.command import parser_of, print_results
 from benchmarks.models import VOCAB, make_tokenizer
 

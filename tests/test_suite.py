@@ -58,7 +58,7 @@ def test_a_suite_is_read(here: Path) -> None:
     assert suite.members["local"].path == str(here / "model")
     assert suite.members["hub"].hub == "owner/model"
     assert suite.members["full"].tokenizer == "owner/tokens"
-    assert [type(entry).__name__ for entry in suite.tasks.values()] == ["MmluEntry", "StockEntry"]
+    assert [type(entry).__name__ for entry in suite.tasks.values()] == ["MmluEntry", "LmEvalEntry"]
     assert (suite.engine.dtype, suite.engine.batch_tokens, suite.seed) == ("float32", 8192, 7)
 
 

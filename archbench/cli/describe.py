@@ -84,7 +84,7 @@ def settings_text(settings: Mapping[str, Mapping[str, Any]]) -> str:
     indent = max(map(len, settings)) + 4
     lines = []
     for key, told in settings.items():
-        facts = ["required" if told.get("required") else f"default {_plain(told['default'])}"]
+        facts = ["required" if told.get("required") else f"default {plain_value(told['default'])}"]
         if "values" in told:
             facts.append(f"known: {', '.join(map(str, told['values']))}")
         text = f"{told['meaning'].rstrip('.')}. [{'; '.join(facts)}]"
@@ -106,7 +106,7 @@ def _documented(entry: Any) -> tuple[str, dict[str, str]]:
     parts = re.split(r"^ {4}(\w+): ", attributes, flags=re.MULTILINE)[1:]
     # In the words of YAML, which is what a suite is written in.
     meanings = [
-        re.sub(r"\b(None|True|False)\b", lambda word: _plain(literal_eval(word[0])), _joined(part))
+        re.sub(r"\b(None|True|False)\b", lambda word: plain_value(literal_eval(word[0])), _joined(part))
         for part in parts[1::2]
     ]
     return _joined(about), dict(zip(parts[::2], meanings, strict=True))
@@ -125,7 +125,7 @@ def _values(annotation: Any) -> Iterator[Any]:
             yield from _values(one)
 
 
-def _plain(value: Any) -> str:
+def plain_value(value: Any) -> str:
     """A default as one writes it in YAML."""
     text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True)
     return text.removesuffix("\n...\n").strip()

@@ -10,7 +10,7 @@ from archbench.identity import digest, model_fingerprint, tokenizer_fingerprint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ENGINE_VERSION = 6
+ENGINE_VERSION = 7
 """Raised whenever a change could alter a score or a generation, so that stored answers are not mixed."""
 
 

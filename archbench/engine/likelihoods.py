@@ -6,7 +6,8 @@ import functools
 import logging
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
@@ -60,18 +61,28 @@ class Likelihoods:
         self._meter = meter
 
     def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> Iterator[dict[int, Answer]]:
-        """Log-likelihood of each continuation after its context, and whether it is the greedy one."""
+        """Log-likelihood of each continuation after its context, and whether its tokens are the greedy ones.
+
+        Where a token spans the border, what stands of the context in the scored tokens is scored too and
+        subtracted.
+        """
         ids = self._codec.encode_pairs(pairs)
         spanned = sum(one.spans for one in ids)
         self._meter.count(pairs=len(pairs), pairs_spanned=spanned)
         if spanned:
             log.warning("%s: %s", self._scorer.name, spanning(spanned, len(pairs), self._codec.exact))
-        yield from self.of_ids(
-            [(pair, one.context, one.continuation) for pair, one in zip(pairs, ids, strict=True)]
-        )
+        parts: list[IdPair] = [(one.context, one.continuation) for one in ids]
+        owners = [index for index, one in enumerate(ids) if one.shared]
+        subtracted = dict(enumerate(owners, start=len(parts)))
+        parts += [(ids[index].context, ids[index].shared) for index in owners]
+        yield from _differences(self._score(parts, subtracted), subtracted)
+        for pair, one in zip(pairs, ids, strict=True):
+            self._admission.remember(pair, one.lengths)
+            if not self._admission.fits(one.longest):
+                self._admission.exclude(pair)
 
     def of_ids(self, requests: Sequence[Encoded]) -> Iterator[dict[int, Answer]]:
-        """As `of_pairs`, of pairs that are encoded."""
+        """Log-likelihoods of pairs that are encoded."""
         yield from self._score([(context, continuation) for _, context, continuation in requests])
         for pair, context, continuation in requests:
             if pair is not None:
@@ -118,13 +129,22 @@ class Likelihoods:
         windows = get_rolling_token_windows(tokens, self._codec.prefix_token_id, longest, before)
         return [make_disjoint_window(window) for window in windows]
 
-    def _score(self, pairs: Sequence[IdPair]) -> Iterator[dict[int, Answer]]:
-        """Answers of pairs: first those that need no model, not a number where a pair is excluded."""
+    def _score(
+        self, pairs: Sequence[IdPair], owners: Mapping[int, int] = MappingProxyType({})
+    ) -> Iterator[dict[int, Answer]]:
+        """Answers of pairs: first those that need no model, not a number where a pair is excluded.
+
+        Args:
+            pairs: Ids of what is given and of what is scored.
+            owners: The request that a pair belongs to, by the pair's index, where the two differ.
+        """
         admitted = [
             index
             for index, (context, continuation) in enumerate(pairs)
             if self._admission.admit(
-                f"Request {index}", [*context, *continuation], len(context) + len(continuation) - 1
+                f"Request {owners.get(index, index)}",
+                [*context, *continuation],
+                len(context) + len(continuation) - 1,
             )
         ]
         stored = self._answers.scores([pairs[index] for index in admitted])
@@ -138,3 +158,29 @@ class Likelihoods:
         for finished in score_pairs(rest, self._scorer, self._budget, self._meter):
             self._answers.keep_scores(rest, finished)
             yield {missing[place]: answer for place, answer in finished.items()}
+
+
+def _differences(
+    batches: Iterable[Mapping[int, Answer]], subtracted: Mapping[int, int]
+) -> Iterator[dict[int, Answer]]:
+    """Answers from which those of other pairs are subtracted.
+
+    Args:
+        batches: Answers of all pairs, by index.
+        subtracted: By the index of a pair that is subtracted, that of the pair it is subtracted from.
+    """
+    waiting = set(subtracted.values())
+    wholes: dict[int, Answer] = {}
+    parts: dict[int, Answer] = {}
+    for found in batches:
+        finished = {}
+        for index, answer in found.items():
+            request = subtracted.get(index, index)
+            if request not in waiting:
+                finished[request] = answer
+                continue
+            (parts if index in subtracted else wholes)[request] = answer
+            if request in parts and request in wholes:
+                (whole, greedy), (part, _) = wholes.pop(request), parts.pop(request)
+                finished[request] = whole - part, greedy
+        yield finished

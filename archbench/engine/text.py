@@ -32,8 +32,9 @@ def spanning(spanned: int, pairs: int, exact: bool) -> str:
         exact: Whether the border is "exact"; else it is "lm_eval".
     """
     how = (
-        "they are scored from the last token that the context and the whole text have in common, so a piece "
-        "of the context is scored with them (docs/engine.md)"
+        "that token is scored whole, less the log-likelihood of the context's own tokens in its place "
+        "(docs/engine.md). Differences between options after one context are exact; such a score by itself, "
+        "and so acc_norm and acc_token, rests on that convention"
         if exact
         else "what is scored there are not the tokens of the text, as in lm-eval; engine.border: exact "
         "scores the text's own"
@@ -50,26 +51,27 @@ class IdsOfPair(NamedTuple):
     Attributes:
         context: Ids of what is given: never empty.
         continuation: Ids of what is scored.
+        shared: Ids of what stands of the context in `continuation`, as the context alone has them: their
+            log-likelihood after `context` is subtracted. Empty where the score begins at the border.
+        own: How many of the whole text's tokens hold some of the continuation: at least one.
         spans: Whether a token of the whole text spans the border of the two.
     """
 
     context: array[int]
     continuation: array[int]
+    shared: array[int]
+    own: int
     spans: bool
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """How many tokens stand in the context alone, and how many hold some of the continuation."""
+        return len(self.context) + len(self.continuation) - self.own, self.own
 
-class _Cut(NamedTuple):
-    """A pair before it is settled where its score begins: the context alone, and what follows in the whole.
-
-    Attributes:
-        context: Ids of the context alone; may be empty.
-        common: How many of them the whole text begins with.
-        rest: The whole text's ids after those.
-    """
-
-    context: array[int]
-    common: int
-    rest: array[int]
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest input that the score takes; what is predicted last is never fed."""
+        return len(self.context) + max(len(self.continuation), len(self.shared)) - 1
 
 
 class Codec:
@@ -81,9 +83,9 @@ class Codec:
 
     The two settings of the border differ in two places. Where a token spans the border of context
     and continuation, `exact` scores the whole text's own tokens from the last one that it has in common with
-    the context; options after one context all from the same token, so that they can be compared. `lm_eval`
-    puts what is left of the whole text after as many tokens behind the context's tokens, which then spell
-    another text. In a text scored by itself, `exact` counts each of its own tokens once, after the prefix
+    the context, and subtracts the log-likelihood of the context's own tokens from there on. `lm_eval` puts
+    what is left of the whole text after as many tokens behind the context's tokens, which then spell another
+    text. In a text scored by itself, `exact` counts each of its own tokens once, after the prefix
     token; `lm_eval` also counts special tokens that the tokenizer puts before it.
 
     Attributes:
@@ -154,41 +156,41 @@ class Codec:
             text for context, continuation in pairs for text in (context.rstrip(), context + continuation)
         )
         with self.primed(text for text in texts if text):
-            cuts = [self._cut(context, continuation) for context, continuation in pairs]
-        # Options after one context are compared, so all are scored from where one first parts from it.
-        earliest: dict[str, int] = {}
-        for (context, _), cut in zip(pairs, cuts, strict=True):
-            earliest[context] = min(cut.common, earliest.get(context, cut.common))
-        settled = []
-        for index, (pair, cut) in enumerate(zip(pairs, cuts, strict=True)):
-            found = self._settle(cut, earliest[pair[0]])
-            if not found.continuation or (self.exact and not cut.rest):
+            found = [self._encode_pair(*pair) for pair in pairs]
+        for index, (pair, one) in enumerate(zip(pairs, found, strict=True)):
+            if not one.continuation:
                 raise _nothing_to_score(f"Request {index}", *pair, merges=not self.exact)
-            settled.append(found)
-        return settled
+        return found
 
-    def _cut(self, context: str, continuation: str) -> _Cut:
+    def _encode_pair(self, context: str, continuation: str) -> IdsOfPair:
+        stand_in, nothing = compact([self.prefix_token_id]), compact(())
         if not context:
             (ids,) = map(compact, self._encoder.plain([continuation]))
-            stand_in = compact([self.prefix_token_id])
-            return _Cut(stand_in, 1, ids[1:] if ids[:1] == stand_in else ids)
+            ids = ids[1:] if ids[:1] == stand_in else ids
+            return IdsOfPair(stand_in, ids, nothing, len(ids), spans=False)
         # Spaces at the end belong to the continuation's first token. Of a context of only spaces nothing
         # is left.
         before, whole = self.encode_compact(context.rstrip()), self.encode_compact(context + continuation)
         common = len(before)
         if whole[:common] != before:
             common = next(at for at in range(common) if whole[at : at + 1] != before[at : at + 1])
-        return _Cut(before, common, whole[common:])
+        spans = common < len(before)
+        if not spans or not self.exact:
+            rest = whole[len(before) :]
+            return IdsOfPair(before or stand_in, rest, nothing, len(rest), spans)
+        rest, shared = whole[common:], before[common:]
+        own = len(rest) - self._inside(rest.tolist(), shared.tolist())
+        return IdsOfPair(before[:common] or stand_in, rest, shared, own, spans)
 
-    def _settle(self, cut: _Cut, start: int) -> IdsOfPair:
-        """A pair whose score begins at a token of the context, or as lm-eval has it."""
-        spans = cut.common < len(cut.context)
-        stand_in = compact([self.prefix_token_id])
-        if not self.exact:
-            return IdsOfPair(cut.context or stand_in, cut.rest[len(cut.context) - cut.common :], spans)
-        # The same array for all options, as a rule.
-        given = cut.context if start == len(cut.context) else cut.context[:start]
-        return IdsOfPair(given or stand_in, cut.context[start : cut.common] + cut.rest, spans)
+    def _inside(self, rest: list[int], shared: list[int]) -> int:
+        """How many of some tokens hold nothing but text of `shared`; the last is never one of them."""
+        text = self.decode(shared, skip_special_tokens=False)
+        inside = 0
+        while inside + 1 < len(rest):
+            if not text.startswith(self.decode(rest[: inside + 1], skip_special_tokens=False)):
+                break
+            inside += 1
+        return inside
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of a text that is scored by itself, all of which are predicted.

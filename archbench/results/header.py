@@ -94,8 +94,8 @@ class CellHeader(BaseModel):
         passes: Forward passes that this took.
         requests_known: Requests whose answers were kept from an earlier run that was stopped; their tokens
             and their time are not counted.
-        sharing: How prefixes were shared between requests, as the engine's gate allowed: `chunk`, `steps` or
-            `none`.
+        sharing: How prefixes were shared between requests, as the engine's exactness check allowed: `chunk`,
+            `steps` or `none`.
         warnings: What makes the scores doubtful, a sentence each.
         started: When the cell was begun, with its time zone.
         finished: When it was done, with its time zone.

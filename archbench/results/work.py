@@ -14,6 +14,12 @@ from typing import NamedTuple
 
 from archbench.results.header import CellHeader
 
+WITHOUT_STATES = (
+    "only requests whose tokens another one feeds as well, such as options of one token after the same "
+    "prompt,"
+)
+"""Which requests are computed together where no state of a prefix is held: the subject of a sentence."""
+
 
 class Work(NamedTuple):
     """Work of some cells, as far as their headers have it.

@@ -63,7 +63,8 @@ def run_member(
                 display.begin(str(cell.id))
                 display.finished(_write_failed(store, cell, started, error), None)
                 continue
-            announce_sharing(name, lm.sharing, display, strict=strict)
+            backend = member.resolved.member.backend is not None
+            announce_sharing(name, lm.sharing, display, strict=strict, backend=backend)
             started = datetime.now(UTC)
         _run_cell(cell, subject, suite, store, display, started)
 

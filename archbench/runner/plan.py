@@ -13,6 +13,7 @@ from archbench.identity import digest
 from archbench.models.checks.fields import check_tokenizer_fields
 from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
 from archbench.models.known import import_packages
+from archbench.paths import looks_local
 from archbench.registry import Family, ResolvedMember, families, resolve_members
 from archbench.results.header import CellId
 from archbench.results.published import models_of
@@ -68,6 +69,7 @@ def make_plan(
 
             check_backend(one.member.backend)
     models_of([one.name for one in resolved], {}, suite.report.published)
+    suite = _with_style(suite)
     contexts = {name: RunContext(suite, name, known) for name in suite.tasks}
     entries = {name: entry.located(contexts[name]) for name, entry in suite.tasks.items()}
     own_engine = any(one.member.backend is None for one in resolved)
@@ -104,6 +106,25 @@ def make_plan(
                 cells.append(Cell(member, name, entry, variant, key, done, replaces))
     used = {one.family: known[one.family] for one in resolved if one.family is not None}
     return Plan(suite.model_copy(update={"tasks": entries}), members, cells, used, notes)
+
+
+def _with_style(suite: Suite) -> Suite:
+    """The suite with the file of its figure style written out, so that reports find it from any folder.
+
+    Raises:
+        RequestError: There is no such file.
+    """
+    style = suite.report.figure_style
+    if style is None:
+        return suite
+    file = suite.find(style)
+    if file is None and (looks_local(style) or style.endswith(".mplstyle")):
+        raise RequestError(
+            f"{suite.where('report', 'figure_style')}: there is no file {style}. Name a Matplotlib style "
+            "file, or a style that Matplotlib brings (matplotlib.style.available)."
+        )
+    report = suite.report.model_copy(update={"figure_style": str(file or style)})
+    return suite.model_copy(update={"report": report})
 
 
 def _files(

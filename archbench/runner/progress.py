@@ -86,6 +86,8 @@ class Display:
             self.say(f"[{self._number}/{self._total}] {header.id}: failed: {header.error}")
             return
         speed = _speed(header.tokens_requested or 0, header.tokens_forwarded or 0, header.seconds)
+        if speed.endswith("shared") and header.sharing == "none":
+            speed += " (no prefix held)"
         speed = f", {speed}" if speed else ""
         shown = "" if score is None else f"{header.metric} {score:.3f}, "
         asked, out = header.items - header.excluded, header.excluded

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from archbench.errors import RequestError
+from archbench.results.work import WITHOUT_STATES
 from archbench.runner.planned import Plan
 from archbench.runner.progress import Display
 
@@ -31,7 +32,7 @@ def check_backends_share(plan: Plan) -> None:
 
     if plan.missing and plan.suite.engine.cache_bytes == 0:
         raise RequestError(
-            f"{plan.suite.where('engine', 'cache_bytes')}: prefixes are not shared: engine.cache_bytes is 0, "
+            f"{plan.suite.where('engine', 'cache_bytes')}: prefixes are not held: engine.cache_bytes is 0, "
             f"{_INSISTS}"
         )
     for cell in plan.missing:
@@ -59,17 +60,20 @@ def said_here(display: Display) -> Iterator[None]:
         gate.removeFilter(drop)
 
 
-def announce_sharing(name: str, sharing: Sharing, display: Display, *, strict: bool) -> None:
+def announce_sharing(
+    name: str, sharing: Sharing, display: Display, *, strict: bool, backend: bool = False
+) -> None:
     """Say that a member shares no prefixes, or only in part.
 
     Args:
         name: The member's name.
         sharing: What the engine found.
         display: Where to say so.
-        strict: Whether a member that shares nothing ends the run.
+        strict: Whether a member that holds no prefixes ends the run.
+        backend: Whether it is on one of lm-eval's model classes, which compute as they like.
 
     Raises:
-        RequestError: It shares nothing and `strict` is set.
+        RequestError: It holds no prefixes and `strict` is set.
     """
     if sharing.level != "none":
         if sharing.reason:
@@ -77,6 +81,10 @@ def announce_sharing(name: str, sharing: Sharing, display: Display, *, strict: b
         return
     if strict:
         raise RequestError(f"{name}: {sharing.reason}, {_INSISTS}")
+    if backend:
+        display.say(f"WARNING: {name} shares no prefixes: {sharing.reason}. The run takes longer.")
+        return
     display.say(
-        f"WARNING: {name} shares no prefixes: {sharing.reason}. Scores are exact; the run takes longer."
+        f"WARNING: {name} holds no prefixes: {sharing.reason}. Scores are exact; the run takes longer: "
+        f"{WITHOUT_STATES} are computed together."
     )

@@ -16,7 +16,7 @@ from archbench.schema import Count
 from archbench.tasks.work.base import Needs, Work
 
 ENTRY = "ENTRY"
-"""What an entry calls itself in the messages of `check`: the suite knows its name, the entry does not."""
+"""Stands for an entry's name in the messages of `check`; the suite, which knows the name, fills it in."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Variant:
 
     Attributes:
         name: Path-safe and unique within the entry, such as `standard-5shot`.
-        labels: What tells the entry's variants apart, such as `{"format": "standard", "shots": 5}`.
+        labels: What distinguishes the entry's variants, such as `{"format": "standard", "shots": 5}`.
         work: What is run.
         metric: The primary metric, a column of the item rows; None for work that scores no items.
         chance: Expected score of guessing, between 0 and 1; None where it is not known.
@@ -47,7 +47,7 @@ class Variant:
 
 
 class Context(Protocol):
-    """What a run knows that its entries have to be completed with."""
+    """What a run knows and its entries need to be complete."""
 
     @property
     def seed(self) -> int:
@@ -75,17 +75,17 @@ class TaskEntry(BaseModel, ABC):
     """One entry under `tasks:` in a suite. Each kind is a subclass with a literal `kind`.
 
     Attributes:
-        kind: Which kind of entry this is; what the suite's union is told apart by.
-        limit: Only the first so many items of each variant, in data order; None for all. What is counted
-            (items, items per subject) is each kind's to say.
+        kind: Which kind of entry this is; the discriminator of the suite's union.
+        limit: Only the first so many items of each variant, in data order; None for all. Each kind
+            defines what is counted (items, items per subject).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     LOCAL: ClassVar[tuple[str, ...]] = ()
-    """Fields besides `data` that name local files or folders, which may be relative to the suite's file."""
+    """Fields other than `data` that name local files or folders, perhaps relative to the suite's file."""
     SHAPE: ClassVar[CellShape | None] = None
-    """What cells of this kind carry; None where nothing is held to it."""
+    """What cells of this kind carry; None where it is not checked."""
     WORKS_ON: ClassVar[Needs] = "model"
     """What of a member the entry's cells need at most."""
     NEEDS_MEMBERS: ClassVar[bool] = False
@@ -130,7 +130,8 @@ class TaskEntry(BaseModel, ABC):
         """Look at the entry's data before any model is loaded.
 
         Raises:
-            RequestError: The data cannot be used as asked. `--set ENTRY.` in it stands for the entry's name.
+            RequestError: The data cannot be used as requested; `ENTRY` in the message stands for the entry's
+                name.
         """
 
     def notes(self) -> list[str]:
@@ -156,7 +157,7 @@ class TaskEntry(BaseModel, ABC):
     def digest(self) -> str:
         """Hex SHA-256 of all that could change an answer and that the entry's variants have in common.
 
-        Covers data content, settings and the version of the prompt code. What tells variants apart (format,
+        Covers data content, settings and the version of the prompt code. What distinguishes variants (format,
         shots, tasks) is left out, so that adding a variant to an entry keeps the cells it already has: a
         cell's key needs both this digest and the variant.
         """

@@ -1,7 +1,7 @@
 """The kinds of task entries: archbench's own, each a folder here, and those that other packages bring.
 
 A kind is a module or package with one subclass of `TaskEntry` whose `kind` is a literal, in the module itself
-or in its module `entry`. Its half of the report stands in its module or package `report`
+or in its module `entry`. Its part of the report is its module or package `report`
 (`archbench.report.part`). Other packages name theirs in the entry-point group `archbench.kinds`;
 CONTRIBUTING.md has an example.
 """
@@ -38,7 +38,7 @@ class Kind:
     """A kind of task entry.
 
     Attributes:
-        name: What `kind:` says in a suite.
+        name: The value of `kind:` in a suite.
         entry: The schema of its entries.
         module: Module or package that it is.
         source: The distribution that brings it.
@@ -55,7 +55,7 @@ class Kind:
         return (inspect.getdoc(self.entry) or "").partition("\n")[0]
 
     def report_module(self) -> ModuleType | None:
-        """Its half of the report, imported; None where it has none."""
+        """Its part of the report, imported; None where it has none."""
         if hasattr(import_module(self.module), "PARTS"):
             return import_module(self.module)
         if not hasattr(import_module(self.module), "__path__"):
@@ -141,7 +141,7 @@ def _others() -> Iterator[Kind]:
 
 
 def broken_kinds() -> list[str]:
-    """Why kinds of other packages cannot be used, a sentence each."""
+    """Why kinds of other packages cannot be used, one sentence for each."""
     found = []
     for point in entry_points(group=KINDS_GROUP):
         try:

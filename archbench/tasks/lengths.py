@@ -1,4 +1,4 @@
-"""Texts of a wanted length in tokens: counting as the engine does, fitting, and what such entries share."""
+"""Texts of a given length in tokens: counting as the engine does, fitting, and what such entries share."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TokenCounter:
         """Wrap a transformers tokenizer.
 
         Raises:
-            RequestError: It adds special tokens in no regular way.
+            RequestError: It adds special tokens irregularly.
         """
         self._encoder = Encoder(tokenizer)
 

@@ -1,4 +1,4 @@
-"""Settings that reach a task as lm-eval metadata, where lm-eval and the model have keys of their own."""
+"""Checks of task settings in lm-eval metadata, which also hold keys of lm-eval and the model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CLOSE = 0.75
 def refuse_misspelt(keys: Iterable[str], dataset: Callable[..., Any], tasks: str) -> None:
     """Refuse keys of the metadata that are nearly a setting of a task.
 
-    Others are let pass: lm-eval hands over the model's arguments with the metadata, whatever they are. One
+    Others pass: lm-eval hands over the model's arguments with the metadata, whatever they are. One
     that has a whole setting as a part of it (`max_length`, `tokenizer_mode`) is such an argument.
 
     Args:
         keys: The keys that the task does not know.
         dataset: What builds its data: its parameters with a default are the settings; the YAML gives others.
-        tasks: What the tasks are called, for the message.
+        tasks: Name of the tasks, for the message.
 
     Raises:
         RequestError: A key is nearly one of the settings.
@@ -40,13 +40,13 @@ def refuse_misspelt(keys: Iterable[str], dataset: Callable[..., Any], tasks: str
             )
 
 
-def checked(entry: type[BaseModel], values: Mapping[str, Any], tasks: str) -> None:
-    """Hold settings to what a suite's entry of the kind asks of them.
+def check_settings(entry: type[BaseModel], values: Mapping[str, Any], tasks: str) -> None:
+    """Check settings against the suite entry of the same kind.
 
     Args:
         entry: The entry's model, which has settings of these names.
         values: The settings.
-        tasks: What the tasks are called, for the message.
+        tasks: Name of the tasks, for the message.
 
     Raises:
         RequestError: A setting is of the wrong type or out of its bounds.

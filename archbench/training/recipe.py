@@ -18,7 +18,7 @@ from pydantic import (
 
 from archbench.data.catalogue import AnyCorpus, resolved
 from archbench.data.corpora.microworld import Microworld
-from archbench.errors import RequestError
+from archbench.errors import RequestError, did_you_mean
 from archbench.registry.evidence import recipe_digest
 from archbench.schema import Count, Large, Number, Seed, Tokens
 
@@ -165,4 +165,8 @@ def parse_recipe(recipe: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         errors = [one for each in error.errors(include_url=False) for one in resolved(each)]
         wrong = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in errors)
-        raise RequestError(f"{where}: the recipe does not fit: {wrong}.") from error
+        unknown = [
+            str(path[0]) for path, _ in errors if len(path) == 1 and path[0] not in Recipe.model_fields
+        ]
+        hint = f" {did_you_mean(unknown[0], Recipe.model_fields, label='Keys')}" if unknown else ""
+        raise RequestError(f"{where}: the recipe does not fit: {wrong}.{hint}") from error

@@ -14,8 +14,8 @@ from archbench.data.microworld.world import DIGITS, OBJECTS
 from archbench.draw import Draw
 from archbench.tasks.phonebook import prompts
 from archbench.tasks.ruler.counting import FrequentWords
+from archbench.tasks.ruler.haystacks import NOISE
 from archbench.tasks.ruler.needles import Needles
-from archbench.tasks.ruler.texts import NOISE
 from archbench.tasks.ruler.variables import Variables
 
 WORLD = World(people=96)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, normalizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from archbench.engine import load_backend, load_lm
+from archbench.engine import RequestStore, load_backend, load_lm
+from archbench.engine.limits import TooLongError
 from archbench.errors import RequestError, RunError
 from tests.engine.test_hflm import hflm
 from tests.engine.tiny import SENTENCES, VOCAB, make_model, make_tokenizer, prompts, rolling, scored
@@ -146,16 +153,139 @@ def test_a_token_across_the_border_is_scored_as_the_text_has_it(bos: bool) -> No
     assert all(ids[:start] == tokenizer.encode("Answer") for ids in wholes)
     lm = load_lm(make_model("llama"), tokenizer)
     got = lm.loglikelihood(scored(*((context, option) for option in options)))
-    # The third has no token across the border; to be compared, it is scored from the same token.
-    assert [value for value, _ in got] == pytest.approx(
-        [log_likelihood(ids, start) for ids in wholes], abs=1e-4
-    )
+    shared = log_likelihood(tokenizer.encode(context), start)
+    values = [value for value, _ in got]
+    assert values == pytest.approx([log_likelihood(ids, start) - shared for ids in wholes], abs=1e-4)
+    # The third has no token across the border: its score is that of its own token.
+    assert values[2] == pytest.approx(log_likelihood(wholes[2], start + 1), abs=1e-4)
     assert [lm.token_counts(context, option) for option in options] == [
-        (start, len(ids) - start) for ids in wholes
+        (start, 1),
+        (start, 1),
+        (start + 1, len(wholes[2]) - start - 1),
     ]
     assert lm.usage.pairs_spanned == 2
-    ((alone, _),) = lm.loglikelihood(scored((context, " C")))
-    assert alone == pytest.approx(log_likelihood(wholes[2], start + 1), abs=1e-4)
+
+
+def alone(
+    pairs: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, **options: Any
+) -> list[float]:
+    """Log-likelihoods of pairs, each put to a model of its own."""
+    lms = [load_lm(make_model("llama"), tokenizer, **options) for _ in pairs]
+    return [lm.loglikelihood(scored(pair))[0][0] for lm, pair in zip(lms, pairs, strict=True)]
+
+
+ITEMS = {
+    "options of one item": [("Answer:", option) for option in ("A", " B", " C", " Elmford", "yes")],
+    "the same context in two items": [
+        ("Answer:", " C"),
+        ("Answer:", "yes"),
+        ("Answer:", "A"),
+        ("Answer:", " D"),
+    ],
+    "one continuation after two contexts": [("The town: B", " or C"), ("The town:", " B or C")],
+    "a token spans after one context alone": [("The mill:", "Ada"), ("The mill", "Ada"), ("", "Ada")],
+    "no token in common": [(":", "A"), (":", " C"), ("x", " C")],
+}
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**20])
+@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_score_depends_on_its_own_request_alone(item: str, bos: bool, cache_bytes: int) -> None:
+    """Not on the options next to it, on other items with the same context, or on how many items there are."""
+    tokenizer, pairs = merging(bos=bos), ITEMS[item]
+    lm = load_lm(make_model("llama"), tokenizer, cache_bytes=cache_bytes)
+    together = [value for value, _ in lm.loglikelihood(scored(*pairs))]
+    assert lm.usage.pairs_spanned > 0
+    assert together == pytest.approx(alone(pairs, tokenizer), abs=1e-4)
+    counts = [lm.token_counts(*pair) for pair in pairs]
+    few = load_lm(make_model("llama"), tokenizer, cache_bytes=cache_bytes)
+    assert [value for value, _ in few.loglikelihood(scored(*pairs[1:]))] == pytest.approx(
+        together[1:], abs=1e-4
+    )
+    assert [few.token_counts(*pair) for pair in pairs[1:]] == counts[1:]
+
+
+@given(
+    context=st.text(alphabet="An:B \né", min_size=1, max_size=9).map("Q".__add__),
+    options=st.lists(st.text(alphabet="A:B é", min_size=1, max_size=5), min_size=2, max_size=4, unique=True),
+)
+@settings(max_examples=25, deadline=None)
+def test_options_differ_as_their_whole_texts_do(context: str, options: list[str]) -> None:
+    """After a begin-of-text token: what is compared holds nothing of the text that options share."""
+    tokenizer = merging(bos=True)
+    lm = load_lm(make_model("llama"), tokenizer)
+    got = [value for value, _ in lm.loglikelihood(scored(*((context, one) for one in options)))]
+    wholes = [log_likelihood(tokenizer.encode(context + one), 1) for one in options]
+    before = log_likelihood(tokenizer.encode(context.rstrip()), 1)
+    assert got == pytest.approx([whole - before for whole in wholes], abs=1e-3)
+    for option in options:
+        counts = lm.token_counts(context, option)
+        assert counts is not None
+        assert sum(counts) == len(tokenizer.encode(context + option))
+        assert counts[1] >= 1
+
+
+def test_tokens_that_hold_some_of_the_continuation_are_counted() -> None:
+    """Others of the whole text are the context's, although the context alone has other tokens there."""
+    tokenizer = copy.deepcopy(make_tokenizer(vocab=VOCAB - 2))
+    tokenizer.add_tokens(["xy", ":yes"])
+    context, option = "Answer: x", "y:yes or no"
+    whole = tokenizer.encode(context + option)
+    lm = load_lm(make_model("llama"), tokenizer)
+    lm.loglikelihood(scored((context, option)))
+    before = len(tokenizer.encode("Answer: "))
+    assert tokenizer.encode(context)[:before] == whole[:before], "the token xy is the first that spans"
+    assert lm.token_counts(context, option) == (before, len(whole) - before)
+
+
+def test_normalised_accuracy_does_not_depend_on_an_option_that_is_chosen_by_neither() -> None:
+    tokenizer = merging()
+    options = ["A", " B", "yes it is so", " no"]
+    lm = load_lm(make_model("llama"), tokenizer)
+    every, fewer = (
+        lm.loglikelihood(scored(*(("Answer:", one) for one in some))) for some in (options, options[2:])
+    )
+    per_character = [
+        [value / len(one) for (value, _), one in zip(found, some, strict=True)]
+        for found, some in ((every, options), (fewer, options[2:]))
+    ]
+    assert per_character[0][2:] == pytest.approx(per_character[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("too_long", ["error", "exclude"])
+def test_what_is_subtracted_has_to_fit_too(too_long: str) -> None:
+    """The context alone may have more tokens than the whole text: it is then what is too long."""
+    tokenizer = copy.deepcopy(make_tokenizer(vocab=VOCAB - 1))
+    tokenizer.add_tokens([" zqzqz!"])
+    context, option = "Where is zqzqz", "!"
+    whole, before = (len(tokenizer.encode(text)) for text in (context + option, context))
+    assert whole < before
+    lm = load_lm(make_model("llama"), tokenizer, max_length=whole, too_long=too_long)
+    if too_long == "error":
+        with pytest.raises(TooLongError, match="Request 0"):
+            lm.loglikelihood(scored((context, option), ("Where", " is")))
+        return
+    (out, _), (value, _) = lm.loglikelihood(scored((context, option), ("Where", " is")))
+    assert math.isnan(out)
+    assert math.isfinite(value)
+    assert lm.excluded((context, option))
+    assert not lm.excluded(("Where", " is"))
+
+
+def test_kept_answers_are_put_together_again(tmp_path: Path) -> None:
+    pairs = ITEMS["options of one item"]
+    with contextlib.closing(RequestStore(tmp_path / "r.sqlite")) as store:
+        first = load_lm(make_model("llama"), merging(), store=store).loglikelihood(
+            scored(*pairs[2:], pairs[0])
+        )
+        lm = load_lm(make_model("llama"), merging(), store=store)
+        again = lm.loglikelihood(scored(*pairs[2:], pairs[0]))
+        assert again == first
+        assert lm.usage.tokens_forwarded == 0
+        assert [value for value, _ in lm.loglikelihood(scored(*pairs))] == pytest.approx(
+            alone(pairs, merging()), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("bos", [False, True])

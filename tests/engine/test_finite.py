@@ -19,6 +19,7 @@ from archbench.engine import RequestStore, load_lm
 from archbench.engine.backend import BackendLM
 from archbench.engine.lm import ArchbenchLM
 from archbench.engine.scoring.finite import NotFiniteError, check_logits
+from archbench.engine.sharing.trials import _prompts
 from archbench.errors import RequestError
 from tests.engine.tiny import SENTENCES, VOCAB, make_model, make_tokenizer, prompts, rolling, scored
 
@@ -260,3 +261,35 @@ def test_other_model_classes_are_held_to_it_too() -> None:
     with pytest.raises(NotFiniteError, match="-inf"):
         lm.loglikelihood_rolling(rolling("a"))
     assert lm.generate_until(prompts(("a", {}))) == ["fine"]
+
+
+def damaged_where_the_check_does_not_look(tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, str]:
+    """A model with the embedding of one token no number, and that token's text: no trial prompt holds it."""
+    (token,) = tokenizer.encode(" Elmford")
+    assert token not in np.concatenate(_prompts(VOCAB))
+    model = copy.deepcopy(make_model("llama"))
+    model.get_input_embeddings().weight.data[token] = math.nan
+    return model, tokenizer.decode([token])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"do_sample": True, "temperature": 0.5, "top_k": 5}, {"repetition_penalty": 1.2}],
+    ids=["greedy", "sampled", "penalised"],
+)
+@pytest.mark.parametrize("texts", [["{}"], ["{}", "{} and"], ["The{}", "The{} mill", "The"]])
+@pytest.mark.parametrize("cache_bytes", [0, 2**29])
+def test_a_generation_names_what_the_exactness_check_did_not_read(
+    cache_bytes: int, texts: list[str], settings: dict[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """On both paths: `model.generate` (no memory, or a single prompt) and shared decoding."""
+    model, bad = damaged_where_the_check_does_not_look(tokenizer)
+    lm = load_lm(model, tokenizer, cache_bytes=cache_bytes)
+    assert lm.exactness.level == "chunk"
+    asked = [(text.format(bad), {"until": ["\n"], "max_gen_toks": 4} | settings) for text in texts]
+    with pytest.raises(NotFiniteError, match=r"logits are not finite in float32.*damaged"):
+        lm.generate_until(prompts(*asked))
+    fine = [
+        (text.format(""), {"until": ["\n"], "max_gen_toks": 1} | settings) for text in ("The", "The mill")
+    ]
+    assert len(lm.generate_until(prompts(*fine))) == len(fine)

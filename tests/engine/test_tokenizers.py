@@ -255,16 +255,16 @@ def expected(plain: Plain, context: str, options: list[str]) -> list[float] | No
             return None
         return [log_likelihood([plain.prefix, *ids], 1) for ids in wholes]
     alone = plain(context.rstrip())
-    commons = []
+    values = []
     for ids in wholes:
         same = [a == b for a, b in zip(alone, ids, strict=False)]
-        commons.append(same.index(False) if False in same else len(same))
-    if any(common == len(ids) for common, ids in zip(commons, wholes, strict=True)):
-        return None
-    start = min(commons)
-    if start == 0:
-        return [log_likelihood([plain.prefix, *ids], 1) for ids in wholes]
-    return [log_likelihood(ids, start) for ids in wholes]
+        common = same.index(False) if False in same else len(same)
+        if common == len(ids):
+            return None
+        before = [] if common else [plain.prefix]
+        value, part = (log_likelihood([*before, *one], max(common, 1)) for one in (ids, alone))
+        values.append(value - part)
+    return values
 
 
 @given(

@@ -15,7 +15,7 @@ from archbench.results.store import Store
 from archbench.tasks.phonebook import scoring as phonebook
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import Layout, items_by_entries
-from archbench.tasks.ruler.tasks import TASKS
+from archbench.tasks.ruler.subtasks import TASKS
 from tests.results.synthetic import header, rows
 
 MEMBERS = ("ada", "bea", "cleo")

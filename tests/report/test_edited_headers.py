@@ -23,7 +23,7 @@ from archbench.results.store import Store
 from archbench.statistics import paired
 from archbench.tasks.entry import TaskEntry
 from archbench.tasks.kinds import kinds
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.mmlu.entry import MmluEntry
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.phonebook.entry import PhonebookEntry
@@ -37,8 +37,8 @@ ENTRIES: list[TaskEntry] = [
     PhonebookEntry(kind="phonebook", entries=[10], perturb=["answer_prefix"]),
     PhonebookEntry(kind="phonebook", lengths=[256]),
     RulerEntry(kind="ruler", lengths=[1024]),
-    StockEntry(kind="lm_eval", tasks=["piqa"], metric="acc", num_fewshot=[0, 5], perturb=["answer_prefix"]),
-    StockEntry(kind="lm_eval", tasks=["piqa"], metric="acc"),
+    LmEvalEntry(kind="lm_eval", tasks=["piqa"], metric="acc", num_fewshot=[0, 5], perturb=["answer_prefix"]),
+    LmEvalEntry(kind="lm_eval", tasks=["piqa"], metric="acc"),
 ]
 WITHOUT_FIGURES = replace(all_parts(), figures=())
 ONE_EACH = {one["kind"]: one for one in CONDITIONS}

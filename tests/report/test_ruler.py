@@ -18,7 +18,7 @@ from archbench.results.frames import RunResults, load_results
 from archbench.results.store import Store
 from archbench.tasks.ruler.report.charts import depths, lengths
 from archbench.tasks.ruler.report.tables import averages, by_task
-from archbench.tasks.ruler.tasks import TASKS
+from archbench.tasks.ruler.subtasks import TASKS
 from tests.results.synthetic import header
 
 LENGTHS = (1024, 2048, 4096)

@@ -130,7 +130,7 @@ def test_what_headers_hold_of_the_members_is_filled_in_and_the_rest_named(tmp_pa
     ]
     for lost in ("parameters, fingerprints", "training lengths", "versions", "machine", "seed 0", "audit"):
         assert lost in results.warnings[0]
-    assert "a shares no prefixes: no reason is recorded" in " ".join(sharing_warnings(results))
+    assert "a holds no prefixes: no reason is recorded" in " ".join(sharing_warnings(results))
     assert "b: whole prefixes" in " ".join(sharing_lines(results))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archbench.tasks.work.rows import item_rows, scores
+from archbench.tasks.work.item_rows import item_rows, scores
 
 
 def by_spaces(context: str, continuation: str) -> tuple[int, int]:

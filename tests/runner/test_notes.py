@@ -27,7 +27,7 @@ def test_notes_on_data_are_shown_kept_and_reported(here: Path, shelf: Path) -> N
         f"members: {{llama: {shelf / 'llama'}}}\n"
         "tasks: {q: {kind: mmlu, data: data, formats: [standard], shots: [0]}}\n"
     )
-    base, copies = "--set q.answer_base=1", "1 of 2 questions asked are copies"
+    base, copies = "--set q.answer_base=1", "1 of 2 evaluated questions are copies"
     shown = archbench("run", "suite.yaml", "--dry-run")
     assert "About q:" in shown
     assert base in shown
@@ -39,7 +39,7 @@ def test_notes_on_data_are_shown_kept_and_reported(here: Path, shelf: Path) -> N
     assert len(load_results(here / "out").manifest["notes"]["q"]) == 2
     archbench("report", "out")
     page = (here / "out" / "report" / "report.md").read_text(encoding="utf-8")
-    assert "Data of q: 1 of 2 questions asked are copies" in page
+    assert "Data of q: 1 of 2 evaluated questions are copies" in page
     first = load_results(here / "out").headers[0].key
     told = archbench("run", "suite.yaml", "--out", "one", "--set", "q.answer_base=1")
     assert base not in told

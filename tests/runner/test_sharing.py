@@ -35,7 +35,7 @@ def run(out: Path, *overrides: str, strict: bool = False, quiet: bool = False) -
 def test_a_member_that_shares_announces_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run(tmp_path, strict=True)
     told = capsys.readouterr()
-    assert "shares no prefixes" not in told.out + told.err
+    assert "prefixes: " not in told.out + told.err
     (member,) = results.manifest["members"]
     assert member["sharing"] == {"level": "chunk", "reason": ""}
     total = results.manifest["work"]["total"]
@@ -46,7 +46,7 @@ def test_a_member_that_shares_announces_nothing(tmp_path: Path, capsys: pytest.C
     page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "Prefix sharing: transformer: whole prefixes." in page
     assert f"{total['distinct']:,} distinct" in page
-    assert "shares no prefixes" not in page
+    assert "holds no prefixes" not in page
 
 
 def test_one_that_does_not_is_announced_everywhere(
@@ -56,18 +56,18 @@ def test_one_that_does_not_is_announced_everywhere(
     results = run(tmp_path)
     told = capsys.readouterr()
     screen = " ".join((told.out + told.err).split())
-    assert "WARNING: transformer shares no prefixes: " in screen
-    assert screen.index("shares no prefixes") < screen.index("[1/1]"), "before its first cell"
+    assert "WARNING: transformer holds no prefixes: " in screen
+    assert screen.index("holds no prefixes") < screen.index("[1/1]"), "before its first cell"
     (member,) = results.manifest["members"]
     assert member["sharing"]["level"] == "none"
     assert "DynamicLayer" in member["sharing"]["reason"]
     page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
-    assert page.index("shares no prefixes") < page.index("## Figures")
+    assert page.index("holds no prefixes") < page.index("## Figures")
 
 
 def test_or_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(states, "_FORKABLE", set())
-    with pytest.raises(RequestError, match=r"transformer: prefixes are not shared.*--strict-sharing"):
+    with pytest.raises(RequestError, match=r"transformer: prefixes are not held.*--strict-sharing"):
         run(tmp_path, strict=True)
     assert Store(tmp_path).headers() == []
 
@@ -179,7 +179,7 @@ def test_cells_that_were_run_without_sharing_stay_announced(tmp_path: Path) -> N
     results = run(tmp_path, "mmlu.shots=[0, 1]")
     assert {one.sharing for one in results.headers} == {"none", "chunk"}
     page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
-    assert "**WARNING: transformer shared no prefixes in 1 of 2 cells when they were run." in page
+    assert "**WARNING: transformer held no prefixes in 1 of 2 cells when they were run." in page
 
 
 def test_members_without_results_are_not_said_to_share_anything(tmp_path: Path) -> None:
@@ -196,3 +196,41 @@ def test_members_without_results_are_not_said_to_share_anything(tmp_path: Path) 
     assert "not recorded" not in page
     assert "Tokens of mamba2" not in page
     assert "mamba2" in page
+
+
+def test_without_memory_only_what_does_go_together_is_said_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options of one token after the same prompt are read off one pass; no sentence says otherwise."""
+    results = run(tmp_path, "engine.cache_bytes=0", "mmlu.formats=[standard]", "mmlu.limit=5")
+    (cell,) = results.headers
+    assert cell.sharing == "none"
+    assert cell.tokens_requested == 4 * (cell.tokens_forwarded or 0)
+    screen = " ".join(capsys.readouterr().err.split())
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    together = (
+        "only requests whose tokens another one feeds as well, such as options of one token after the same"
+    )
+    assert "WARNING: transformer holds no prefixes: prefixes are not held: engine.cache_bytes is 0." in screen
+    assert f"the run takes longer: {together} prompt, are computed together." in screen
+    assert "75% shared (no prefix held)" in screen
+    assert f"Scores are exact; {together} prompt, were computed together." in page
+    for text in (screen, page):
+        assert "shares no prefixes" not in text
+        assert "on their own" not in text
+
+
+def test_of_other_model_classes_nothing_is_said_about_what_goes_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = {
+        "name": "one",
+        "members": {"other": {"backend": "dummy", "arguments": {"model": "nothing"}}},
+        "tasks": {"mmlu": {"kind": "mmlu", "data": "microworld", "formats": ["cloze"], "limit": 1}},
+    }
+    results = archbench.run(suite, tmp_path)
+    screen = " ".join(capsys.readouterr().err.split())
+    page = build_report(results, tmp_path / "report").page.read_text(encoding="utf-8")
+    for text in (screen, page):
+        assert "WARNING: other shares no prefixes: " in text
+        assert "computed together" not in text

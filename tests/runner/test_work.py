@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archbench.errors import RequestError
 from archbench.reporting import build_report, summary
 from archbench.results.header import CellHeader
 from archbench.results.measures import Measure
@@ -152,3 +153,18 @@ def test_headers_of_earlier_versions_say_what_their_metric_is() -> None:
 
     assert (read("compression").scale, read("acc").scale) == ("loss", "accuracy")
     assert (read("acc").measures, read("acc").outcome) == ((), "finished")
+
+
+def test_a_figure_style_is_looked_for_with_the_plan(shelf: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.mplstyle").write_text("font.size: 14\n", encoding="utf-8")
+    tasks = f"tasks:\n  q: {{kind: mmlu, data: {shelf}/mmlu, formats: [standard], shots: [0]}}\n"
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        f"name: s\nfamilies: [pair]\n{tasks}report: {{figure_style: mine.mplstyle}}\n", encoding="utf-8"
+    )
+    plan = make_plan(load_suite(suite), Store(tmp_path / "out"), families_dirs=[shelf])
+    assert plan.suite.report.figure_style == str(tmp_path / "mine.mplstyle")
+    with pytest.raises(RequestError, match=r"report.figure_style=.*: there is no file yours\.mplstyle"):
+        make_plan(
+            load_suite(suite, ["report.figure_style=yours.mplstyle"]), Store(tmp_path), families_dirs=[shelf]
+        )

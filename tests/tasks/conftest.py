@@ -128,7 +128,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str]
 
     from archbench.data.tokenizer import save_tokenizer, train_tokenizer
     from archbench.draw import Draw
-    from archbench.tasks.phonebook.names import draw_entries
+    from archbench.tasks.phonebook.pool import draw_entries
 
     folder = tmp_path_factory.mktemp("tokenizers")
     lines = "\n".join(f"{name}: {number}" for name, number in islice(draw_entries(Draw("train")), 1500))

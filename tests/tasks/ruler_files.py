@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from archbench.draw import Draw
-from archbench.tasks.ruler.words import ADJECTIVES, NOUNS
+from archbench.tasks.ruler.vocabulary import ADJECTIVES, NOUNS
 
 NEEDLE = re.compile(r"The special magic (?:number|uuid) for ([\w-]+) is ([\w-]+)\.")
 DOCUMENT = re.compile(r"(?m)^Document \d+:\n((?:.+\n)+)\n")
 
 
 def _fact(draw: Draw, number: int) -> tuple[str, str]:
-    """A paragraph, and the word in it that is asked for."""
+    """A paragraph, and the word in it that answers its question."""
     answer = f"{draw.pick(NOUNS)}{number}"
     words = " ".join(draw.pick(ADJECTIVES) + " " + draw.pick(NOUNS) for _ in range(10 + draw.below(15)))
     return f"House {number} keeps a {answer} in the hall. It has a {words}.", answer
@@ -30,12 +30,12 @@ def write_squad(path: Path, articles: int = 20) -> str:
         for at in range(6):
             number = 6 * article + at
             text, answer = _fact(draw, number)
-            asked = {
+            question = {
                 "question": f"What does house {number} keep?",
                 "answers": [{"text": answer}, {"text": answer}],
             }
             none = {"question": f"What does house {number} lack?", "answers": [], "is_impossible": True}
-            paragraphs.append({"context": text, "qas": [asked, none]})
+            paragraphs.append({"context": text, "qas": [question, none]})
         data.append({"title": str(article), "paragraphs": paragraphs})
     path.write_text(json.dumps({"version": "v2.0", "data": data}), encoding="utf-8")
     return str(path)
@@ -62,8 +62,8 @@ def write_hotpotqa(path: Path, questions: int = 60) -> str:
 def read(prompt: str) -> str:
     """Answers from the prompt alone, as one would who understands it."""
     if prompt.startswith("Special magic"):
-        context, asked = prompt.rsplit("\n", 1)
-        names = re.search(r"for (.+?)\?", asked)
+        context, question = prompt.rsplit("\n", 1)
+        names = re.search(r"for (.+?)\?", question)
         assert names
         keys = re.split(r", | and ", names[1])
         return f" {', '.join(value for key, value in NEEDLE.findall(context) if key in keys)}."
@@ -77,8 +77,8 @@ def read(prompt: str) -> str:
         return " " + ", ".join(sorted(known))
     if "numbered list" in prompt:
         words = re.findall(r"\d+\. (\w+)", prompt.rsplit("Below is", 1)[1])
-        asked = re.findall(r"The (\d+) words that", prompt)[-1]
-        return " " + " ".join(word for word, _ in Counter(words).most_common(int(asked)))
+        number = re.findall(r"The (\d+) words that", prompt)[-1]
+        return " " + " ".join(word for word, _ in Counter(words).most_common(int(number)))
     if "coded text" in prompt:
         words = prompt.split("\n")[1].split()
         return " " + " ".join(word for word, _ in Counter(words).most_common(4)).replace("....", "")
@@ -97,12 +97,12 @@ def holds(item: dict[str, Any]) -> None:
     task, prompt, answers = item["subject"], item["prompt"], item["answers"]
     assert len(set(answers)) == len(answers)
     if task.startswith("niah"):
-        context, asked = prompt.rsplit("\n", 1)
+        context, question = prompt.rsplit("\n", 1)
         found = NEEDLE.findall(context)
         assert len({value for _, value in found}) == len(found)
         keys = [key for key, _ in found]
         assert len(set(keys)) == (1 if task == "niah_multivalue" else len(keys))
-        wanted = [key for key in dict.fromkeys(keys) if re.search(rf"(?<![\w-]){key}(?![\w-])", asked)]
+        wanted = [key for key in dict.fromkeys(keys) if re.search(rf"(?<![\w-]){key}(?![\w-])", question)]
         assert sorted(value for key, value in found if key in wanted) == sorted(answers)
         assert len(answers) == (4 if task in ("niah_multivalue", "niah_multiquery") else 1)
         assert all(prompt.count(answer) == 1 for answer in answers)

@@ -11,12 +11,12 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from archbench.errors import RequestError
-from archbench.tasks.lm_eval import entry as stock
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval import entry, index
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.mmlu.entry import MmluEntry
 
-ENTRY: TypeAdapter[MmluEntry | StockEntry] = TypeAdapter(
-    Annotated[MmluEntry | StockEntry, Field(discriminator="kind")]
+ENTRY: TypeAdapter[MmluEntry | LmEvalEntry] = TypeAdapter(
+    Annotated[MmluEntry | LmEvalEntry, Field(discriminator="kind")]
 )
 
 
@@ -64,12 +64,12 @@ def test_mmlu_check_finds_missing_shots(plain_set: Path) -> None:
         MmluEntry(data=str(plain_set), shots=[0, 6]).check()
     (plain_set / "dev.jsonl").unlink()
     MmluEntry(data=str(plain_set), shots=[0]).check()
-    with pytest.raises(RequestError, match="5 shots are asked for, but subject 'anatomy' has 0"):
+    with pytest.raises(RequestError, match="5 shots are requested, but subject 'anatomy' has 0"):
         MmluEntry(data=str(plain_set)).check()
 
 
 def test_shots_are_checked_without_a_suite_too(plain_set: Path, load_task: Any, requests_of: Any) -> None:
-    with pytest.raises(RequestError, match="6 shots are asked for, but subject 'virology' has 5"):
+    with pytest.raises(RequestError, match="6 shots are requested, but subject 'virology' has 5"):
         requests_of(load_task("cloze", 6, data=str(plain_set)))
     (plain_set / "dev.jsonl").unlink()
     assert len(requests_of(load_task("cloze", 0, data=str(plain_set)))) == 48
@@ -144,12 +144,13 @@ def small_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "written_out": "group: written_out\ntask:\n  - dataset_path: somewhere\n",
     }.items():
         (tmp_path / f"{name}.yaml").write_text(text)
-    index = TaskManager(include_path=str(tmp_path), include_defaults=False).task_index
-    monkeypatch.setattr(stock, "_index", lambda: index)
+    entries = TaskManager(include_path=str(tmp_path), include_defaults=False).task_index
+    for module in (entry, index):
+        monkeypatch.setattr(module, "task_index", lambda folders=(): entries)
 
 
 @pytest.mark.usefixtures("small_index")
-def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
+def test_lm_eval_tasks_unfold_into_tasks_and_shots() -> None:
     entry = ENTRY.validate_python({"kind": "lm_eval", "tasks": ["qa", "choice"], "num_fewshot": [0, 5]})
     entry.check()
     assert [(v.name, v.labels, v.metric) for v in entry.variants()] == [
@@ -158,7 +159,7 @@ def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
         ("choice-0shot", {"name": "choice", "shots": 0}, "acc"),
         ("choice-5shot", {"name": "choice", "shots": 5}, "acc"),
     ]
-    assert all(v.stock and v.metadata == {} and v.chance is None for v in entry.variants())
+    assert all(v.work.library and v.work.metadata == {} and v.chance is None for v in entry.variants())
 
 
 @pytest.mark.usefixtures("small_index")
@@ -166,44 +167,44 @@ def test_stock_tasks_unfold_into_tasks_and_shots() -> None:
     ("task", "metric"), [("easy", "exact_match"), ("both", "exact_match"), ("own", "wer"), ("choice", "acc")]
 )
 def test_metric_is_the_first_that_is_declared(task: str, metric: str) -> None:
-    (variant,) = StockEntry(tasks=[task]).variants()
+    (variant,) = LmEvalEntry(tasks=[task]).variants()
     assert (variant.name, variant.work.num_fewshot, variant.metric) == (task, None, metric)
     assert variant.labels == {"name": task}
 
 
 @pytest.mark.usefixtures("small_index")
 @pytest.mark.parametrize("task", ["scripted", "written_out"])
-def test_metric_that_cannot_be_known_is_asked_for(task: str) -> None:
+def test_undeclared_metric_has_to_be_named(task: str) -> None:
     with pytest.raises(RequestError, match=f"'{task}' does not declare its metrics .* `metric`"):
-        StockEntry(tasks=[task]).check()
-    StockEntry(tasks=[task], metric="f1").check()
+        LmEvalEntry(tasks=[task]).check()
+    LmEvalEntry(tasks=[task], metric="f1").check()
 
 
 @pytest.mark.usefixtures("small_index")
-def test_unknown_stock_task() -> None:
+def test_unknown_lm_eval_task() -> None:
     with pytest.raises(RequestError, match=r"no task, group or tag 'choise'\. Did you mean 'choice'\?"):
-        StockEntry(tasks=["qa", "choise"], metric="acc").check()
+        LmEvalEntry(tasks=["qa", "choise"], metric="acc").check()
 
 
-def test_wrong_stock_settings() -> None:
+def test_wrong_lm_eval_settings() -> None:
     for wrong in ({"tasks": []}, {"tasks": ["a b", "a_b"]}, {"tasks": ["a"], "num_fewshot": [-1]}):
         with pytest.raises(ValidationError):
-            StockEntry.model_validate(wrong)
+            LmEvalEntry.model_validate(wrong)
 
 
-def test_stock_digest_follows_the_limit() -> None:
-    base = StockEntry(tasks=["a"])
-    assert base.digest() == StockEntry(tasks=["b"], num_fewshot=5).digest()
-    assert base.digest() != StockEntry(tasks=["a"], limit=3).digest()
+def test_lm_eval_digest_follows_the_limit() -> None:
+    base = LmEvalEntry(tasks=["a"])
+    assert base.digest() == LmEvalEntry(tasks=["b"], num_fewshot=5).digest()
+    assert base.digest() != LmEvalEntry(tasks=["a"], limit=3).digest()
 
 
 @pytest.mark.slow
 def test_lm_evals_own_names_are_found() -> None:
-    entry = StockEntry(tasks=["mmlu", "arc_easy", "gsm8k", "lambada_openai"])
+    entry = LmEvalEntry(tasks=["mmlu", "arc_easy", "gsm8k", "lambada_openai"])
     assert [v.metric for v in entry.variants()] == ["acc", "acc", "exact_match", "perplexity"]
     refused = {"wikitext": "nothing that it measures is one", "lambada_openai": r"--set ENTRY\.metric=acc"}
     for task, what in refused.items():
         with pytest.raises(RequestError, match=rf"'{task}': .* {what}.* `kind: perplexity`"):
-            StockEntry(tasks=[task]).check()
+            LmEvalEntry(tasks=[task]).check()
     with pytest.raises(RequestError, match="runs programs"):
-        StockEntry(tasks=["humaneval"]).check()
+        LmEvalEntry(tasks=["humaneval"]).check()

@@ -19,8 +19,8 @@ from archbench.formats.text import read_text
 from archbench.tasks.files.alike import folded, look_alike
 from archbench.tasks.files.names import read_names
 from archbench.tasks.files.rows import read_rows
-from archbench.tasks.ruler.corpus import read_corpus
-from archbench.tasks.ruler.texts import essay_sentences
+from archbench.tasks.ruler.haystacks import essay_sentences
+from archbench.tasks.ruler.qa_data import read_qa_file
 
 
 def refused(read: Callable[[], Any], *expected: str) -> None:
@@ -70,12 +70,12 @@ ALIKE = pa.struct([("text", pa.string()), (" text", pa.string())])
 
 
 @pytest.mark.parametrize("wrap", [lambda kind: kind, pa.list_, lambda kind: pa.struct([("of", kind)])])
-@pytest.mark.parametrize(("kind", "told"), [(TWINS, "text' 2 times"), (ALIKE, "and 'a.")])
+@pytest.mark.parametrize(("kind", "message"), [(TWINS, "text' 2 times"), (ALIKE, "and 'a.")])
 def test_fields_of_a_parquet_struct_that_come_twice(
-    wrap: Callable[[pa.DataType], pa.DataType], kind: pa.DataType, told: str, tmp_path: Path
+    wrap: Callable[[pa.DataType], pa.DataType], kind: pa.DataType, message: str, tmp_path: Path
 ) -> None:
     pq.write_table(pa.table({"a": pa.nulls(2, wrap(kind))}), tmp_path / "a.parquet")
-    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", told)
+    refused(lambda: read_rows(tmp_path / "a.parquet"), "a.parquet", message)
 
 
 def test_parquet_columns_that_look_the_same(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_other_encodings_are_refused_wherever_text_is_read(name: str, encoding: 
     refused(lambda: read_text(file), name, "UTF-8")
     refused(lambda: read_names(file), name, "UTF-8")
     refused(lambda: essay_sentences(tmp_path), name, "UTF-8")
-    refused(lambda: read_corpus("squad", str(file)), name, "UTF-8")
+    refused(lambda: read_qa_file("squad", str(file)), name, "UTF-8")
 
 
 def test_a_wrong_byte_is_named_with_its_line(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_wrong_byte_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_keys_that_come_twice_in_a_file_of_questions(tmp_path: Path) -> None:
     (tmp_path / "squad.json").write_text('{"data": [], "data": []}')
-    refused(lambda: read_corpus("squad", str(tmp_path / "squad.json")), "squad.json", "'data' comes twice")
+    refused(lambda: read_qa_file("squad", str(tmp_path / "squad.json")), "squad.json", "'data' comes twice")
 
 
 def test_an_empty_essay_is_not_passed_over(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from tests import evaluation as evaluate
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder
 from tests.tasks.twelve import TWELVE
@@ -43,13 +43,13 @@ def write(folder: Path, **splits: list[dict[str, Any]]) -> str:
     return str(folder)
 
 
-def entry(task: str, folder: str, **more: Any) -> StockEntry:
+def entry(task: str, folder: str, **more: Any) -> LmEvalEntry:
     metric = TWELVE[task].metric if task in TWELVE else "acc"
-    return StockEntry.model_validate({"tasks": [task], "data": folder, "metric": metric} | more)
+    return LmEvalEntry.model_validate({"tasks": [task], "data": folder, "metric": metric} | more)
 
 
 def rows_of(task: str) -> list[dict[str, Any]]:
-    """The rows of a task that are asked, to be changed."""
+    """The evaluated rows of a task, to be changed."""
     return json.loads(json.dumps(next(iter(TWELVE[task].splits.values()))))  # type: ignore[no-any-return]
 
 
@@ -62,7 +62,7 @@ def rows_of(task: str) -> list[dict[str, Any]]:
         ("hellaswag", {"endings": ["x", "y"], "label": "3"}, "there are 2 `endings`"),
         ("truthfulqa_mc1", {"mc1_targets": {"choices": ["x", "y"], "labels": [0, 1]}}, "1 for the first"),
         ("truthfulqa_mc2", {"mc2_targets": {"choices": ["x", "y"], "labels": [1, 1]}}, "then 0s"),
-        ("race", {"problems": "not a list"}, "`problems` must spell a list"),
+        ("race", {"problems": "not a list"}, "`problems` must be the text of a list"),
         ("mmlu_anatomy", {"A": "a", "B": "other", "C": "c", "D": "d"}, "column 'B' has 'other'"),
         ("mmlu_anatomy", {"B": "other"}, "column 'B' has 'other'"),
         ("mmlu_anatomy", {"E": "e"}, "column 'E' has 'e', and `choices` has 4 options"),
@@ -95,7 +95,7 @@ def test_rows_with_other_columns_or_kinds(tmp_path: Path) -> None:
         entry("hellaswag", write(tmp_path, validation=hellaswag)).check()
 
 
-def test_copies_and_shown_questions_are_told(tmp_path: Path) -> None:
+def test_copies_and_shown_questions_are_reported(tmp_path: Path) -> None:
     first, second = rows_of("piqa")
     folder = write(tmp_path, validation=[first, second, {**first, "label": 1}], train=[first, second])
     with pytest.raises(RequestError, match="split train holds the same questions as data of 'piqa', split"):
@@ -104,9 +104,13 @@ def test_copies_and_shown_questions_are_told(tmp_path: Path) -> None:
     write(tmp_path, train=[first, {**second, "goal": "Else"}])
     found = entry("piqa", folder, num_fewshot=1).notes()
     assert len(found) == 2
-    assert found[0].startswith("1 of 3 questions asked are copies of others (the first: piqa:0 and piqa:2)")
+    assert found[0].startswith(
+        "1 of 3 evaluated questions are copies of others (the first: piqa:0 and piqa:2)"
+    )
     assert "Copies of 1 differ in the right answer" in found[0]
-    assert "2 of 3 questions asked are among the examples of split train too (piqa:0, piqa:2)" in found[1]
+    assert (
+        "2 of 3 evaluated questions are also among the examples of split train (piqa:0, piqa:2)" in found[1]
+    )
 
 
 def test_white_space_and_case_make_no_other_question(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_white_space_and_case_make_no_other_question(tmp_path: Path) -> None:
     assert not entry("piqa", folder, num_fewshot=0).notes()
 
 
-def test_equal_options_and_copies_with_other_numbers_are_told(tmp_path: Path) -> None:
+def test_equal_options_and_copies_with_other_numbers_are_reported(tmp_path: Path) -> None:
     row = rows_of("squadv2")[0]
     (note,) = entry("squadv2", write(tmp_path, validation=[row, {**row, "id": "other"}])).notes()
     assert "copies of others" in note
@@ -146,8 +150,8 @@ def test_answers_that_may_be_counted_otherwise(
     split = next(iter(TWELVE[task].splits))
     rows = [row for row in rows_of(task) if row.get("subject", "anatomy") == "anatomy"]
     assert len(rows) == len(values)
-    asked = [row | {column: value} for row, value in zip(rows, values, strict=True)]
-    folder = write(tmp_path, **{split: asked})
+    changed = [row | {column: value} for row, value in zip(rows, values, strict=True)]
+    folder = write(tmp_path, **{split: changed})
     plain = entry(task, folder)
     (note,) = plain.notes()
     assert f"read as counted from {base}" in note
@@ -165,11 +169,13 @@ def test_answers_that_may_be_counted_otherwise(
 
 def test_a_base_belongs_to_local_answers_that_are_numbers(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="answer_base is for local files"):
-        StockEntry(tasks=["piqa"], answer_base=1)
+        LmEvalEntry(tasks=["piqa"], answer_base=1)
     folder = write(tmp_path, test=rows_of("arc_easy"))
     with pytest.raises(RequestError, match="'arc_easy' are not known to be numbers of options"):
         entry("arc_easy", folder, answer_base=1).check()
     folder = write(tmp_path, validation=rows_of("piqa"))
-    told = "row 1, column 'label': with answer_base: 1, one of 0, 1 is expected, each one more, but it is 0"
-    with pytest.raises(RequestError, match=told):
+    message = (
+        "row 1, column 'label': with answer_base: 1, one of 0, 1 is expected, each one more, but it is 0"
+    )
+    with pytest.raises(RequestError, match=message):
         entry("piqa", folder, answer_base=1).check()

@@ -9,7 +9,7 @@ import pytest
 
 import archbench
 from archbench.errors import RequestError
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from tests.runner.tiny import save_shelf
 
 YAML = """\
@@ -28,7 +28,7 @@ metric_list:
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one task and its data, beside a suite."""
+    """A folder with one task and its data, next to a suite."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "own tasks"
     folder.mkdir()
@@ -43,8 +43,8 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def entry(folder: Path, *names: str) -> StockEntry:
-    return StockEntry(tasks=list(names) or ["shapes"], include_path=str(folder))
+def entry(folder: Path, *names: str) -> LmEvalEntry:
+    return LmEvalEntry(tasks=list(names) or ["shapes"], include_path=str(folder))
 
 
 def test_a_task_of_ones_own_is_run_and_reported(tasks: Path, tmp_path: Path) -> None:

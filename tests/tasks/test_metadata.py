@@ -37,7 +37,7 @@ def test_a_misspelt_setting_is_refused(dataset: Any, key: str, meant: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("dataset", "settings", "told"),
+    ("dataset", "settings", "message"),
     [
         (
             phonebook.dataset,
@@ -52,9 +52,9 @@ def test_a_misspelt_setting_is_refused(dataset: Any, key: str, meant: str) -> No
         (perplexity.dataset, {"data": "x", "windows": 0}, "windows: .* greater than or equal to 1"),
     ],
 )
-def test_a_setting_out_of_bounds_is_refused(dataset: Any, settings: dict[str, Any], told: str) -> None:
+def test_a_setting_out_of_bounds_is_refused(dataset: Any, settings: dict[str, Any], message: str) -> None:
     names = {phonebook.dataset: "standard", ruler.dataset: "vt", perplexity.dataset: "context"}
-    with pytest.raises(RequestError, match=told):
+    with pytest.raises(RequestError, match=message):
         dataset(names[dataset], **settings)
 
 

@@ -183,7 +183,7 @@ def test_answers_that_are_letters_and_numbers_need_a_base(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [int, str])
-def test_answers_that_may_be_counted_from_one_are_told(kind: type, tmp_path: Path) -> None:
+def test_answers_that_may_be_counted_from_one_are_reported(kind: type, tmp_path: Path) -> None:
     answers(tmp_path, *map(kind, (1, 3, 2)))
     assert read(tmp_path) == [1, 3, 2]
     (note,) = notes(load(str(tmp_path)))
@@ -230,7 +230,7 @@ def test_examples_that_are_the_questions(tmp_path: Path) -> None:
     questions = load(str(tmp_path), answer_base=0)
     assert not notes(questions, 1), "the second example is not shown"
     (note,) = notes(questions, 2)
-    assert f"1 of 2 questions asked are among the examples of {tmp_path / 'dev.jsonl'}" in note
+    assert f"1 of 2 evaluated questions are also among the examples of {tmp_path / 'dev.jsonl'}" in note
     assert questions.test[0].id in note
 
 
@@ -243,7 +243,7 @@ def test_examples_that_are_the_questions_but_for_white_space_and_case(tmp_path: 
     jsonl(tmp_path, "test", one, other)
     assert [item.question for item in load(str(tmp_path)).test] == [one["question"], other["question"]]
     (note,) = notes(load(str(tmp_path), answer_base=0))
-    assert note.startswith("1 of 2 questions asked are copies of others")
+    assert note.startswith("1 of 2 evaluated questions are copies of others")
     assert "differ in the right answer" not in note
 
 
@@ -265,7 +265,7 @@ def test_copies_among_the_questions_are_counted(tmp_path: Path) -> None:
     jsonl(tmp_path, "test", GOOD, {**GOOD, "answer": 0}, {**GOOD, "question": "Other?"}, GOOD)
     questions = load(str(tmp_path))
     (note,) = notes(questions)
-    assert note.startswith("2 of 4 questions asked are copies of others (the first: anatomy/0-")
+    assert note.startswith("2 of 4 evaluated questions are copies of others (the first: anatomy/0-")
     assert "not independent" in note
     assert "Copies of 1 differ in the right answer" in note
     assert len(questions.test) == 4
@@ -292,7 +292,7 @@ def test_equal_options_are_kept_and_counted(tmp_path: Path) -> None:
     assert len(questions.test) == 4
     (note,) = notes(questions)
     assert note.startswith("3 of 4 items have two options with the same text, the right one among them in 2")
-    assert note.endswith("so 1 cannot be won.")
+    assert note.endswith("so 1 cannot be answered correctly.")
 
 
 def test_subject_table_is_lm_evals() -> None:

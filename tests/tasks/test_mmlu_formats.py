@@ -87,13 +87,13 @@ def test_formats_share_items_shots_and_description(
             Path(folder, f"{split}.jsonl").write_text(lines, encoding="utf-8")
         for form in FORMATS:
             task = load_task(form, shots, data=folder, question_prefix=prefix)
-            asked = requests_of(task)
+            requests = requests_of(task)
             documents.append(list(task.eval_docs))
             for index, row in enumerate(test):
                 mine = [shot for shot in dev if shot["subject"] == row["subject"]][:shots]
                 context = expected_context(form, row, mine, prefix)
                 scored = list("ABCD") if form == "standard" else row["choices"]
-                assert asked[4 * index : 4 * index + 4] == [(context, " " + text) for text in scored]
+                assert requests[4 * index : 4 * index + 4] == [(context, " " + text) for text in scored]
     assert documents[0] == documents[1] == documents[2]
     ids = [doc["id"] for doc in documents[0]]
     assert len(set(ids)) == len(test)
@@ -132,6 +132,6 @@ def test_documented_prompt_is_the_prompt(
     for name, content in files:
         (tmp_path / f"{name}.jsonl").write_text(content, encoding="utf-8")
     (documented,) = re.findall(rf"```text title={form}\n(.*?)\n```", page, flags=re.DOTALL)
-    asked = requests_of(load_task(form, 1, data=str(tmp_path)))
-    scored = ", ".join(f'"{continuation}"' for _, continuation in asked)
-    assert documented == f"{asked[0][0]}\n\nscored: {scored}"
+    requests = requests_of(load_task(form, 1, data=str(tmp_path)))
+    scored = ", ".join(f'"{continuation}"' for _, continuation in requests)
+    assert documented == f"{requests[0][0]}\n\nscored: {scored}"

@@ -84,7 +84,9 @@ def test_prompts_and_loglikelihoods_equal_lm_evals(
         assert ours["acc"] == reference["acc"]
         if yamls == "continuation":
             assert ours["acc_norm"] == reference["acc_norm"]
-    assert len({str(row["filtered_resps"]) for row in got}) == 6, "the model must tell the items apart"
+    assert len({str(row["filtered_resps"]) for row in got}) == 6, (
+        "the model must answer the items differently"
+    )
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_words_put_together_are_the_text(counter: Any, text: str) -> None:
     assert "".join(cut.words(at, at + 1) for at in range(len(cut.ends))) == text.rstrip()
 
 
-def test_too_little_text_and_wrong_settings_are_told(
+def test_too_little_text_and_wrong_settings_are_reported(
     tmp_path: Path, book: Path, tokenizer_folder: Callable[[str], str]
 ) -> None:
     folder = tokenizer_folder("bpe")

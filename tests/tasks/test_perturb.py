@@ -15,7 +15,7 @@ from archbench.report.settings import ReportSettings
 from archbench.reporting import build_report
 from archbench.results.frames import RunResults
 from archbench.tasks.mmlu.entry import MmluEntry
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.prompts import FORMATS
 from tests.evaluation import evaluate_variant
@@ -26,10 +26,10 @@ EVERYTHING = ["option_order", "labels", "delimiter", "answer_prefix", "shot_orde
 
 
 @pytest.fixture
-def asked(
+def changed_requests(
     plain_set: Path, load_task: Callable[..., Any], requests_of: Callable[[Any], list[tuple[str, str]]]
 ) -> Callable[..., list[tuple[str, str]]]:
-    """What is asked of a model under a change."""
+    """The requests to a model under a change."""
 
     def requests(form: str, perturb: str | None) -> list[tuple[str, str]]:
         return requests_of(load_task(form, 2, data=str(plain_set), perturb=perturb))
@@ -38,7 +38,7 @@ def asked(
 
 
 def test_options_move_on_and_the_right_one_with_them(
-    plain_set: Path, load_task: Callable[..., Any], asked: Callable[..., list[tuple[str, str]]]
+    plain_set: Path, load_task: Callable[..., Any], changed_requests: Callable[..., list[tuple[str, str]]]
 ) -> None:
     plain = load_task("standard", 0, data=str(plain_set)).dataset["test"]
     moved = load_task("standard", 0, data=str(plain_set), perturb="option_order").dataset["test"]
@@ -46,7 +46,7 @@ def test_options_move_on_and_the_right_one_with_them(
         assert after["choices"] == [before["choices"][3], *before["choices"][:3]]
         assert after["choices"][after["answer"]] == before["choices"][before["answer"]]
         assert after["id"] == before["id"]
-    assert asked("standard", "option_order") != asked("standard", None)
+    assert changed_requests("standard", "option_order") != changed_requests("standard", None)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,12 @@ def test_options_move_on_and_the_right_one_with_them(
     ],
 )
 def test_one_thing_about_a_prompt_changes(
-    how: str, changed: Callable[[str], str], asked: Callable[..., list[tuple[str, str]]]
+    how: str, changed: Callable[[str], str], changed_requests: Callable[..., list[tuple[str, str]]]
 ) -> None:
     for form in ("standard", "choice_text"):
-        for (plain, choice), (text, other) in zip(asked(form, None), asked(form, how), strict=True):
+        for (plain, choice), (text, other) in zip(
+            changed_requests(form, None), changed_requests(form, how), strict=True
+        ):
             expected = changed(plain)
             if how == "labels" and form == "standard":  # the shots' answers are labels too
                 expected = re.sub(r"Answer: ([A-D])", lambda m: f"Answer: {'ABCD'.index(m[1]) + 1}", expected)
@@ -71,9 +73,14 @@ def test_one_thing_about_a_prompt_changes(
             assert other == choice
 
 
-def test_shots_change_places_and_parts_are_divided(asked: Callable[..., list[tuple[str, str]]]) -> None:
+def test_shots_change_places_and_parts_are_divided(
+    changed_requests: Callable[..., list[tuple[str, str]]],
+) -> None:
     for (plain, _), (turned, _), (divided, _) in zip(
-        asked("cloze", None), asked("cloze", "shot_order"), asked("cloze", "separator"), strict=True
+        changed_requests("cloze", None),
+        changed_requests("cloze", "shot_order"),
+        changed_requests("cloze", "separator"),
+        strict=True,
     ):
         head, first, second, question = plain.split("\n\n")
         assert turned == "\n\n".join([head, second, first, question])
@@ -92,9 +99,9 @@ def test_what_would_change_nothing_is_left_out(plain_set: Path) -> None:
     assert entry.variants()[:4] == plain.variants()
 
 
-def test_what_is_left_out_is_told(plain_set: Path, caplog: pytest.LogCaptureFixture) -> None:
-    told = MmluEntry(data=str(plain_set), formats=["standard", "cloze"], shots=[0], perturb=["labels"])
-    told.check()
+def test_what_is_left_out_is_reported(plain_set: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = MmluEntry(data=str(plain_set), formats=["standard", "cloze"], shots=[0], perturb=["labels"])
+    entry.check()
     PhonebookEntry(formats=["standard", "copy"], entries=[12], perturb=["answer_prefix"]).check()
     assert [record.getMessage() for record in caplog.records] == [
         "perturb: labels is left out of cloze-0shot, since cloze prompts show no options.",

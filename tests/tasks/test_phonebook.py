@@ -1,4 +1,4 @@
-"""Phonebooks: what is in them, what is asked, how long they are, and how answers are scored."""
+"""Phonebooks: what is in them, what is queried, how long they are, and how answers are scored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter, largest_fit, token_counter
-from archbench.tasks.phonebook import names, scoring
+from archbench.tasks.phonebook import pool, scoring
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import (
     ANSWER_TOKENS,
@@ -44,7 +44,7 @@ def book_of(item: dict[str, Any]) -> list[tuple[str, str]]:
     return LINE.findall(max(runs, key=len))
 
 
-def asked_name(item: dict[str, Any], form: str) -> str:
+def queried_name(item: dict[str, Any], form: str) -> str:
     if form == "copy":
         return str(item["prompt"].rsplit("\n", 1)[1][:-1])
     return str(re.findall(r"What is the phone number for (.*)\?", item["prompt"])[-1])
@@ -56,7 +56,7 @@ def holds(item: dict[str, Any], form: str) -> None:
     assert len(book) == item["book_entries"]
     assert len({name for name, _ in book}) == len({number for _, number in book}) == len(book)
     assert [number for _, number in book] == item["numbers"]
-    assert book[item["place"]] == (asked_name(item, form), item["target"])
+    assert book[item["place"]] == (queried_name(item, form), item["target"])
     # Once in the prompt and nowhere else, so that without the book it cannot be known.
     assert item["prompt"].count(item["target"]) == 1
     area, exchange, line = item["target"].split("-")
@@ -122,15 +122,15 @@ def test_ten_thousand_items_fit(form: Any, counter: TokenCounter) -> None:
 
 
 def test_names_are_plain_and_many() -> None:
-    assert len(set(names.FIRST)) == len(names.FIRST)
-    assert len(set(names.LAST)) == len(names.LAST)
-    assert names.POOL > 500_000
-    assert all(re.fullmatch("[A-Z][a-z]+", name) for name in (*names.FIRST, *names.LAST))
+    assert len(set(pool.FIRST)) == len(pool.FIRST)
+    assert len(set(pool.LAST)) == len(pool.LAST)
+    assert pool.POOL > 500_000
+    assert all(re.fullmatch("[A-Z][a-z]+", name) for name in (*pool.FIRST, *pool.LAST))
 
 
 def test_a_book_has_an_end() -> None:
-    with pytest.raises(RequestError, match=f"at most {names.LARGEST:,} entries"):
-        next(items_by_entries(0, "standard", names.LARGEST + 1, 1, Layout()))
+    with pytest.raises(RequestError, match=f"at most {pool.LARGEST:,} entries"):
+        next(items_by_entries(0, "standard", pool.LARGEST + 1, 1, Layout()))
     with pytest.raises(RequestError, match="at least 7 entries"):
         next(items_by_entries(0, "standard", 6, 1, Layout()))
 
@@ -175,7 +175,7 @@ def test_other_names_are_another_entry(tmp_path: Path) -> None:
     ("content", "message"),
     [("", "no name in it"), ("Ada\nBen\nAda\n", "'Ada' is there more than once"), ("A: B\n", "a colon")],
 )
-def test_names_that_cannot_be_used_are_told(tmp_path: Path, content: str, message: str) -> None:
+def test_names_that_cannot_be_used_are_reported(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "names.txt"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(RequestError, match=message):
@@ -191,7 +191,7 @@ def test_few_names_make_small_books(tmp_path: Path) -> None:
         PhonebookEntry(entries=[30], digits=2).check()
 
 
-def test_names_too_few_for_a_length_are_told_with_their_file(
+def test_names_too_few_for_a_length_are_reported_with_their_file(
     tmp_path: Path, tokenizer_folder: Callable[[str], str]
 ) -> None:
     file, measure = tmp_path / "names.txt", tokenizer_folder("bpe")
@@ -217,12 +217,12 @@ def test_questions_about_a_book_share_their_beginning() -> None:
     assert first["prompt"][:shared] == second["prompt"][:shared]
 
 
-def test_depths_are_spread_or_as_asked() -> None:
+def test_depths_are_spread_or_as_given() -> None:
     for item in items_by_entries(0, "copy", 100, 20, Layout(queries=10)):
         query = int(item["id"].rpartition("-")[2])
         assert abs(item["place"] - (10 * query + 4.5)) <= 6
-    asked = [item["depth"] for item in items_by_entries(0, "copy", 101, 2, Layout(depths=(0, 50, 100)))]
-    assert asked == [0, 50, 100] * 2
+    depths = [item["depth"] for item in items_by_entries(0, "copy", 101, 2, Layout(depths=(0, 50, 100)))]
+    assert depths == [0, 50, 100] * 2
 
 
 def test_bytes_are_pinned() -> None:
@@ -246,9 +246,9 @@ def test_lengths_are_met(form: Any, length: int, counter: TokenCounter) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_length_that_is_named_is_enough_for_every_book(form: Any, counter: TokenCounter) -> None:
     layout = Layout(queries=3)
-    with pytest.raises(RequestError, match="Ask for") as told:
+    with pytest.raises(RequestError, match=r"Use [0-9]+ tokens") as error:
         list(items_by_length(0, form, 90, 40, layout, counter))
-    enough = int(re.findall(r"Ask for ([0-9]+) tokens", str(told.value))[0])
+    enough = int(re.findall(r"Use ([0-9]+) tokens", str(error.value))[0])
     assert len(list(items_by_length(0, form, enough, 40, layout, counter))) == 120
 
 
@@ -269,28 +269,28 @@ def test_a_book_of_128k_tokens_takes_seconds(counter: TokenCounter) -> None:
 def test_fitting_finds_the_largest_in_few_steps(
     unit: int, overhead: int, high: int, guess: int, wobble: int
 ) -> None:
-    asked: list[int] = []
+    tried: list[int] = []
 
     def length(size: int) -> int:
-        asked.append(size)
+        tried.append(size)
         return overhead + unit * size + (wobble if size > high // 2 else 0)
 
     found = largest_fit(length, target=3000, low=1, high=high, guess=guess)
     fits = [size for size in range(1, high + 1) if length(size) <= 3000]
     assert found == (max(fits) if fits else None)
-    assert len(asked) - high <= 2 * high.bit_length() + 3
+    assert len(tried) - high <= 2 * high.bit_length() + 3
 
 
 def test_a_random_model_is_at_chance() -> None:
     """One that names any entry but the examples is right once in as many as are left."""
-    draw, right, asked = Draw("guess"), 0, 0
+    draw, right, guesses = Draw("guess"), 0, 0
     for item in items_by_entries(5, "standard", 10, 400, Layout()):
         left = [one for at, one in enumerate(item["numbers"]) if at not in item["examples"]]
         right += scoring.process_results(item, [draw.pick(left)])["exact_match"] == 1
-        asked += 1
+        guesses += 1
     chance = PhonebookEntry(entries=[10]).variants()[0].chance
     assert chance is not None
-    assert abs(right / asked - chance) < 4 * (chance / asked) ** 0.5
+    assert abs(right / guesses - chance) < 4 * (chance / guesses) ** 0.5
 
 
 def test_entry_unfolds() -> None:
@@ -303,7 +303,7 @@ def test_entry_unfolds() -> None:
     ]
     variant = entry.variants()[1]
     assert variant.labels == {"format": "standard", "entries": 50}
-    assert variant.chance == 1 / 48, "two of the entries are the examples, and never asked"
+    assert variant.chance == 1 / 48, "two of the entries are the examples, which are never queried"
     assert PhonebookEntry(lengths=[512]).variants()[0].name == "standard-512tokens"
     entry.check()
 

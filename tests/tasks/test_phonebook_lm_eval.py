@@ -37,8 +37,8 @@ class Reader(Double):
 
 
 def look_up(prompt: str) -> str:
-    asked = re.findall(r"phone number for (.+)\?", prompt)
-    name = asked[-1] if prompt.endswith("Answer:") else prompt.rsplit("\n", 1)[1][:-1]
+    names = re.findall(r"phone number for (.+)\?", prompt)
+    name = names[-1] if prompt.endswith("Answer:") else prompt.rsplit("\n", 1)[1][:-1]
     return f" {dict(ENTRY.findall(prompt))[name]}"
 
 
@@ -66,7 +66,7 @@ def test_one_who_reads_the_book_is_always_right(form: Any) -> None:
         assert isinstance(row["depth"], int)
 
 
-def test_one_who_copies_the_first_entry_is_right_where_it_is_asked() -> None:
+def test_copying_the_first_entry_is_right_where_it_is_queried() -> None:
     (variant,) = PhonebookEntry(formats=["copy"], entries=[21], depths=[0, 5, 50, 100], books=10).variants()
     found = evaluate_variant(Reader(first_entry), variant, limit=None, seed=0)
     assert [row["exact_match"] for row in found.rows] == [1.0, 0.0, 0.0, 0.0] * 10
@@ -105,7 +105,7 @@ def late(prompt: str) -> str:
 
 
 @pytest.mark.parametrize("skip", [True, False])
-def test_plain_lm_eval_skips_white_space_unless_told_otherwise(skip: bool) -> None:
+def test_plain_lm_eval_skips_white_space_by_default(skip: bool) -> None:
     class Writer(Reader):
         """Stops at its stop strings, as lm-eval's models do."""
 
@@ -161,7 +161,7 @@ def test_worked_examples_are_left_out_on_request_of_the_reversed_format_alone() 
 
 @pytest.mark.slow
 def test_archbench_run_and_report(tmp_path: Path) -> None:
-    """The whole way, sizes in tokens, on a model trained on shorter contexts than are asked."""
+    """End to end, sizes in tokens, on a model trained on shorter contexts than these."""
     from archbench.reporting import build_report
     from archbench.runner.execute import run_suite
     from archbench.suite import load_suite

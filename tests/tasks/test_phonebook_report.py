@@ -147,7 +147,7 @@ def test_intervals_of_members_stand_beside_each_other(findings: Findings) -> Non
         assert (mine < other).all()
 
 
-def test_recall_is_told_in_words(findings: Findings) -> None:
+def test_recall_is_reported_in_words(findings: Findings) -> None:
     standard, reversed_ = sentences(findings)
     assert standard.startswith(
         "Phonebook, standard: numbers recalled from books of 10 and of 40 entries: fuzzy "

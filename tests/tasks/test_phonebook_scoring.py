@@ -41,10 +41,10 @@ def test_what_is_first_in_the_line_is_in_it(response: str, target: str) -> None:
     found = scoring.process_results({"target": target}, [response])
     assert found["exact_match"] <= found["first_in_line"] <= found["in_line"]
     doc = {"target": target, "numbers": [target], "place": 0, "examples": [], "book": 0, "book_entries": 1}
-    told = scoring.details(doc | {"depth": 0}, response)
-    assert (told["answer_form"] == "empty") == (told["source"] == "empty") == (not response.strip())
-    assert (told["answer_form"] == "other") == (told["source"] == "no number")
-    assert found["in_line"] <= (told["answer_form"] == "answer")
+    details = scoring.details(doc | {"depth": 0}, response)
+    assert (details["answer_form"] == "empty") == (details["source"] == "empty") == (not response.strip())
+    assert (details["answer_form"] == "other") == (details["source"] == "no number")
+    assert found["in_line"] <= (details["answer_form"] == "answer")
 
 
 @given(st.text("01-", max_size=12), st.text("01-", max_size=12))
@@ -88,7 +88,7 @@ def test_source_of_an_answer(answer: str, source: str) -> None:
         assert sum(scoring.digits_right(answer, "100-000-0004")) == (10 if source == "right" else 9)
 
 
-def test_plain_numbers_are_told_apart_by_what_stands_between_them() -> None:
+def test_plain_numbers_are_separated_by_what_stands_between_them() -> None:
     doc = {"numbers": ["47", "53", "61", "80"], "place": 0, "examples": [1]}
     given = {"47": "right", "5 3": "no number", "4 7 53": "neighbour", "61, 80": "book", "478": "no number"}
     assert {answer: scoring.source(answer, doc) for answer in given} == given

@@ -1,4 +1,4 @@
-"""What the plan makes of phonebooks and of RULER: as little as tells what a run would refuse."""
+"""Phonebooks and RULER in a plan: only as many items are made as show what a run would refuse."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
 from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_length
-from archbench.tasks.phonebook.names import pool_of
+from archbench.tasks.phonebook.pool import pool_of
 from archbench.tasks.phonebook.prompts import FORMATS
 from archbench.tasks.ruler.entry import RulerEntry
-from archbench.tasks.ruler.tasks import TASKS, Sources, Task, check, is_limited, items
+from archbench.tasks.ruler.subtasks import TASKS, Sources, Task, check, is_limited, items
 
 
 class Meter(TokenCounter):
@@ -35,7 +35,7 @@ class Meter(TokenCounter):
         return [-(-len(text.encode()) // self.each) for text in texts]
 
 
-def told(run: Callable[[], Any]) -> str | None:
+def refusal_of(run: Callable[[], Any]) -> str | None:
     try:
         run()
     except RequestError as error:
@@ -62,8 +62,10 @@ def test_the_plan_refuses_the_phonebooks_that_a_run_would(
     length: int, books: int, queries: int, digits: int, form: Any, each: int, seed: int
 ) -> None:
     layout = Layout(queries, None, pool_of(None, digits))
-    planned = told(lambda: check_by_length(seed, form, length, books, layout, Meter(each)))
-    assert planned == told(lambda: run_out(items_by_length(seed, form, length, books, layout, Meter(each))))
+    planned = refusal_of(lambda: check_by_length(seed, form, length, books, layout, Meter(each)))
+    assert planned == refusal_of(
+        lambda: run_out(items_by_length(seed, form, length, books, layout, Meter(each)))
+    )
 
 
 @pytest.mark.parametrize("length", [1000, 10**5, 2 * 10**6])
@@ -83,10 +85,10 @@ def test_books_of_nearly_all_entries_are_measured_by_one() -> None:
 
 def test_a_length_that_all_of_many_books_fit_is_found_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
     meter, layout = Meter(1), Layout()
-    with pytest.raises(RequestError, match=r"Ask for (\d+) tokens") as error:
+    with pytest.raises(RequestError, match=r"Use (\d+) tokens") as error:
         check_by_length(0, "copy", 100, 500, layout, meter)
     assert meter.texts < 2500
-    enough = int(str(error.value).split("Ask for ")[1].split()[0])
+    enough = int(str(error.value).split("Use ")[1].split()[0])
     check_by_length(0, "copy", enough, 500, layout, meter)
 
 
@@ -98,8 +100,8 @@ MADE_OF_DRAWS: list[Task] = [task for task in TASKS if not task.startswith("qa")
 @pytest.mark.parametrize("length", [60, 150, 400, 2000])
 def test_the_plan_refuses_the_ruler_items_that_a_run_would(task: Task, digits: int, length: int) -> None:
     sources = Sources(digits=digits)
-    planned = told(lambda: check(task, 0, length, 3, sources, Meter()))
-    assert planned == told(lambda: run_out(islice(items(task, 0, length, 3, sources, Meter()), 1)))
+    planned = refusal_of(lambda: check(task, 0, length, 3, sources, Meter()))
+    assert planned == refusal_of(lambda: run_out(islice(items(task, 0, length, 3, sources, Meter()), 1)))
     if digits == 2 and length == 2000:
         assert (planned is not None) is (task == "niah_multikey_2")
 
@@ -107,13 +109,15 @@ def test_the_plan_refuses_the_ruler_items_that_a_run_would(task: Task, digits: i
 @pytest.mark.parametrize("task", [task for task in MADE_OF_DRAWS if task != "fwe"])
 def test_no_long_text_is_counted_for_the_plan(task: Task) -> None:
     meter = Meter()
-    refusal = told(lambda: check(task, 0, 2**22, 500, Sources(), meter))
+    refusal = refusal_of(lambda: check(task, 0, 2**22, 500, Sources(), meter))
     assert (refusal is not None) is (task in ("niah_multikey_2", "cwe"))
     assert is_limited(task) or refusal is None
     assert meter.characters < 200_000
 
 
-def test_words_that_end_are_told_with_the_plan_at_the_longest_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_run_out_are_reported_with_the_plan_at_the_longest_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("archbench.tasks.ruler.entry.required_counter", lambda *_: Meter())
     entry = RulerEntry(tasks=["cwe"], lengths=[4096, 2**22], samples=1)
     with pytest.raises(RequestError, match="RULER's lists have at most"):

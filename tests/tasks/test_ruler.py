@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler import scoring, texts, words
-from archbench.tasks.ruler.corpus import read_corpus
+from archbench.tasks.ruler import haystacks, scoring, vocabulary
 from archbench.tasks.ruler.counting import zeta_counts
 from archbench.tasks.ruler.entry import RulerEntry
 from archbench.tasks.ruler.fitting import answer_room
-from archbench.tasks.ruler.tasks import TASKS, Sources, items
-from archbench.tasks.ruler.texts import ESSAYS, NOISE, essay_sentences
+from archbench.tasks.ruler.haystacks import ESSAYS, NOISE, essay_sentences
+from archbench.tasks.ruler.qa_data import read_qa_file
+from archbench.tasks.ruler.report import lengths
+from archbench.tasks.ruler.subtasks import TASKS, Sources, items
 from tests.tasks.ruler_files import documents, holds, read, write_hotpotqa, write_squad
 
 
@@ -173,7 +174,7 @@ def test_needles_of_ones_own_names_and_shorter_numbers(
 @pytest.mark.parametrize(
     ("task", "needed"), [("niah_multikey_1", 4), ("niah_multiquery", 4), ("niah_multikey_2", 2)]
 )
-def test_too_few_names_are_told_with_their_file(
+def test_too_few_names_are_reported_with_their_file(
     task: Any, needed: int, tmp_path: Path, counter: TokenCounter
 ) -> None:
     file = tmp_path / "few.txt"
@@ -188,21 +189,21 @@ def test_too_few_names_are_told_with_their_file(
 def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    asked: list[tuple[str, str | None]] = []
+    loaded: list[tuple[str, str | None]] = []
 
     def load(name: str, configuration: str | None, split: str) -> Any:
-        asked.append((name, configuration))
+        loaded.append((name, configuration))
         assert split == "train"
         if name == "some/broken":
             raise ConnectionError("no network")
         column = "content" if name == "some/other" else "text"
         return datasets.Dataset.from_dict({column: ["One here. Two here.", "Three here."]})
 
-    texts._hub_texts.cache_clear()
+    haystacks._hub_texts.cache_clear()
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert essay_sentences("some/essays:en") == ("One here.", "Two here.", "Three here.")
-    assert texts.essays_digest("some/essays:en") == texts.essays_digest("some/essays:en")
-    assert asked == [("some/essays", "en")], "read once"
+    assert haystacks.essays_digest("some/essays:en") == haystacks.essays_digest("some/essays:en")
+    assert loaded == [("some/essays", "en")], "read once"
     with pytest.raises(RequestError, match="no column `text`; it has content"):
         essay_sentences("some/other")
     with pytest.raises(RequestError, match=r"ConnectionError: no network\). Without a network"):
@@ -210,25 +211,25 @@ def test_essays_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_are_plain_and_many() -> None:
-    for pool in (words.ADJECTIVES, words.NOUNS):
+    for pool in (vocabulary.ADJECTIVES, vocabulary.NOUNS):
         assert len(set(pool)) == len(pool)
         assert all(re.fullmatch("[a-z]+", word) for word in pool)
-    assert words.KEYS > 100_000
+    assert vocabulary.KEYS > 100_000
     with pytest.raises(RequestError, match="different keys"):
-        words.draw_keys(Draw(0), words.MOST_KEYS + 1)
+        vocabulary.draw_keys(Draw(0), vocabulary.MOST_KEYS + 1)
     with pytest.raises(RequestError, match="different words"):
-        words.draw_words(Draw(0), 10, words.MOST_WORDS)
+        vocabulary.draw_words(Draw(0), 10, vocabulary.MOST_WORDS)
 
 
 @pytest.mark.parametrize("others", [0, 30, 500, 3000])
 def test_special_words_are_in_no_other(others: int) -> None:
-    special, rest = words.draw_words(Draw(1), 10, others)
+    special, rest = vocabulary.draw_words(Draw(1), 10, others)
     assert len({*special, *rest}) == 10 + others
     assert not any(one in other for one in special for other in [*special, *rest] if one != other)
 
 
 @given(st.integers(20, 100_000), st.integers(5, 3000))
-def test_the_words_asked_for_are_the_most_frequent(total: int, ranks: int) -> None:
+def test_the_queried_words_are_the_most_frequent(total: int, ranks: int) -> None:
     counts = zeta_counts(total, ranks)
     assert counts[0] >= counts[1] > counts[2] > counts[3] > max(counts[4:])
     assert sum(counts) <= total + ranks
@@ -251,17 +252,17 @@ def test_documents_come_with_their_own_first(sources: Sources, counter: TokenCou
     for task, own in (("qa_1", 6), ("qa_2", 10)):
         for item in items(task, 0, 4096, 5, sources, counter):  # type: ignore[arg-type]
             number = int(re.findall(r"house (\d+)", item["prompt"])[-1])
-            beside = {number // own * own + at for at in range(own)}
+            companions = {number // own * own + at for at in range(own)}
             shown = {
                 int(found) for one in documents(item["prompt"]) for found in re.findall(r"House (\d+) k", one)
             }
-            assert beside <= shown
+            assert companions <= shown
             assert len(shown) > own
-    asked = [
+    questions = [
         re.findall(r"house (\d+)", item["prompt"])[-1]
         for item in items("qa_1", 0, 1024, 120, sources, counter)
     ]
-    assert len(set(asked)) == 120
+    assert len(set(questions)) == 120
 
 
 @pytest.mark.parametrize("task", ["qa_1", "qa_2"])
@@ -277,22 +278,24 @@ def test_documents_fill_what_is_left_of_a_length(task: Any, tmp_path: Path, coun
 def test_files_that_will_not_do(sources: Sources, tmp_path: Path, counter: TokenCounter) -> None:
     with pytest.raises(RequestError, match=r"120 of its 120 questions .* set `samples` to at most 120"):
         next(items("qa_1", 0, 1024, 121, sources, counter))
-    with pytest.raises(RequestError, match=r"0 of its 60 questions .* leave it out, or ask for \d+ tokens"):
+    with pytest.raises(
+        RequestError, match=r"0 of its 60 questions .* leave it out, or choose a length of \d+ tokens"
+    ):
         next(items("qa_2", 0, 128, 1, sources, counter))
     with pytest.raises(RequestError, match=r"120 documents fill no more than [\d,]+ of the 65,536 tokens"):
         next(items("qa_1", 0, 65536, 1, sources, counter))
     said = r"qa_1 needs a file of SQuAD .* --set ENTRY\.squad=FILE, or leave qa_1 out"
     with pytest.raises(RequestError, match=said):
-        read_corpus("squad", None)
+        read_qa_file("squad", None)
     with pytest.raises(RequestError, match="cannot be read"):
-        read_corpus("hotpotqa", str(tmp_path / "none.json"))
+        read_qa_file("hotpotqa", str(tmp_path / "none.json"))
     for text in ("nothing", "[1]", '{"data": [{}]}'):
         (tmp_path / "wrong.json").write_text(text)
         with pytest.raises(RequestError, match=r"wrong\.json is not in the format of SQuAD"):
-            read_corpus("squad", str(tmp_path / "wrong.json"))
+            read_qa_file("squad", str(tmp_path / "wrong.json"))
     (tmp_path / "empty.json").write_text("[]")
     with pytest.raises(RequestError, match="no question with an answer"):
-        read_corpus("hotpotqa", str(tmp_path / "empty.json"))
+        read_qa_file("hotpotqa", str(tmp_path / "empty.json"))
 
 
 @pytest.mark.parametrize(
@@ -392,10 +395,10 @@ def test_the_form_of_an_answer() -> None:
 
 
 def test_weights_and_effective_length() -> None:
-    assert scoring.length_weights(6, increasing=True) == pytest.approx([at / 21 for at in range(1, 7)])
-    assert scoring.length_weights(2, increasing=False) == pytest.approx([2 / 3, 1 / 3])
-    assert scoring.effective_length({4096: 0.9, 8192: 0.856, 16384: 0.86}) == 16384
-    assert scoring.effective_length({4096: 0.856}) is None
+    assert lengths.length_weights(6, increasing=True) == pytest.approx([at / 21 for at in range(1, 7)])
+    assert lengths.length_weights(2, increasing=False) == pytest.approx([2 / 3, 1 / 3])
+    assert lengths.effective_length({4096: 0.9, 8192: 0.856, 16384: 0.86}) == 16384
+    assert lengths.effective_length({4096: 0.856}) is None
 
 
 def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable[[str], str]) -> None:
@@ -428,6 +431,6 @@ def test_entry_unfolds_into_lengths(sources: Sources, tokenizer_folder: Callable
         several.check()
     enough = dict(re.findall(r"(\w+) \(enough: (\d+)\)", str(caught.value)))
     assert list(enough) == list(TASKS)
-    assert f"Ask for {max(map(int, enough.values()))} tokens" in str(caught.value)
+    assert f"Use {max(map(int, enough.values()))} tokens" in str(caught.value)
     with pytest.raises(RequestError, match="need a tokenizer to count with"):
         RulerEntry().check()

@@ -13,11 +13,11 @@ from archbench.data.tokenizer import train_tokenizer
 from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.phonebook.names import draw_entries
-from archbench.tasks.ruler import scoring, words
+from archbench.tasks.phonebook.pool import draw_entries
+from archbench.tasks.ruler import scoring, vocabulary
 from archbench.tasks.ruler.fitting import TooShort
-from archbench.tasks.ruler.tasks import TASKS, Sources, items
-from archbench.tasks.ruler.texts import ESSAYS, NOISE, essay_sentences
+from archbench.tasks.ruler.haystacks import ESSAYS, NOISE, essay_sentences
+from archbench.tasks.ruler.subtasks import TASKS, Sources, items
 from tests.tasks.ruler_files import holds, read, write_hotpotqa, write_squad
 
 
@@ -59,16 +59,16 @@ def test_at_256_bytes_a_task_holds_or_tells_its_shortest_length(
 
 def fits_or_tells(task: Any, sources: Sources, counter: TokenCounter) -> None:
     """Twelve items of 256 tokens can be made, or of the length that the error names."""
-    length, samples, told = 256, 12, None
+    length, samples, refusal = 256, 12, None
     try:
         made = list(items(task, 0, length, samples, sources, counter))
     except TooShort as error:
-        told = error
-    if told is not None:
-        assert told.task == task
-        assert told.enough > length
-        assert re.search(rf"(?<!\d){told.enough} tokens", str(told))
-        length = told.enough
+        refusal = error
+    if refusal is not None:
+        assert refusal.task == task
+        assert refusal.enough > length
+        assert re.search(rf"(?<!\d){refusal.enough} tokens", str(refusal))
+        length = refusal.enough
         made = list(items(task, 0, length, samples, sources, counter))
     assert len(made) == samples
     for item in made:
@@ -84,8 +84,8 @@ def large_counter() -> TokenCounter:
         " ".join(essay_sentences(ESSAYS)),
         " ".join(NOISE),
         *(f"{name}: {number}" for name, number in names),
-        *(f"{one}-{draw.pick(words.NOUNS)}" for one in words.ADJECTIVES for _ in range(20)),
-        *(f"{words.draw_number(draw)} {words.draw_uuid(draw)}" for _ in range(6000)),
+        *(f"{one}-{draw.pick(vocabulary.NOUNS)}" for one in vocabulary.ADJECTIVES for _ in range(20)),
+        *(f"{vocabulary.draw_number(draw)} {vocabulary.draw_uuid(draw)}" for _ in range(6000)),
     ]
     tokenizer = train_tokenizer(lines, 16_384)
     assert len(tokenizer) == 16_384

@@ -14,8 +14,8 @@ from archbench.draw import Draw
 from archbench.errors import RequestError
 from archbench.paths import shared
 from archbench.tasks.ruler.entry import RulerEntry
-from archbench.tasks.ruler.tasks import TASKS
-from archbench.tasks.ruler.words import draw_letters, draw_number
+from archbench.tasks.ruler.subtasks import TASKS
+from archbench.tasks.ruler.vocabulary import draw_letters, draw_number
 from tests.doubles import Double
 from tests.evaluation import evaluate_variant
 from tests.tasks.ruler_files import NEEDLE, read, write_hotpotqa, write_squad
@@ -135,7 +135,7 @@ def test_tasks_say_what_they_need(tokenizer_folder: Callable[[str], str]) -> Non
 
 @pytest.mark.slow
 def test_archbench_run_and_report(tmp_path: Path) -> None:
-    """The whole way, files beside the suite, on a model trained on shorter contexts than are asked."""
+    """End to end, files next to the suite, on a model trained on shorter contexts than these."""
     import yaml
 
     from archbench.reporting import build_report

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.lm_eval.local import squad
 from archbench.tasks.lm_eval.local.build import check_imports
 from tests import evaluation as evaluate
@@ -61,22 +61,22 @@ def save(folder: Path, sample: Sample, suffix: str = ".jsonl") -> Path:
 
 
 class Recorder(LM):  # type: ignore[misc]
-    """Answers by a rule and remembers what it was asked."""
+    """Answers by a rule and remembers its requests."""
 
     def __init__(self, gold: set[tuple[str, str]] = frozenset(), texts: dict[str, str] | None = None) -> None:  # type: ignore[assignment]
         super().__init__()
-        self.asked: list[tuple[Any, ...]] = []
+        self.requests: list[tuple[Any, ...]] = []
         self.gold, self.texts = gold, texts or {}
 
     def loglikelihood(self, requests: Any) -> list[tuple[float, bool]]:
-        self.asked += [request.args for request in requests]
+        self.requests += [request.args for request in requests]
         return [(-0.001 if request.args in self.gold else -50.0, False) for request in requests]
 
     def loglikelihood_rolling(self, requests: Any) -> list[float]:
         raise AssertionError
 
     def generate_until(self, requests: Any) -> list[str]:
-        self.asked += [request.args for request in requests]
+        self.requests += [request.args for request in requests]
         return [self.texts.get(request.args[0], "quite unlike it") for request in requests]
 
 
@@ -116,50 +116,50 @@ def test_prompts_are_lm_evals_own_over_the_same_documents(
     folder = save(tmp_path / "data", TWELVE[task])
     # The shots of lm-eval's own SQuAD v2 cannot be made in this version: a method lacks an argument.
     for shots in {0, SHOTS.get(task, 0) if task != "squadv2" else 0}:
-        (variant,) = StockEntry(
+        (variant,) = LmEvalEntry(
             tasks=[task], data=str(folder), metric=TWELVE[task].metric, num_fewshot=shots
         ).variants()
         lm = Recorder()
         evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
         wanted = requests_of(reference(manager, task, folder, tmp_path), shots)
-        assert sorted(map(repr, lm.asked)) == sorted(map(repr, wanted))
+        assert sorted(map(repr, lm.requests)) == sorted(map(repr, wanted))
         assert len(wanted) >= len(TWELVE[task].gold)
 
 
 @pytest.mark.parametrize("task", ["nq_open", "squadv2"])
 def test_white_space_is_skipped_on_request_alone(task: str, tmp_path: Path) -> None:
     folder, metric = save(tmp_path / "data", TWELVE[task]), TWELVE[task].metric
-    plain = StockEntry(tasks=[task], data=str(folder), metric=metric, num_fewshot=0)
+    plain = LmEvalEntry(tasks=[task], data=str(folder), metric=metric, num_fewshot=0)
     skipping = plain.model_copy(update={"skip_white_space": True})
     assert plain.digest() != skipping.digest()
-    asked = []
+    requests = []
     for entry in (plain, skipping, plain):
         entry.check()
         (variant,) = entry.variants()
         lm = Recorder()
         evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
-        asked.append([args for args in lm.asked if isinstance(args[1], dict)])
-    assert asked[0] == asked[2]
-    assert asked[0]
-    assert asked[1] == [(prompt, rest | {"skip_white_space": True}) for prompt, rest in asked[0]]
-    assert not any("skip_white_space" in rest for _, rest in asked[0])
+        requests.append([args for args in lm.requests if isinstance(args[1], dict)])
+    assert requests[0] == requests[2]
+    assert requests[0]
+    assert requests[1] == [(prompt, rest | {"skip_white_space": True}) for prompt, rest in requests[0]]
+    assert not any("skip_white_space" in rest for _, rest in requests[0])
 
 
 def test_white_space_of_tasks_that_generate_nothing_is_not_skipped(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["piqa"])
-    entry = StockEntry(tasks=["piqa"], data=str(folder), skip_white_space=True)
+    entry = LmEvalEntry(tasks=["piqa"], data=str(folder), skip_white_space=True)
     with pytest.raises(RequestError, match="skip_white_space: lm-eval's task 'piqa' generates no text"):
         entry.check()
 
 
 def test_squad_with_a_shot(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["squadv2"])
-    (variant,) = StockEntry(tasks=["squadv2"], data=str(folder), metric="f1", num_fewshot=1).variants()
+    (variant,) = LmEvalEntry(tasks=["squadv2"], data=str(folder), metric="f1", num_fewshot=1).variants()
     lm = Recorder()
     evaluate.evaluate_variant(lm, variant, limit=1, seed=0)
-    shot, asked = lm.asked[0][0].split("Answer:")[0:2]
+    shot, question = lm.requests[0][0].split("Answer:")[0:2]
     assert shot == "Title: Rain\n\nBackground: It is in the north.\n\nQuestion: Where 1?\n\n"
-    assert asked.startswith(" unanswerable\n\nTitle: Rain\n\nBackground")
+    assert question.startswith(" unanswerable\n\nTitle: Rain\n\nBackground")
 
 
 def oracle(task: Any, sample: Sample) -> Recorder:
@@ -177,7 +177,7 @@ def oracle(task: Any, sample: Sample) -> Recorder:
 @pytest.mark.parametrize("task", TWELVE)
 def test_an_oracle_scores_all_and_a_fool_nothing(task: str, tmp_path: Path, manager: TaskManager) -> None:
     folder = save(tmp_path / "data", TWELVE[task])
-    (variant,) = StockEntry(tasks=[task], data={task: str(folder)}, metric=TWELVE[task].metric).variants()
+    (variant,) = LmEvalEntry(tasks=[task], data={task: str(folder)}, metric=TWELVE[task].metric).variants()
     built = reference(manager, task, folder, tmp_path)
     requests_of(built, 0)
     found = evaluate.evaluate_variant(oracle(built, TWELVE[task]), variant, limit=None, seed=0)
@@ -197,24 +197,24 @@ def test_an_oracle_scores_all_and_a_fool_nothing(task: str, tmp_path: Path, mana
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
 @pytest.mark.parametrize("task", ["arc_easy", "squadv2", "hellaswag"])
 def test_kinds_of_files_make_no_difference(task: str, suffix: str, tmp_path: Path) -> None:
-    asked = []
+    requests = []
     for kind in (".jsonl", suffix):
         folder = save(tmp_path / kind[1:], TWELVE[task], kind)
-        (variant,) = StockEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).variants()
+        (variant,) = LmEvalEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).variants()
         lm = Recorder()
         evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
-        asked.append(lm.asked)
-    assert asked[0] == asked[1]
+        requests.append(lm.requests)
+    assert requests[0] == requests[1]
 
 
 def test_all_of_mmlu_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(tmp_path / "data", TWELVE["mmlu_anatomy"])
-    entry = StockEntry(tasks=["mmlu"], data=str(folder), num_fewshot=2, metric="acc")
+    entry = LmEvalEntry(tasks=["mmlu"], data=str(folder), num_fewshot=2, metric="acc")
     with pytest.raises(
         RequestError, match=r"no row of the test split has the subject '\w+'\. The file has anatomy"
     ):
         entry.check()
-    both = StockEntry(
+    both = LmEvalEntry(
         tasks=["mmlu_anatomy", "mmlu_virology"],
         data={"mmlu_anatomy": str(folder), "mmlu_virology": str(folder)},
         num_fewshot=2,
@@ -224,19 +224,21 @@ def test_all_of_mmlu_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for variant in both.variants():
         evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
     assert (
-        sum("virology" in prompt for prompt, _ in lm.asked) == sum("anatomy" in p for p, _ in lm.asked) == 8
+        sum("virology" in prompt for prompt, _ in lm.requests)
+        == sum("anatomy" in p for p, _ in lm.requests)
+        == 8
     )
 
 
 @pytest.mark.parametrize("task", TWELVE)
 def test_files_as_they_should_be_are_accepted_and_count_in_the_key(task: str, tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE[task])
-    entry = StockEntry(
+    entry = LmEvalEntry(
         tasks=[task], data=str(folder), metric=TWELVE[task].metric, num_fewshot=SHOTS.get(task, 0)
     )
     entry.check()
     first = entry.digest()
-    assert first == entry.digest() != StockEntry(tasks=[task]).digest()
+    assert first == entry.digest() != LmEvalEntry(tasks=[task]).digest()
     file = next(folder.iterdir())
     file.write_text(file.read_text(encoding="utf-8").replace("0", "00", 1) + "\n", encoding="utf-8")
     assert entry.digest() != first
@@ -244,21 +246,21 @@ def test_files_as_they_should_be_are_accepted_and_count_in_the_key(task: str, tm
 
 @pytest.mark.parametrize("task", TWELVE)
 def test_a_missing_column_is_named_with_its_file(task: str, tmp_path: Path) -> None:
-    asked, *_ = TWELVE[task].splits
-    rows = [dict(row) for row in TWELVE[task].splits[asked]]
+    evaluated, *_ = TWELVE[task].splits
+    rows = [dict(row) for row in TWELVE[task].splits[evaluated]]
     last = [key for key in rows[0] if key not in ("subject", "id", "LABELS", "mc1_targets", "mc2_targets")][
         -1
     ]
     for row in rows[1:]:
         row["renamed"] = row.pop(last)
-    folder = save(tmp_path / "data", TWELVE[task]._replace(splits={asked: rows}))
-    with pytest.raises(RequestError, match=f"data of '{task}', split {asked}, row .*no column '{last}'"):
-        StockEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).check()
+    folder = save(tmp_path / "data", TWELVE[task]._replace(splits={evaluated: rows}))
+    with pytest.raises(RequestError, match=f"data of '{task}', split {evaluated}, row .*no column '{last}'"):
+        LmEvalEntry(tasks=[task], data=str(folder), metric=TWELVE[task].metric).check()
 
 
-def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
+def test_what_else_is_wrong_with_files_is_reported(tmp_path: Path) -> None:
     def check(shots: int = 0) -> None:
-        StockEntry(tasks=["piqa"], data=str(tmp_path / "data"), num_fewshot=shots).check()
+        LmEvalEntry(tasks=["piqa"], data=str(tmp_path / "data"), num_fewshot=shots).check()
 
     with pytest.raises(RequestError, match="there is no folder"):
         check()
@@ -272,21 +274,21 @@ def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
     save(folder, TWELVE["piqa"])
     check(1)
     with pytest.raises(
-        RequestError, match=r"2 shots are asked for, but the train split has 2 rows .* at most 1"
+        RequestError, match=r"2 shots are requested, but the train split has 2 rows .* at most 1"
     ):
         check(2)
     (folder / "validation.json").write_text("[]")
     with pytest.raises(RequestError, match=r"validation\.json and validation\.jsonl: which one"):
         check()
     (folder / "validation.json").unlink()
-    for text, told in {
+    for text, message in {
         "": "is empty",
         "{": "line 1 is not JSON",
         "[1]": "line 1: a JSON object",
         "\xff": "JSON",
     }.items():
         (folder / "validation.jsonl").write_text(text, encoding="utf-8")
-        with pytest.raises(RequestError, match=told):
+        with pytest.raises(RequestError, match=message):
             check()
     wrong = {"goal": "g", "sol1": "a", "sol2": "b", "label": True}
     (folder / "validation.jsonl").write_text(json.dumps(wrong))
@@ -299,21 +301,21 @@ def test_what_else_is_wrong_with_files_is_told(tmp_path: Path) -> None:
 def test_folders_belong_to_tasks_of_the_entry() -> None:
     for wrong in ("folder", {"race": "folder"}):
         with pytest.raises(ValidationError, match=r"one folder of data|not among the entry's tasks"):
-            StockEntry(tasks=["piqa", "arc_easy"], data=wrong)
+            LmEvalEntry(tasks=["piqa", "arc_easy"], data=wrong)
 
 
-def test_a_data_set_that_cannot_be_had_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_data_set_is_reported_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(
         RequestError, match=r"'piqa' reads the data set 'baber/piqa', .*validation\.jsonl and train"
     ):
-        StockEntry(tasks=["piqa"], num_fewshot=1).check()
+        LmEvalEntry(tasks=["piqa"], num_fewshot=1).check()
     with pytest.raises(RequestError, match=r"'mmlu' reads the data set 'cais/mmlu'"):
-        StockEntry(tasks=["mmlu"], metric="acc").check()
+        LmEvalEntry(tasks=["mmlu"], metric="acc").check()
     with pytest.raises(RequestError, match=r"'squadv2' reads the data set 'lighteval/squad_v2'"):
-        StockEntry(tasks=["squadv2"], metric="f1").check()
+        LmEvalEntry(tasks=["squadv2"], metric="f1").check()
     datasets.config.HF_DATASETS_CACHE.joinpath("baber___piqa").mkdir(parents=True)
-    StockEntry(tasks=["piqa"]).check()
+    LmEvalEntry(tasks=["piqa"]).check()
 
 
 @pytest.mark.parametrize(
@@ -332,7 +334,7 @@ def test_squad_scores_by_hand(answer: str, gold: str, f1: float) -> None:
     assert squad.exact(answer, gold) == float(f1 == 1)
 
 
-def test_a_package_of_an_extra_is_told_with_the_extra(tmp_path: Path) -> None:
+def test_a_package_of_an_extra_is_reported_with_the_extra(tmp_path: Path) -> None:
     (tmp_path / "longbench").mkdir()
     (tmp_path / "longbench" / "needy.py").write_text("import archbench_has_no_such_package\n")
     text = "task: long\noutput_type: generate_until\ndoc_to_text: !function needy.text\n"
@@ -344,21 +346,21 @@ def test_a_package_of_an_extra_is_told_with_the_extra(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
     folder = save(tmp_path / "data", TWELVE["piqa"])
-    plain = asked_of(folder)
+    plain = requests_to_model(folder)
     for file in folder.iterdir():
         file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
         assert file.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert asked_of(folder) == plain
+    assert requests_to_model(folder) == plain
 
 
-def asked_of(folder: Path) -> list[tuple[Any, ...]]:
-    (variant,) = StockEntry(tasks=["piqa"], data=str(folder), num_fewshot=1).variants()
+def requests_to_model(folder: Path) -> list[tuple[Any, ...]]:
+    (variant,) = LmEvalEntry(tasks=["piqa"], data=str(folder), num_fewshot=1).variants()
     lm = Recorder()
     evaluate.evaluate_variant(lm, variant, limit=None, seed=0)
-    return lm.asked
+    return lm.requests
 
 
-def test_a_package_that_is_not_installed_is_told_before_anything_runs(tmp_path: Path) -> None:
+def test_a_package_that_is_not_installed_is_reported_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "needy.py").write_text("import archbench_has_no_such_package\n")
     text = "task: needy\noutput_type: multiple_choice\ndoc_to_text: !function needy.text\n"
     (tmp_path / "needy.yaml").write_text(text)

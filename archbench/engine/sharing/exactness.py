@@ -85,7 +85,7 @@ class Sharing(NamedTuple):
     """How an LM shares prefixes.
 
     Attributes:
-        level: As in `Exactness`; "none" where nothing is shared.
+        level: As in `Exactness`; "none" where no state of a prefix is held.
         reason: Why the level is not "chunk", or why every input runs on its own; empty otherwise.
     """
 
@@ -103,12 +103,12 @@ def sharing_of(found: Exactness, cache_bytes: int) -> Sharing:
     if found.level == "none":
         return Sharing("none", found.reason)
     if cache_bytes == 0:
-        return Sharing("none", "prefixes are not shared: engine.cache_bytes is 0")
+        return Sharing("none", "prefixes are not held: engine.cache_bytes is 0")
     needed = math.ceil(found.fixed_bytes + found.token_bytes)
     if cache_bytes < needed:
         return Sharing(
             "none",
-            f"prefixes are not shared: engine.cache_bytes is {cache_bytes:,}, and the state of a single "
+            f"prefixes are not held: engine.cache_bytes is {cache_bytes:,}, and the state of a single "
             f"token takes {needed:,} bytes",
         )
     return Sharing(found.level, found.reason)
@@ -146,14 +146,14 @@ def _measure(scorer: Scorer) -> Exactness:
     limit = scorer.limit
     if coupled := _capacity(scorer.model):
         reason = (
-            f"every input runs on its own and no prefix is shared, because its experts have a capacity "
+            f"every input runs on its own and no prefix is held, because its experts have a capacity "
             f"({coupled}), so that its answers may depend on what else is in the batch"
         )
         return Exactness("none", False, {}, reason)
     if limit is not None and limit < LENGTH:
-        return Exactness("none", True, {}, f"prefixes are not shared: inputs are limited to {limit} tokens")
+        return Exactness("none", True, {}, f"prefixes are not held: inputs are limited to {limit} tokens")
     if scorer.depends_on_width:
-        reason = "prefixes are not shared, because its rotary angles go with the length of the whole input"
+        reason = "prefixes are not held, because its rotary angles go with the length of the whole input"
         return Exactness("none", True, {}, reason)
     try:
         trials = Trials(scorer)
@@ -172,7 +172,7 @@ def _measure(scorer: Scorer) -> Exactness:
             "none",
             False,
             errors,
-            "every input runs on its own and no prefix is shared, because the model's answers depend on what "
+            "every input runs on its own and no prefix is held, because the model's answers depend on what "
             f"else is in the batch ({_off_by(batched)})",
         )
     reasons = {}
@@ -199,7 +199,7 @@ def _measure(scorer: Scorer) -> Exactness:
                 errors["beside"] = trials.in_place()
             in_place = errors.get("beside", float("inf")) <= tolerance
             return Exactness(level, True, errors, reason, *footprint, in_place)
-    return Exactness("none", True, errors, f"prefixes are not shared, because {reasons['chunk']}")
+    return Exactness("none", True, errors, f"prefixes are not held, because {reasons['chunk']}")
 
 
 def _capacity(model: PreTrainedModel) -> str:

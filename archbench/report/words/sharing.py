@@ -5,29 +5,32 @@ from __future__ import annotations
 from archbench.errors import amount
 from archbench.results.frames import RunResults
 from archbench.results.header import CellHeader
-from archbench.results.work import Work, work_of
+from archbench.results.work import WITHOUT_STATES, Work, work_of
 
-_HOW = {"chunk": "whole prefixes", "steps": "prefixes, followed token by token", "none": "none"}
+_HOW = {"chunk": "whole prefixes", "steps": "prefixes, followed token by token", "none": "none is held"}
 
 
 def sharing_warnings(results: RunResults) -> list[str]:
-    """A sentence for every member that shares no prefixes, or shared none in some of its cells."""
+    """A sentence for every member that holds no prefixes, or held none in some of its cells."""
     lines = []
     for member in results.manifest.get("members", []):
         sharing = member.get("sharing") or {}
         if sharing.get("level") == "none":
             reason = sharing.get("reason") or "no reason is recorded"
+            if member.get("backend"):
+                lines.append(f"WARNING: {member['name']} shares no prefixes: {reason}.")
+                continue
             lines.append(
-                f"WARNING: {member['name']} shares no prefixes: {reason}. Scores are exact; its "
-                "requests were each computed on their own."
+                f"WARNING: {member['name']} holds no prefixes: {reason}. Scores are exact; "
+                f"{WITHOUT_STATES} were computed together."
             )
             continue
         cells = _complete(results, member["name"])
         if unshared := sum(one.sharing == "none" for one in cells):
             lines.append(
-                f"WARNING: {member['name']} shared no prefixes in {unshared:,} of "
+                f"WARNING: {member['name']} held no prefixes in {unshared:,} of "
                 f"{amount(len(cells), 'cell')} when "
-                "they were run. Scores are exact; their requests were each computed on their own."
+                f"they were run. Scores are exact; {WITHOUT_STATES} were computed together there."
             )
     return lines
 

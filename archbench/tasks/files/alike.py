@@ -1,4 +1,4 @@
-"""When texts are one text but for white space or case, and names but for characters that nobody sees."""
+"""Texts that differ in white space or case alone, and names that differ in invisible characters alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def folded(value: Any) -> Any:
-    """A cell in which white space, case and the spelling of accents make no difference, to compare by.
+    """A cell in which white space, case and the encoding of accents make no difference, to compare by.
 
     Args:
         value: A text, or lists and mappings with texts in them; anything else stays as it is.

@@ -1,4 +1,4 @@
-"""Questions that stand somewhere twice: among those asked, or among those asked and the examples shown."""
+"""Duplicates: among the evaluated questions, among the examples, and between the two."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from collections.abc import Hashable, Sequence
 from archbench.errors import RequestError, amount
 
 
-def check_splits_differ(asked: Sequence[Hashable], shown: Sequence[Hashable], names: tuple[str, str]) -> None:
+def check_splits_differ(
+    evaluated: Sequence[Hashable], shown: Sequence[Hashable], names: tuple[str, str]
+) -> None:
     """Make sure that examples are not the questions themselves.
 
     Args:
-        asked: What is asked, one key of its content for each question.
-        shown: What examples are taken from, likewise.
+        evaluated: A key of each evaluated question's content.
+        shown: A key of each question's content that examples are taken from.
         names: What the two were read from.
 
     Raises:
         RequestError: Both hold the same questions.
     """
-    if set(asked) == set(shown):
+    if set(evaluated) == set(shown):
         raise RequestError(
             f"{names[1]} holds the same questions as {names[0]}, so that prompts with examples would show "
-            f"their own right answers. Put other questions into {names[1]}, or delete it and ask without "
-            "examples."
+            f"their own right answers. Put other questions into {names[1]}, or delete it and evaluate "
+            "without examples."
         )
 
 
-def asked_twice(keys: Sequence[Hashable], names: Sequence[str], answers: Sequence[Hashable]) -> str | None:
-    """What to say of questions that are asked more than once; None where there are none.
+def duplicate_questions(
+    keys: Sequence[Hashable], names: Sequence[str], answers: Sequence[Hashable]
+) -> str | None:
+    """The note on questions that are evaluated more than once; None where there are none.
 
     Args:
         keys: A key of each question's content, in which its answer is left out.
-        names: What each question is called.
+        names: The name of each question.
         answers: The right answer of each, in any form that can be compared.
     """
     twins = _groups(keys)
@@ -40,20 +44,20 @@ def asked_twice(keys: Sequence[Hashable], names: Sequence[str], answers: Sequenc
         return None
     first = " and ".join(names[at] for at in twins[0][:2])
     return (
-        f"{_copies(twins)} of {len(keys)} questions asked are copies of others (the first: {first}). They "
-        "are kept, but copies are not independent, so that intervals and p-values look surer than they are."
-        + _contrary(twins, answers)
+        f"{_copies(twins)} of {len(keys)} evaluated questions are copies of others (the first: {first}). "
+        "They are kept, but copies are not independent, so that intervals and p-values look more certain "
+        "than they are." + _contrary(twins, answers)
     )
 
 
-def shown_twice(
+def duplicate_examples(
     keys: Sequence[Hashable], names: Sequence[str], answers: Sequence[Hashable], source: str
 ) -> str | None:
-    """What to say of examples that stand among the examples more than once; None where there are none.
+    """The note on examples that occur more than once; None where there are none.
 
     Args:
         keys: A key of each example's content, in which its answer is left out.
-        names: What each example is called.
+        names: The name of each example.
         answers: The right answer of each, in any form that can be compared.
         source: What they were read from.
     """
@@ -85,23 +89,23 @@ def _contrary(groups: Sequence[Sequence[int]], answers: Sequence[Hashable]) -> s
     return f" Copies of {contrary} differ in the right answer, so one at most is right." * bool(contrary)
 
 
-def shown_too(
-    asked: Sequence[Hashable], shown: Sequence[Hashable], names: Sequence[str], source: str
+def leaked_questions(
+    evaluated: Sequence[Hashable], shown: Sequence[Hashable], names: Sequence[str], source: str
 ) -> str | None:
-    """What to say of examples that are asked too; None where there are none.
+    """The note on evaluated questions that are also examples; None where there are none.
 
     Args:
-        asked: A key of each question's content.
+        evaluated: A key of each evaluated question's content.
         shown: Keys of the examples that prompts may show.
-        names: What each question asked is called.
+        names: The name of each evaluated question.
         source: What the examples were read from.
     """
     known = set(shown)
-    both = [name for key, name in zip(asked, names, strict=True) if key in known]
+    both = [name for key, name in zip(evaluated, names, strict=True) if key in known]
     if not both:
         return None
     return (
-        f"{len(both)} of {amount(len(asked), 'question')} asked are among the examples of {source} too "
-        f"({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold the right "
-        "answer. Take them out of one of the two."
+        f"{len(both)} of {amount(len(evaluated), 'evaluated question')} are also among the examples of "
+        f"{source} ({', '.join(both[:3])}{', ...' if len(both) > 3 else ''}): prompts that show them hold "
+        "the right answer. Take them out of one of the two."
     )

@@ -1,4 +1,4 @@
-"""Files of names, one a line: what phonebooks and needles can be about in place of archbench's own names."""
+"""Files of names, one a line: for phonebooks and needles instead of archbench's own names."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _check_fields(path: Path, name: str, kind: Any) -> None:
 
 
 def check_header(name: str | Path, columns: Sequence[str]) -> None:
-    """Make sure that every column can be asked for by a name that no other has.
+    """Make sure that every column has a name of its own.
 
     Args:
         name: The file or data set, for messages.
@@ -129,7 +129,7 @@ def check_header(name: str | Path, columns: Sequence[str]) -> None:
     Raises:
         RequestError: A name comes twice, or looks like another.
     """
-    # A column without a name cannot be asked for: spreadsheets leave such at the end of every line.
+    # Columns without a name are never read: spreadsheets leave such at the end of every line.
     twice = [one for one, times in Counter(columns).items() if one and times > 1]
     if twice:
         raise RequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What lm-eval's tasks that are classes say in code, where YAMLs have keys.
+# What lm-eval's Python tasks declare in code, where YAMLs have keys.
 CLASSES: dict[str, dict[str, Any]] = {
     "squadv2": {
         "training_split": "train",
@@ -16,13 +16,13 @@ CLASSES: dict[str, dict[str, Any]] = {
 
 
 def declared(entry: Any) -> dict[str, Any]:
-    """Where a task of lm-eval's index reads its data: its YAML's keys, or those that stand for a class."""
+    """Where a task of lm-eval's index reads its data: its YAML's keys, or those kept here for a class."""
     return dict(entry.cfg or {}) | CLASSES.get(entry.name, {})
 
 
 def hub_data(task: Mapping[str, Any]) -> str | None:
-    """The data set that a task loads by name; None where code makes the data, from where it knows alone."""
-    if asked_split(task) is None or "custom_dataset" in task or not task.get("dataset_path"):
+    """The data set that a task loads by name; None where its own code makes or loads the data."""
+    if evaluated_split(task) is None or "custom_dataset" in task or not task.get("dataset_path"):
         return None
     return str(task["dataset_path"])
 
@@ -45,21 +45,21 @@ def leaves(index: Mapping[str, Any], name: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def asked_split(task: Mapping[str, Any]) -> str | None:
-    """The split whose documents are asked: lm-eval takes `test`, else `validation`."""
+def evaluated_split(task: Mapping[str, Any]) -> str | None:
+    """The split whose documents are evaluated: lm-eval takes `test`, else `validation`."""
     return task.get("test_split") or task.get("validation_split")
 
 
 def shots_split(task: Mapping[str, Any]) -> str | None:
     """The split that shots are taken from, by lm-eval's own order."""
-    return said_split(task) or task.get("training_split") or task.get("validation_split")
+    return named_split(task) or task.get("training_split") or task.get("validation_split")
 
 
-def said_split(task: Mapping[str, Any]) -> str | None:
+def named_split(task: Mapping[str, Any]) -> str | None:
     """The split that a YAML itself names for shots."""
     return task.get("fewshot_split") or (task.get("fewshot_config") or {}).get("split")
 
 
-def written_out(task: Mapping[str, Any]) -> bool:
-    """Whether the YAML itself has the shots."""
+def has_own_shots(task: Mapping[str, Any]) -> bool:
+    """Whether the YAML itself contains the shots."""
     return bool((task.get("fewshot_config") or {}).get("samples"))

@@ -1,4 +1,4 @@
-"""The suite entry `kind: lm_eval`: tasks of lm-eval, or in its format, by name."""
+"""The suite entry `kind: lm_eval`: lm-eval's own tasks, or tasks in its format, by name."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from archbench.paths import expanded
 from archbench.results.shapes import CellShape
 from archbench.schema import Address, Shots, Whole
 from archbench.tasks.entry import TaskEntry, Variant, path_safe
-from archbench.tasks.lm_eval.declared import asked_split, declared, hub_data, leaves, shots_split
+from archbench.tasks.lm_eval.declared import declared, evaluated_split, hub_data, leaves, shots_split
 from archbench.tasks.lm_eval.included import check_included, included_digest
 from archbench.tasks.lm_eval.index import first_metric, generates, known, task_index
 from archbench.tasks.lm_eval.local.build import check_hub, check_imports
 from archbench.tasks.lm_eval.local.folders import check_folder
 from archbench.tasks.lm_eval.local.splits import folder_digest
-from archbench.tasks.lm_eval.support import check_askable, generation_settings
-from archbench.tasks.perturb import NEEDED_SHOTS, Perturbation
+from archbench.tasks.lm_eval.support import check_supported, generation_settings
+from archbench.tasks.perturbations import NEEDED_SHOTS, Perturbation
 from archbench.tasks.work import LmEval
 
 
-class StockEntry(TaskEntry):
+class LmEvalEntry(TaskEntry):
     """Tasks, groups and tags of lm-eval, each a variant of its own for each number of shots.
 
     Attributes:
         kind: `lm_eval`.
         tasks: Names as `lm_eval ls tasks` prints them. A group or tag is one variant with all its tasks.
         include_path: A folder, or several, of task YAMLs of your own, in lm-eval's format, next to lm-eval's
-            (docs/own-tasks.md). Code that they name with `!function` is run.
+            (CONTRIBUTING.md has an example). Code that they name with `!function` is run.
         limit: Only the first so many items of each lm-eval task; None for all.
         num_fewshot: Shots per prompt, or several numbers to compare; None leaves each task its own.
         metric: The primary metric; None for the first that the task (of a group: its first task) declares.
         data: Folders whose files are read instead of the hub's data sets, by name of a task in `tasks`; for
             an entry of one task, the folder alone (docs/standard12.md).
         answer_base: Of local data: what answers that are numbers of options are counted from, 0 or 1; as in
-            the data set itself where absent, and a note beside the scores says so if the data leave it open.
-        perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own beside the plain
+            the data set itself where absent, and a note with the scores says so if the data leave it open.
+        perturb: Changes to the prompts of multiple-choice tasks, each a variant of its own next to the plain
             one (docs/standard12.md). What a task's prompts do not allow is an error; numbers of shots too
             small for `shot_order` and `separator` are left out where there are larger ones.
         skip_white_space: Whether the answers of tasks that generate begin at the first character that is not
@@ -65,7 +65,7 @@ class StockEntry(TaskEntry):
     @field_validator("tasks", "num_fewshot", "perturb")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
-        # By what they are called on disk, so that no two variants write the same file.
+        # Compared as file names, so that no two variants write the same file.
         names = [path_safe(str(one)) for one in value] if isinstance(value, list) else []
         for again in names:
             if names.count(again) > 1:
@@ -73,7 +73,7 @@ class StockEntry(TaskEntry):
         return value
 
     @model_validator(mode="after")
-    def _folders_of_its_tasks(self) -> StockEntry:
+    def _folders_of_its_tasks(self) -> LmEvalEntry:
         if isinstance(self.data, str) and len(self.tasks) > 1:
             raise ValueError(
                 f"one folder of data is for one task, but the entry has {len(self.tasks)}; name the folder "
@@ -95,27 +95,27 @@ class StockEntry(TaskEntry):
         return {self.tasks[0]: self.data} if isinstance(self.data, str) else dict(self.data or {})
 
     def check(self) -> None:
-        """Make sure that lm-eval knows the tasks, and that their data are there or can be had.
+        """Make sure that lm-eval knows the tasks, and that their data are available.
 
         Raises:
             RequestError: A name is not lm-eval's; a task declares no metric and the entry names none, or the
-                metric is no score of single items; a task cannot be asked with shots, or not at all; it needs
-                a package that is not installed; local data are not as the task reads them; a data set is
-                neither in the local cache nor to be had from the hub; a task's prompts cannot be changed as
-                `perturb` asks; or a task generates nothing, and `skip_white_space` is asked for.
+                metric is no score of single items; a task cannot be evaluated with shots, or not at all; it
+                needs a package that is not installed; local data are not as the task reads them; a data set
+                is neither in the local cache nor available from the hub; a task's prompts do not allow a
+                change in `perturb`; or a task generates nothing, and `skip_white_space` is set.
         """
         for folder in self._folders:
             check_included(folder)
         self.variants()
         numbers = self.num_fewshot if isinstance(self.num_fewshot, list) else [self.num_fewshot or 0]
-        asked: set[str] = set()
+        checked: set[str] = set()
         for task in self.tasks:
             known(task, self._folders)
         for task in self.tasks:
             for leaf in leaves(self._index, task):
                 entry = self._index[leaf]
                 found = declared(entry)
-                check_askable(found, leaf, self.metric or first_metric(task, self._folders), max(numbers))
+                check_supported(found, leaf, self.metric or first_metric(task, self._folders), max(numbers))
                 check_imports(entry, task)
                 if self.skip_white_space and not generates(entry):
                     raise RequestError(
@@ -125,9 +125,9 @@ class StockEntry(TaskEntry):
                     )
                 if task in self.folders:
                     self._check_folder(task, entry)
-                elif (repository := hub_data(found)) and repository not in asked:
-                    asked.add(repository)
-                    splits = [asked_split(found), shots_split(found) if max(numbers) else None]
+                elif (repository := hub_data(found)) and repository not in checked:
+                    checked.add(repository)
+                    splits = [evaluated_split(found), shots_split(found) if max(numbers) else None]
                     check_hub(repository, task, [split for split in splits if split])
         for task in self.tasks if self.perturb else ():
             self._check_perturbed(task)
@@ -152,25 +152,25 @@ class StockEntry(TaskEntry):
         return {name: found for name in names if (found := generation_settings(declared(self._index[name])))}
 
     def _check_perturbed(self, task: str) -> None:
-        """Build a task and make sure that its prompts can be changed as asked.
+        """Build a task and make sure that its prompts allow the changes in `perturb`.
 
         Raises:
-            RequestError: They cannot.
+            RequestError: They do not.
         """
-        from archbench.tasks.lm_eval.perturb import StockPrompts
+        from archbench.tasks.lm_eval.perturb import LmEvalPrompts
         from archbench.tasks.work.loading import load_tasks, quiet
 
-        # With the most shots: what cannot be had with them cannot be had with fewer.
+        # With the most shots: what is not possible with them is not possible with fewer.
         work = self._work(task, max(self._numbers, key=lambda number: number or 0))
         with quiet():
             loaded = load_tasks(work, seed=0)["tasks"]
         for name, built in loaded.items():
-            prompts = StockPrompts(built, built.get_config("num_fewshot"), self.limit)
+            prompts = LmEvalPrompts(built, built.get_config("num_fewshot"), self.limit)
             for how in self.perturb:
                 if why := prompts.why_not(how):
                     raise RequestError(
-                        f"perturb of '{task}': {how} cannot be had for lm-eval's task '{name}', since {why}. "
-                        f"What can be had: {', '.join(prompts.possible()) or 'nothing'}. Take {how} out of "
+                        f"perturb of '{task}': {how} is not possible for lm-eval's task '{name}', since "
+                        f"{why}. Possible: {', '.join(prompts.possible()) or 'none'}. Take {how} out of "
                         f"`perturb`, or '{task}' out of the entry and into one of its own."
                     )
 
@@ -197,7 +197,7 @@ class StockEntry(TaskEntry):
             one.perturbed(how)
             for one, number in plain
             for how in self.perturb
-            # Where the task's own number of shots is taken, `check` sees to it that there are enough.
+            # Where the task's own number of shots is used, `check` makes sure that there are enough.
             if number is None or number >= NEEDED_SHOTS.get(how, 0)
         ]
 

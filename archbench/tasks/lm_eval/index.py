@@ -34,7 +34,7 @@ def task_manager(include: tuple[str, ...] = ()) -> Any:
         if twice := sorted(names & known.keys()):
             raise RequestError(
                 f"include_path: {folder} has a task called '{twice[0]}', which lm-eval or another folder has "
-                "too, so that its name does not say which is meant. Rename it in its YAML."
+                "too, so that the name is ambiguous. Rename it in its YAML."
             )
         known |= dict.fromkeys(names)
     return found
@@ -62,7 +62,7 @@ def known(name: str, include: tuple[str, ...] = ()) -> Any:
 
 
 def generates(entry: Any) -> bool:
-    """Whether a task writes text, as far as its YAML tells; what a class does is not known."""
+    """Whether a task generates text, as far as its YAML says; a class may always generate."""
     cfg = entry.cfg or {}
     return "class" in cfg or cfg.get("output_type", "generate_until") == "generate_until"
 

@@ -1,6 +1,6 @@
-"""Where a multiple-choice prompt shows its options, and how it begins its answer: told from the text alone.
+"""Where a multiple-choice prompt shows its options, and how it begins its answer, read from the text alone.
 
-lm-eval's tasks make each prompt as one text, so what may be changed about it has to be found there again. An
+lm-eval's tasks make each prompt as one text, so the parts that may be changed have to be found in it. An
 option is recognised by its label and by its text, which must be one that the document holds: a line of a
 question that only looks like an option is never taken for one.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 LABELS = ("ABCDEFGHI", "abcdefghi", "123456789")
-"""What options are labelled with; no prompt with more than nine options is read."""
+"""Labels of options; prompts with more than nine options are not read."""
 
 _ENDS = (". ", ") ", ": ")
 _BEGINNING = re.compile(r"(?:^|(?<=\s))(?:[Aa]nswer|ANSWER|A):$")
@@ -94,7 +94,7 @@ def find_options(text: str, choices: Sequence[str], doc: Any) -> Options | None:
     for names in [scored] if scored else [tuple(names[: len(choices)]) for names in LABELS]:
         for end in _ENDS:
             first = re.escape(names[0] + end)
-            # A question may itself have parts A and B: the options are what comes last, and at best a list.
+            # A question may itself have parts A and B: the options come last, preferably as a list.
             for where in (r"(?m)^\(?", r"(?<=\s)\(?"):
                 for match in reversed(list(re.finditer(where + first, text))):
                     start = match.end() - len(names[0] + end)
@@ -110,7 +110,7 @@ def beginning(text: str) -> str | None:
 
 
 def begun_otherwise(text: str, old: str, new: str) -> str:
-    """A prompt that begins its answer, and answers at the beginning of a line before it, in other words."""
+    """A prompt with another beginning of its answer, and of earlier answers that begin a line."""
     head = re.sub(rf"(?m)^{re.escape(old)}(?= )", new, text.removesuffix(old))
     return head + new
 

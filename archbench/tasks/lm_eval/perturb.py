@@ -1,4 +1,4 @@
-"""Changed prompts of lm-eval's own multiple-choice tasks: what can be changed about a task, and the change.
+"""Perturbed prompts of lm-eval's own multiple-choice tasks: which changes a task allows, and the changes.
 
 The task is changed after lm-eval has built it, so that its YAML, documents, choice of shots and scores stay
 its own. A change here that alters a prompt needs a higher `SCORER_VERSION` (`archbench.runner.plan`).
@@ -21,7 +21,7 @@ from archbench.tasks.lm_eval.layout import (
     find_options,
     other_label,
 )
-from archbench.tasks.perturb import NEEDED_SHOTS, PREAMBLE, SEPARATOR, Perturbation
+from archbench.tasks.perturbations import NEEDED_SHOTS, PREAMBLE, SEPARATOR, Perturbation
 
 ANSWER_PREFIX = "The answer is"
 """How `answer_prefix` begins an answer."""
@@ -32,8 +32,8 @@ _SHOWN: dict[Perturbation, Callable[[Options], Options]] = {
 }
 
 
-class StockPrompts:
-    """A task of lm-eval, read for what may be changed about its prompts.
+class LmEvalPrompts:
+    """The prompts of an lm-eval task, and which changes they allow.
 
     Attributes:
         task: The task, as lm-eval built it.
@@ -46,16 +46,16 @@ class StockPrompts:
         Args:
             task: The task.
             shots: Shots per prompt.
-            limit: How many of its documents will be asked; None for all.
+            limit: How many of its documents are evaluated; None for all.
         """
         self.task, self.shots, self._limit = task, shots, limit
 
     def possible(self) -> list[Perturbation]:
-        """The changes that can be had."""
+        """The changes that the prompts allow."""
         return [how for how in get_args(Perturbation) if self.why_not(how) is None]
 
     def why_not(self, how: Perturbation) -> str | None:
-        """Why a change cannot be had, as a clause; None where it can."""
+        """Why a change is not possible, as a clause; None where it is."""
         if self.task.OUTPUT_TYPE != "multiple_choice":
             return "only multiple-choice tasks can be changed"
         if self.shots < (needed := NEEDED_SHOTS.get(how, 0)):
@@ -109,7 +109,7 @@ class StockPrompts:
                 return f"the prompt of document {number} does not show its options as those of others do"
             if how == "delimiter" and options.in_parentheses:
                 return "its labels stand in parentheses"
-            # Otherwise a prompt would go on asking for labels that it no longer has.
+            # Otherwise the instructions would name labels that the prompt no longer shows.
             around = f"{self.task.config.description} {options.after}"
             if how == "labels" and all(re.search(rf"\b{re.escape(one)}\b", around) for one in options.labels):
                 return "its instructions name the labels"
@@ -117,12 +117,12 @@ class StockPrompts:
 
     def _no_single_answer(self, how: Perturbation) -> str | None:
         if how == "option_order" and callable(self.task.config.process_results):
-            return "its scores are worked out by code of its own, which may count on the order"
+            return "its scores are computed by code of its own, which may rely on the order"
         for number, (doc, options) in enumerate(zip(self._docs, self._options, strict=True)):
             choices, target = self.task.doc_to_choice(doc), self.task.doc_to_target(doc)
             shown = [one.strip() for one in options.texts] if options is not None else []
             if not bare_labels(choices) and [one.strip() for one in choices] != shown:
-                return f"document {number} scores other texts than its prompt shows"
+                return f"document {number} scores texts other than those that its prompt shows"
             if not (isinstance(target, int) or (isinstance(target, str) and target in choices)):
                 return f"the right answer of document {number} is no single choice"
         return None
@@ -134,20 +134,20 @@ def perturb_task(name: str, task: Any, how: Perturbation) -> None:
     Args:
         name: The task's name, for messages.
         task: The task; its methods and settings are replaced.
-        how: A change that can be had (`StockPrompts.why_not`).
+        how: A change that the task allows (`LmEvalPrompts.why_not`).
     """
     if how == "preamble":
         context = task.fewshot_context
-        task.fewshot_context = lambda *said, **named: _after_preamble(context(*said, **named))
+        task.fewshot_context = lambda *args, **kwargs: _after_preamble(context(*args, **kwargs))
     elif how == "shot_order":
         sample = task.sampler.sample
-        task.sampler.sample = lambda *said, **named: list(sample(*said, **named))[::-1]
+        task.sampler.sample = lambda *args, **kwargs: list(sample(*args, **kwargs))[::-1]
     elif how == "separator":
         task.fewshot_cfg.fewshot_delimiter = SEPARATOR
     elif how == "answer_prefix":
         text = task.doc_to_text
-        task.doc_to_text = lambda *said: _otherwise(name, text(*said))
-    elif how == "delimiter" and not StockPrompts(task, 0, 1).shows_options:
+        task.doc_to_text = lambda *args: _otherwise(name, text(*args))
+    elif how == "delimiter" and not LmEvalPrompts(task, 0, 1).shows_options:
         task.set_config(key="target_delimiter", value="\n")
         task.fewshot_cfg.target_delimiter = "\n"
     else:
@@ -165,7 +165,7 @@ def _otherwise(name: str, text: str) -> str:
     if found is None:
         raise RunError(
             f"lm-eval's task '{name}': the prompt of a shot ends in {text[-20:]!r} and not in 'Answer:' or "
-            "'A:', so answer_prefix cannot be had. Take it out of `perturb`."
+            "'A:', so answer_prefix is not possible. Take it out of `perturb`."
         )
     return begun_otherwise(text, found, ANSWER_PREFIX)
 
@@ -178,8 +178,9 @@ def _change_options(name: str, task: Any, how: Perturbation) -> None:
         options = _options(choice(doc), doc, shown := text(doc, *own))
         if options is None:
             raise RunError(
-                f"lm-eval's task '{name}': the prompt of a shot does not show its options as the questions "
-                f"asked do, so {how} cannot be had ({shown[-200:]!r}). Take it out of `perturb`."
+                f"lm-eval's task '{name}': the prompt of a shot does not show its options as the "
+                f"evaluated questions do, so {how} is not possible ({shown[-200:]!r}). Take it out of "
+                "`perturb`."
             )
         return str(_SHOWN[how](options))
 

@@ -1,4 +1,4 @@
-"""What lm-eval's tasks ask for that cannot be had here: known from their YAMLs, before a model is loaded."""
+"""What archbench does not support of lm-eval's tasks, read from their YAMLs before a model is loaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_AN_ITEM = {
 
 
 def metric_names(task: Mapping[str, Any]) -> list[str]:
-    """Metrics that a task's YAML declares, or those that lm-eval takes where it declares none."""
+    """Metrics that a task's YAML declares, or lm-eval's defaults where it declares none."""
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 
     default = DEFAULT_METRIC_REGISTRY[_output_type(task)]
@@ -33,17 +33,17 @@ def generation_settings(task: Mapping[str, Any]) -> dict[str, Any]:
     return dict(known or {})
 
 
-def check_askable(task: Mapping[str, Any], name: str, metric: str, shots: int) -> None:
-    """Refuse what would fail when the first member is asked.
+def check_supported(task: Mapping[str, Any], name: str, metric: str, shots: int) -> None:
+    """Refuse a task that would fail on the first member.
 
     Args:
         task: What the task declares (`archbench.tasks.lm_eval.declared.declared`).
         name: Its name.
         metric: The primary metric.
-        shots: Largest number of shots asked for.
+        shots: Largest number of shots.
 
     Raises:
-        RequestError: The task needs something that archbench has not, or the metric is no score of its items.
+        RequestError: The task needs something that archbench lacks, or the metric is no score of its items.
     """
     out = f"Take '{name}' out of the suite."
     if task.get("unsafe_code"):
@@ -53,12 +53,12 @@ def check_askable(task: Mapping[str, Any], name: str, metric: str, shots: int) -
     if task.get("doc_to_image") or task.get("doc_to_audio"):
         kind = "images" if task.get("doc_to_image") else "sounds"
         raise RequestError(
-            f"lm-eval's task '{name}' asks about {kind}, and archbench puts texts alone. {out}"
+            f"lm-eval's task '{name}' has {kind} in its prompts, and archbench supports text alone. {out}"
         )
     if shots and task.get("num_fewshot") == 0:
         raise RequestError(
             f"lm-eval's task '{name}' fixes its number of shots to 0 (its prompt has them, or they make no "
-            f"sense there), so {shots} shots cannot be given. Leave num_fewshot out of the entry, or say "
+            f"sense there), so {shots} shots cannot be given. Leave num_fewshot out of the entry, or use "
             f"--set {ENTRY}.num_fewshot=0."
         )
     _check_metric(task, name, metric)
@@ -89,7 +89,7 @@ def _scored(task: Mapping[str, Any]) -> list[str] | None:
         return None
     kind, names = _output_type(task), metric_names(task)
     kept = [name for name in names if name in _OF_AN_ITEM.get(kind, {*names} - _PAIRS - _OF_A_SET)]
-    # The first filter's metrics have the plain names (`archbench.tasks.work.rows`).
+    # The first filter's metrics have the plain names (`archbench.tasks.work.item_rows`).
     filters = [str(one["name"]) for one in task.get("filter_list") or ()][1:]
     more = [f"{metric},{one}" for one in filters for metric in kept]
     return [*kept, *more, *["acc_token"] * (kind == "multiple_choice")]

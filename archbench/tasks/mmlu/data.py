@@ -15,10 +15,10 @@ from archbench.tasks.entry import ENTRY
 from archbench.tasks.files.alike import folded
 from archbench.tasks.files.duplicates import check_splits_differ
 from archbench.tasks.files.rows import Row, parse_json
-from archbench.tasks.mmlu.answers import Base, check_one_way, option_of, unsure_base
+from archbench.tasks.mmlu.answer_key import Base, base_note, check_one_notation, option_of
 from archbench.tasks.mmlu.prompts import LETTERS
+from archbench.tasks.mmlu.splits import Split, read_splits
 from archbench.tasks.mmlu.subjects import CATEGORY_OF, UNLISTED
-from archbench.tasks.mmlu.tables import Table, read_splits
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Item:
 
 @dataclass(frozen=True)
 class Questions:
-    """What a suite entry asks, and the shots it may use.
+    """The questions of a suite entry, and the shots that it may use.
 
     Attributes:
-        test: The items asked, in data order.
+        test: The evaluated items, in data order.
         dev: Shots by subject, in data order.
         source: What the shots were read from, for messages.
-        unsure: What has to be said of answers whose base is not known; None where nothing has.
+        base_note: The note on answers whose base is unclear; None where it is not.
     """
 
     test: tuple[Item, ...]
     dev: dict[str, tuple[Item, ...]]
     source: str
-    unsure: str | None = None
+    base_note: str | None = None
 
     def digest(self) -> str:
         """Hex SHA-256 of the items and shots; the same for the same questions from any kind of file."""
@@ -75,13 +75,13 @@ class Questions:
         return digest(content, spaces=True)
 
     def require_shots(self, numbers: Sequence[int]) -> None:
-        """Make sure that every subject asked about has as many shots as the largest of some numbers.
+        """Make sure that every evaluated subject has enough shots for the largest of some numbers.
 
         Raises:
-            RequestError: One has fewer; says which numbers all of them have.
+            RequestError: One has fewer; says which numbers are possible for all.
         """
-        asked = {item.subject for item in self.test}
-        have = {subject: len(self.dev.get(subject, ())) for subject in sorted(asked)}
+        subjects = {item.subject for item in self.test}
+        have = {subject: len(self.dev.get(subject, ())) for subject in sorted(subjects)}
         fewest = min(have, key=lambda subject: have[subject])
         if have[fewest] < max(numbers):
             most = list(dict.fromkeys(min(one, have[fewest]) for one in numbers))
@@ -91,13 +91,12 @@ class Questions:
             )
 
 
-def too_few_shots(source: str, subject: str, have: int, asked: int) -> RequestError:
-    """The error for a subject whose `dev` split is shorter than the number of shots asked for."""
+def too_few_shots(source: str, subject: str, have: int, requested: int) -> RequestError:
+    """The error for a subject whose `dev` split is shorter than the number of shots requested."""
     return RequestError(
-        f"{source}: {amount(asked, 'shot is', 'shots are')} asked for, but subject '{subject}' has {have} "
-        "in the dev split. Ask "
-        f"for at most {have}, leave the subject out with `subjects`, or add questions to dev (shots of one "
-        "subject are never borrowed from another)."
+        f"{source}: {amount(requested, 'shot is', 'shots are')} requested, but subject '{subject}' has "
+        f"{have} in the dev split. Use at most {have}, leave the subject out with `subjects`, or add "
+        "questions to dev (shots of one subject are never borrowed from another)."
     )
 
 
@@ -111,7 +110,7 @@ def load(
     """Read a question set.
 
     Args:
-        data: A folder or a hub data set id, see `archbench.tasks.mmlu.tables.read_splits`.
+        data: A folder or a hub data set id, see `archbench.tasks.mmlu.splits.read_splits`.
         subjects: Only these; None for all.
         limit: Only the first so many items of each subject; None for all.
         answer_base: What answers that are numbers are counted from; None for 0.
@@ -123,13 +122,13 @@ def load(
         RequestError: The data cannot be read, a row is not as expected, a subject is not in the data, or both
             splits hold the same questions.
     """
-    tables = read_splits(data)
-    test = _items(tables["test"], answer_base)
+    splits = read_splits(data)
+    test = _items(splits["test"], answer_base)
     present = {item.subject for item in test}
     for name in subjects or ():
         if name not in present:
             raise RequestError(
-                f"{tables['test'].name}: `subjects` asks for '{name}', which no row has. "
+                f"{splits['test'].name}: `subjects` names '{name}', which no row has. "
                 + did_you_mean(name, present, label="Subjects")
             )
     wanted = present.intersection(subjects) if subjects is not None else present
@@ -139,25 +138,25 @@ def load(
         taken[item.subject] += 1
         if item.subject in wanted and (limit is None or taken[item.subject] <= limit):
             kept.append(item)
-    dev = _items(tables["dev"], answer_base) if "dev" in tables else []
+    dev = _items(splits["dev"], answer_base) if "dev" in splits else []
     if dev:
-        names = tables["test"].name, tables["dev"].name
+        names = splits["test"].name, splits["dev"].name
         check_splits_differ([item.content for item in test], [item.content for item in dev], names)
     dev.sort(key=lambda item: item.subject)
     shots = {subject: tuple(group) for subject, group in groupby(dev, key=lambda item: item.subject)}
-    source = tables["dev"].name if "dev" in tables else data
-    unsure = unsure_base(tables.values()) if answer_base is None else None
-    return Questions(tuple(kept), {s: shots[s] for s in sorted(wanted) if s in shots}, source, unsure)
+    source = splits["dev"].name if "dev" in splits else data
+    note = base_note(splits.values()) if answer_base is None else None
+    return Questions(tuple(kept), {s: shots[s] for s in sorted(wanted) if s in shots}, source, note)
 
 
-def _items(table: Table, base: Base | None) -> list[Item]:
+def _items(split: Split, base: Base | None) -> list[Item]:
     if base is None:
-        check_one_way(table)
+        check_one_notation(split)
     seen: dict[str, str] = {}
     counts: Counter[str] = Counter()
     items = []
-    for where, row in table.rows:
-        at = f"{table.name}, {where}"
+    for where, row in split.rows:
+        at = f"{split.name}, {where}"
         item = _item(row, at, counts, base)
         if item.id in seen:
             raise RequestError(f"{at}: id '{item.id}' was used in {seen[item.id]} too; ids must be unique.")
@@ -230,7 +229,7 @@ def _choices(row: Row, at: str) -> list[str]:
 
 
 def _no_more(row: Row, at: str) -> None:
-    """Refuse a fifth option, which could not be asked about."""
+    """Refuse a fifth option, which no format could score."""
     if row.get("E") not in (None, ""):
         raise RequestError(
             f"{at}: column 'E' has {_shown(row['E'])}, but items have 4 options, A to D, as in all of MMLU. "
@@ -247,7 +246,7 @@ def _listed(row: Row, at: str) -> list[str]:
         except (ValueError, RecursionError) as error:
             raise RequestError(
                 f'{at}: a JSON list of four texts is expected, such as ["one", "two", "three", "four"], but '
-                f"it is {_shown(value)}. Four columns A, B, C and D will do too."
+                f"it is {_shown(value)}. Four columns A, B, C and D are accepted too."
             ) from error
     if not isinstance(value, list) or len(value) != len(LETTERS):
         got = amount(len(value), "option") if isinstance(value, list) else _shown(value)

@@ -14,12 +14,12 @@ from archbench.results.shapes import CellShape
 from archbench.schema import Address, Shots
 from archbench.tasks.entry import TaskEntry, Variant, each_once
 from archbench.tasks.files.alike import folded
-from archbench.tasks.files.duplicates import asked_twice, shown_too, shown_twice
+from archbench.tasks.files.duplicates import duplicate_examples, duplicate_questions, leaked_questions
 from archbench.tasks.mmlu import prompts
-from archbench.tasks.mmlu.answers import Base
+from archbench.tasks.mmlu.answer_key import Base
 from archbench.tasks.mmlu.data import Questions, load
 from archbench.tasks.mmlu.subjects import UNLISTED
-from archbench.tasks.perturb import Perturbation
+from archbench.tasks.perturbations import Perturbation
 from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _NEEDS: dict[Perturbation, str] = {
     "shot_order": "there is no order of fewer than two shots",
     "separator": "nothing is to be separated without shots",
 }
-"""Why a change cannot be had everywhere, as a clause."""
+"""Why a change is not possible everywhere, as a clause."""
 _METRIC: dict[prompts.Format, str] = {"standard": "acc", "choice_text": "acc_norm", "cloze": "acc_norm"}
 
 
@@ -46,11 +46,11 @@ class MmluEntry(TaskEntry):
         subjects: Only these subjects; None for all.
         limit: Only the first so many items of each subject; None for all.
         description: True for MMLU's line about the subject before the first shot, False for none, or a line
-            of one's own in which `{subject}` is replaced.
+            of your own in which `{subject}` is replaced.
         question_prefix: Text before every question, in shots and item alike.
-        answer_base: What answers that are numbers are counted from, 0 or 1; where absent 0, and a note
-            beside the scores says so if the data leave it open.
-        perturb: Changes to the prompt, each a variant of its own beside the plain one: `option_order`,
+        answer_base: What answers that are numbers are counted from, 0 or 1; 0 where absent, and a note
+            with the scores says so if the data leave it open.
+        perturb: Changes to the prompt, each a variant of its own next to the plain one: `option_order`,
             `labels`, `delimiter`, `answer_prefix`, `shot_order`, `preamble`, `separator`. Where one would
             change nothing (labels in `cloze`, the order of no shots) it is left out, with a warning; one that
             would change none of the variants is refused.
@@ -85,7 +85,7 @@ class MmluEntry(TaskEntry):
         return self
 
     def check(self) -> None:
-        """Read the data and make sure that every subject has the shots asked for.
+        """Read the data and make sure that every subject has enough shots.
 
         Raises:
             RequestError: The data cannot be read, a row is not as expected, a subject is not in the data or
@@ -157,10 +157,10 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
     """What a reader of the scores should know about the data, a paragraph each.
 
     Args:
-        questions: What is asked.
+        questions: The questions and their shots.
         shots: Largest number of shots in a prompt.
     """
-    found = [questions.unsure] if questions.unsure else []
+    found = [questions.base_note] if questions.base_note else []
     unlisted = sorted({item.subject for item in questions.test if item.category == UNLISTED})
     if unlisted:
         found.append(
@@ -176,19 +176,19 @@ def notes(questions: Questions, shots: int = 0) -> list[str]:
             f"{len(twins)} of {amount(len(questions.test), 'item')} have two options with the same text, "
             "the right one "
             f"among them in {gold}; they are kept as they are, and where options' texts are scored the first "
-            f"of equals is the prediction, so {lost} cannot be won."
+            f"of equals is the prediction, so {lost} cannot be answered correctly."
         )
     keys = [item.content for item in questions.test]
     names = [item.id for item in questions.test]
     right = [folded(item.choices[item.answer]) for item in questions.test]
     # Shots are those of the item's own subject.
-    asked = [(item.subject, item.content) for item in questions.test]
+    evaluated = [(item.subject, item.content) for item in questions.test]
     examples = [shot for some in questions.dev.values() for shot in some[:shots]]
     shown = [(shot.subject, shot.content) for shot in examples]
     known = [folded(shot.choices[shot.answer]) for shot in examples]
     more = (
-        asked_twice(keys, names, right),
-        shown_too(asked, shown, names, questions.source),
-        shown_twice(shown, [shot.id for shot in examples], known, questions.source),
+        duplicate_questions(keys, names, right),
+        leaked_questions(evaluated, shown, names, questions.source),
+        duplicate_examples(shown, [shot.id for shot in examples], known, questions.source),
     )
     return found + [note for note in more if note is not None]

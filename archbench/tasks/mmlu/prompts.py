@@ -4,7 +4,7 @@ lm-eval puts the pieces together (`{}` marks what these functions return):
 
     description, blank line            once, where it is switched on
     {shot} + " " + its answer          n times, each followed by a blank line
-    {item}                             the question that is asked
+    {item}                             the evaluated question
     " " + choice                       scored, once for each choice
 
 so a shot is an item with its answer filled in. All three formats get the same documents (`row` in `task.py`)
@@ -39,7 +39,7 @@ def description(subject: str, setting: bool | str) -> str:
 
     Args:
         subject: The item's subject; underscores are shown as spaces.
-        setting: True for MMLU's own line (`DESCRIPTION`), False for none, or a line of one's own in which
+        setting: True for MMLU's own line (`DESCRIPTION`), False for none, or a line of your own in which
             every `{subject}` is replaced.
 
     Returns:
@@ -60,7 +60,7 @@ def standard(doc: Mapping[str, Any]) -> str:
         Answer:                         scored: " A", " B", " C", " D"
 
     Letters, the full stop after them and `Answer:` are the document's, so that a perturbed prompt
-    (`archbench.tasks.perturb`) may have others.
+    (`archbench.tasks.perturbations`) may have others.
 
     Args:
         doc: A row of the task's data set.

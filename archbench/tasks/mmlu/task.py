@@ -1,6 +1,6 @@
 """What the YAMLs in `tasks/mmlu` name: the data set builder and the task class, both for lm-eval 0.4.13.
 
-lm-eval draws shots from one pool per task and does not tell its sampler which document is asked, which is why
+lm-eval draws shots from one pool per task, and its sampler does not know the evaluated document, which is why
 its own MMLU is 57 tasks. Here one task holds all subjects of a format, so that any set of subjects works
 without writing YAMLs, and gives the sampler the pool of the document's own subject before each prompt is
 built.
@@ -18,11 +18,11 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.metadata import refuse_misspelt
-from archbench.tasks.mmlu.answers import Base
+from archbench.tasks.mmlu.answer_key import Base
 from archbench.tasks.mmlu.data import Item, load, too_few_shots
 from archbench.tasks.mmlu.prompts import LETTERS
 from archbench.tasks.mmlu.prompts import description as rendered_description
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR, Perturbation
 
 _NUMBERS = ("1", "2", "3", "4")
 
@@ -61,7 +61,7 @@ def dataset(
         limit: Only the first so many items of each subject; None for all.
         description: See `archbench.tasks.mmlu.prompts.description`.
         question_prefix: Text before every question, such as `Question: `.
-        perturb: One change to every prompt (`archbench.tasks.perturb`); None for none.
+        perturb: One change to every prompt (`archbench.tasks.perturbations`); None for none.
         answer_base: What answers that are numbers are counted from (0 or 1); None for 0.
         **others: What else lm-eval puts into the metadata.
 
@@ -135,7 +135,7 @@ class MmluTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
         """The prompt of a document; see `ConfigurableTask.fewshot_context`.
 
         Raises:
-            RequestError: The document's subject has fewer shots than asked for.
+            RequestError: The document's subject has fewer shots than requested.
         """
         shots = self._shots[doc["subject"]]
         if len(shots) < num_fewshot:

@@ -12,7 +12,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import checked, refuse_misspelt
+from archbench.tasks.metadata import check_settings, refuse_misspelt
 from archbench.tasks.perplexity.entry import PerplexityEntry
 from archbench.tasks.perplexity.texts import by_context, by_position, load_texts
 
@@ -61,7 +61,7 @@ def dataset(
     sizes = (
         {"contexts": contexts or [context]} if view == "context" else {"contexts": [], "lengths": [length]}
     )
-    checked(PerplexityEntry, settings | sizes, "archbench_perplexity")
+    check_settings(PerplexityEntry, settings | sizes, "archbench_perplexity")
     source = tokenizer or pretrained
     count = required_counter(source, "Perplexity")
     texts = load_texts(data, str(source))
@@ -82,7 +82,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]
     """The share of the target's bytes that coding it with the model would save.
 
     One minus bits per byte over 8 (Delétang et al. 2023, arXiv 2309.10668), so linear in the loss; 0 where
-    the model's code would be longer than the text itself, and no number where its log-likelihood is none.
+    the model's code would be longer than the text itself, and NaN where its log-likelihood is not finite.
     """
     loglikelihood = results[0][0]
     if not math.isfinite(loglikelihood):
@@ -99,5 +99,5 @@ class PerplexityTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not 
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
     def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
-        """Further columns of the item's row; archbench's runner asks for them."""
+        """Further columns of the item's row, for archbench's runner."""
         return {key: doc[key] for key in ("position", "tokens", "bytes", "passage")}

@@ -120,14 +120,15 @@ def by_context(
     Args:
         texts: The texts.
         contexts: All context lengths that are compared, in tokens: a target has the longest before it.
-        context: The one wanted. A context begins with a whole word, so it may be some tokens shorter.
+        context: The length of this variant. A context begins with a whole word, so it may be a bit
+            shorter.
         target: Tokens of a target; it ends with a whole word, so it may be some tokens longer.
         windows: Number of targets, spread evenly over the texts.
         count: Counts tokens.
 
     Yields:
         Items: `id`, `context`, `target`, `position` (tokens before the target), `tokens`, `bytes`,
-        `passage` (what items that are not independent of each other have in common).
+        `passage` (shared by items that are not independent of each other).
 
     Raises:
         RequestError: The texts are too short, or the tokenizer cuts a target differently after a context.
@@ -202,10 +203,9 @@ def _spread(texts: list[Text], before: int, length: int, wanted: int) -> Iterato
         raise RequestError(
             f"Perplexity: the texts have room for {amount(len(slots), 'piece')} of {amount(length, 'token')}"
             f"{f' with {before} before each' if before else ''}, but {wanted} "
-            f"{'is' if wanted == 1 else 'are'} asked for (`windows`); "
-            f"they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or ask "
-            "for fewer or "
-            "shorter ones."
+            f"{'is' if wanted == 1 else 'are'} requested (`windows`); "
+            f"they have {amount(total, 'token')} in {amount(len(texts), 'file')}. Give more text, or request "
+            "fewer or shorter ones."
         )
     for at in range(wanted):
         yield slots[(2 * at + 1) * len(slots) // (2 * wanted)]

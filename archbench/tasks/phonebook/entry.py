@@ -14,7 +14,7 @@ from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.phonebook import prompts, scoring
 from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_entries
-from archbench.tasks.phonebook.names import DIGITS, pool_of
+from archbench.tasks.phonebook.pool import DIGITS, pool_of
 from archbench.tasks.work import LmEval
 
 _log = logging.getLogger(__name__)
@@ -32,12 +32,12 @@ class PhonebookEntry(GeneratedEntry):
         lengths: Sizes in tokens, prompt and answer together; give this or `entries`.
         books: Books of each size.
         queries: Questions about each book, their depths spread evenly over it.
-        depths: Depths asked at in percent, one question per book each, instead of `queries`.
-        perturb: Changes to the prompt, each a variant of its own beside the plain one: `delimiter`,
+        depths: Depths of the queried entries in percent, one question per book each, instead of `queries`.
+        perturb: Changes to the prompt, each a variant of its own next to the plain one: `delimiter`,
             `answer_prefix` (not of `copy`), `shot_order`, `preamble`, `separator`.
         limit: Only the first so many items of each variant, book by book; None for all.
-        data: Names to draw from in place of archbench's own: a text file with a name a line, or the name of a
-            family that brings such a file.
+        data: Names to draw from instead of archbench's own: a text file with a name a line, or the name of a
+            family that comes with such a file.
         digits: Digits of a number; ten are written `AAA-EEE-NNNN`, fewer as a plain number.
         skip_white_space: Whether an answer begins at the first character that is not white space; otherwise
             a line break at its beginning ends it.
@@ -70,7 +70,7 @@ class PhonebookEntry(GeneratedEntry):
     _each_once = field_validator("formats", "entries", "lengths", "depths", "perturb")(each_once)
 
     @model_validator(mode="after")
-    def _can_be_had(self) -> PhonebookEntry:
+    def _one_size_unit(self) -> PhonebookEntry:
         if (self.entries is None) == (self.lengths is None):
             raise ValueError(
                 "the size of a phonebook is given in entries or in lengths (tokens), one of the two: "
@@ -89,11 +89,11 @@ class PhonebookEntry(GeneratedEntry):
         return self.lengths is not None
 
     def check(self) -> None:
-        """Make a book of every format and the smallest and largest size, and those that might not fit.
+        """Make a book of every format at the smallest and largest size, and the books that might not fit.
 
         Raises:
-            RequestError: A size is too small for its questions or larger than there are names, or there is no
-                tokenizer to count tokens with.
+            RequestError: A size is too small for its questions or needs more names than there are, or there
+                is no tokenizer to count tokens with.
         """
         if "answer_prefix" in self.perturb and "copy" in self.formats:
             _log.warning("perturb: answer_prefix is left out of copy, since a copied entry has no 'Answer:'.")
@@ -124,8 +124,8 @@ class PhonebookEntry(GeneratedEntry):
     def variants(self) -> list[Variant]:
         """One variant for each format and size.
 
-        Chance is that of naming any one entry of the book; it is not known before the books of a length in
-        tokens are made.
+        Chance is that of naming any one entry of the book. For lengths in tokens it is not known before the
+        books are made.
         """
         sizes = [("entries", one) for one in self.entries or ()] + [
             ("length", one) for one in self.lengths or ()

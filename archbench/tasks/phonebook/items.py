@@ -11,14 +11,14 @@ from typing import Any
 from archbench.draw import Draw
 from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter, largest_fit
-from archbench.tasks.phonebook.names import Pool, draw_entries, pool_of, too_large
+from archbench.tasks.phonebook.pool import Pool, draw_entries, pool_of, too_large
 from archbench.tasks.phonebook.prompts import EXAMPLES, Entry, Format, book_lines, render
 
 ANSWER_TOKENS = 24
 """Room for the answer: a space, twelve characters and as many tokens in the worst case, and some to spare."""
 
 _MARGIN = 8
-"""Tokens by which other questions about a book could be longer than the one that was counted."""
+"""Tokens by which other questions about a book may be longer than the one that was counted."""
 _SAMPLE = 64
 """Entries whose mean length says how many to try first."""
 _Items = list[dict[str, Any]]
@@ -26,11 +26,11 @@ _Items = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What is asked about each book.
+    """The questions about each book.
 
     Attributes:
         queries: Questions per book, their depths spread evenly over it, unless `depths` names them.
-        depths: Where the asked entries stand, in percent: 0 is the first entry, 100 the last.
+        depths: Where the queried entries stand, in percent: 0 is the first entry, 100 the last.
         pool: What the books' entries are drawn from.
         worked: Whether `reversed` has worked examples before its question, as `standard` always has.
     """
@@ -47,11 +47,11 @@ class Layout:
 
     @property
     def smallest(self) -> int:
-        """Entries of the smallest book in which examples and asked entries differ."""
+        """Entries of the smallest book in which examples and queried entries differ."""
         return self.count + EXAMPLES
 
     def places(self, entries: int, draw: Draw) -> list[int]:
-        """Indices of the asked entries, all different, in the order of the questions."""
+        """Indices of the queried entries, all different, in the order of the questions."""
         taken: list[int] = []
         for at in range(self.count):
             if self.depths is None:
@@ -62,12 +62,12 @@ class Layout:
             taken.append(_nearest_free(place, entries, taken))
         return taken
 
-    def examples(self, entries: int, asked: Sequence[int]) -> list[int]:
-        """Indices of the entries shown as examples: spread evenly, none of them asked about."""
-        taken = list(asked)
+    def examples(self, entries: int, queried: Sequence[int]) -> list[int]:
+        """Indices of the entries shown as examples: spread evenly, none of them queried."""
+        taken = list(queried)
         for at in range(EXAMPLES):
             taken.append(_nearest_free((at + 1) * entries // (EXAMPLES + 1), entries, taken))
-        return taken[len(asked) :]
+        return taken[len(queried) :]
 
 
 def items_by_entries(
@@ -77,10 +77,10 @@ def items_by_entries(
 
     Yields:
         Documents: `id`, `prompt`, `name`, `target`, `numbers` (the book's, in its order), `examples` (their
-        indices), `book`, `book_entries`, `place` (index of the asked entry) and `depth` (percent).
+        indices), `book`, `book_entries`, `place` (index of the queried entry) and `depth` (percent).
 
     Raises:
-        RequestError: The book is too small for its questions, or larger than there are names.
+        RequestError: The book is too small for its questions, or there are too few names for it.
     """
     _check_size(entries, layout)
     for index in range(books):
@@ -98,14 +98,14 @@ def items_by_length(
         form: The format.
         length: Tokens of prompt and answer that no item of the book exceeds.
         books: How many books.
-        layout: What is asked.
+        layout: The questions.
         count: Counts tokens.
 
     Yields:
         As `items_by_entries`.
 
     Raises:
-        RequestError: The smallest book with its questions does not fit, or the names do not suffice.
+        RequestError: The smallest book with its questions does not fit, or there are too few names.
     """
     _check_pool(layout)
     for index in range(books):
@@ -122,7 +122,7 @@ def check_by_length(
     """Raise what `items_by_length` would, making only books that could be refused.
 
     Args:
-        seed: As there, like the other arguments.
+        seed: As for `items_by_length`, like the other arguments.
         form: The same.
         length: The same.
         books: The same.
@@ -130,7 +130,7 @@ def check_by_length(
         count: The same.
 
     Raises:
-        RequestError: The smallest book with its questions does not fit, or the names do not suffice.
+        RequestError: The smallest book with its questions does not fit, or there are too few names.
     """
     _check_pool(layout)
     made = partial(_Growing, seed, form, length, layout=layout, count=count)
@@ -159,7 +159,7 @@ def _too_short(
     enough = shortest_length(seed, form, length, books, layout, count)
     return RequestError(
         f"A phonebook of {amount(length, 'token')} is too short: {layout.smallest} entries, the question and "
-        f"the answer take up to {enough} in format '{form}' with this tokenizer. Ask for {enough} tokens or "
+        f"the answer take up to {enough} in format '{form}' with this tokenizer. Use {enough} tokens or "
         "fewer queries per book."
     )
 
@@ -181,7 +181,7 @@ def shortest_length(
         for index in range(books):
             longest = _Growing(seed, form, length, index, layout, count).longest(layout.smallest)
             needed = max(needed, longest + ANSWER_TOKENS + _MARGIN)
-            # Some books say how far to go on; all have to be measured for a length that is enough.
+            # A sample of books is enough to reject a length; to accept one, all have to be measured.
             if needed > length and index >= _SAMPLE:
                 break
         if needed <= length:
@@ -190,7 +190,7 @@ def shortest_length(
 
 
 class _Growing:
-    """A book that goes on being drawn from as it grows, and the tokens of its longest prompt.
+    """A book that is drawn entry by entry as it grows, and the tokens of its longest prompt.
 
     Attributes:
         room: Tokens that a prompt may have.
@@ -213,7 +213,7 @@ class _Growing:
         """The most entries that fit; None where the smallest book does not.
 
         Raises:
-            RequestError: There is room for more entries than there are.
+            RequestError: There is room for more entries than the pool has.
         """
         layout = self._layout
         fitted = largest_fit(
@@ -245,7 +245,7 @@ class _Growing:
         return self._pool[:entries]
 
     def longest(self, entries: int) -> int:
-        # Only the names asked differ, so that the longest name makes the longest prompt.
+        # Only the queried names differ, so the longest name makes the longest prompt.
         made = self.items(entries)
         names = self._count.pieces([f" {item['name']}" for item in made])
         return self._count(made[max(range(len(made)), key=names.__getitem__)]["prompt"])
@@ -282,7 +282,7 @@ def _check_size(entries: int, layout: Layout) -> None:
         raise RequestError(
             f"A phonebook of {amount(entries, 'entry', 'entries')} is too small for "
             f"{amount(layout.count, 'question')} and {EXAMPLES} "
-            f"examples about different entries: ask for at least {layout.smallest} entries, or fewer queries."
+            f"examples about different entries: use at least {layout.smallest} entries, or fewer queries."
         )
     if entries > layout.pool.largest:
         raise too_large(layout.pool, f"a book of {amount(entries, 'entry', 'entries')}")

@@ -6,7 +6,7 @@ r"""The three prompts, one function each: everything that a model reads before i
 | reversed | question, book, question again | the same |
 | copy | book, two entries again, name | Jelassi et al. 2024, as in their code |
 
-The book and what is asked are the same in all three. Wording without a source is ours (docs/phonebook.md).
+The book and the question are the same in all three. Wording without a source is ours (docs/phonebook.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR, Perturbation
 
 Format = Literal["standard", "reversed", "copy"]
 FORMATS: tuple[Format, ...] = ("standard", "reversed", "copy")
@@ -39,7 +39,7 @@ def book_lines(book: Sequence[Entry]) -> str:
 
 
 def standard(book: str, examples: Sequence[Entry], name: str) -> str:
-    r"""The whole book, then worked examples, then the name asked.
+    r"""The whole book, then worked examples, then the queried name.
 
         {name}: {number}                        the book, one entry per line
         ...
@@ -51,7 +51,7 @@ def standard(book: str, examples: Sequence[Entry], name: str) -> str:
         What is the phone number for {name}?    another
         Answer: {number}
 
-        What is the phone number for {name}?    the one that is asked
+        What is the phone number for {name}?    the question
         Answer:
 
     The book comes first, so that all questions about it share their beginning.
@@ -59,7 +59,7 @@ def standard(book: str, examples: Sequence[Entry], name: str) -> str:
     Args:
         book: The book's lines.
         examples: Entries of the book to show.
-        name: The name asked.
+        name: The queried name.
 
     Returns:
         The prompt, ending where the number begins.
@@ -68,7 +68,7 @@ def standard(book: str, examples: Sequence[Entry], name: str) -> str:
 
 
 def reversed_(book: str, examples: Sequence[Entry], name: str, *, worked: bool = True) -> str:
-    r"""The name asked first, then the book, then the name asked again.
+    r"""The queried name first, then the book, then the name again.
 
         Entries of a phonebook have the form name: number. For example:
         {name}: {number}                        an entry of the book
@@ -90,7 +90,7 @@ def reversed_(book: str, examples: Sequence[Entry], name: str, *, worked: bool =
         What is the phone number for {name}?    another
         Answer: {number}
 
-        What is the phone number for {name}?    the one that is asked
+        What is the phone number for {name}?    the question
         Answer:
 
     Without the worked examples, a model that was not trained on this very form may not know that a number is
@@ -99,7 +99,7 @@ def reversed_(book: str, examples: Sequence[Entry], name: str, *, worked: bool =
     Args:
         book: The book's lines.
         examples: Entries of the book to show.
-        name: The name asked.
+        name: The queried name.
         worked: Whether they are also shown as questions with answers.
 
     Returns:
@@ -116,7 +116,7 @@ def reversed_(book: str, examples: Sequence[Entry], name: str, *, worked: bool =
 
 
 def copy(book: str, examples: Sequence[Entry], name: str) -> str:
-    r"""The whole book, then two entries again, then the name asked, all in the book's own form.
+    r"""The whole book, then two entries again, then the queried name, all in the book's own form.
 
         {name}: {number}                        the book, one entry per line
         ...
@@ -125,12 +125,12 @@ def copy(book: str, examples: Sequence[Entry], name: str) -> str:
         {name}: {number}                        an entry of the book again
         {name}: {number}                        another
 
-        {name}:                                 the one that is asked
+        {name}:                                 the question
 
     Args:
         book: The book's lines.
         examples: Entries of the book to show.
-        name: The name asked.
+        name: The queried name.
 
     Returns:
         The prompt, ending where the number begins.
@@ -153,7 +153,7 @@ def perturb(prompt: str, form: Format, how: Perturbation) -> str:
         prompt: What one of the functions above made.
         form: Which.
         how: `delimiter`, `answer_prefix`, `shot_order`, `preamble` or `separator`; see
-            `archbench.tasks.perturb`.
+            `archbench.tasks.perturbations`.
     """
     parts = prompt.split("\n\n")
     if how == "preamble":
@@ -165,7 +165,7 @@ def perturb(prompt: str, form: Format, how: Perturbation) -> str:
     if how == "delimiter":
         changed = _ENTRY.sub(r"\1 - \2", prompt).replace("the form name: number", "the form name - number")
         return f"{changed[:-1]} -" if form == "copy" else changed
-    # All questions but the last, which is the one asked, are worked examples.
+    # All questions but the last are worked examples.
     worked = [at for at, part in enumerate(parts) if part.startswith("What is the phone number for ")][:-1]
     if worked:
         parts[worked[0]], parts[worked[1]] = parts[worked[1]], parts[worked[0]]

@@ -1,4 +1,4 @@
-"""How near an answer is to the number, and where a wrong one came from."""
+"""How near an answer is to the number, and where a wrong number came from."""
 
 from __future__ import annotations
 
@@ -112,10 +112,10 @@ def source(answer: str, doc: Mapping[str, Any]) -> str:
 
     Args:
         answer: The answer's first line.
-        doc: The item: `numbers` of the book in order, `place` of the asked entry, `examples`.
+        doc: The item: `numbers` of the book in order, `place` of the queried entry, `examples`.
 
     Returns:
-        `right`; `neighbour`, the entry just before or after the asked one; `example`, one shown as an
+        `right`; `neighbour`, the entry just before or after the queried one; `example`, one shown as an
         example; `book`, any other entry; `nowhere`, a number of as many digits that is not in the book;
         `no number`; or `empty`.
     """
@@ -159,7 +159,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def details(doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
-    """What an item row keeps beside the scores; see docs/phonebook.md for the columns."""
+    """What an item row keeps in addition to the scores; docs/phonebook.md lists the columns."""
     answer = first_line(response)
     right = digits_right(answer, doc["target"])
     return {

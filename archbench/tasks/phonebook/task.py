@@ -13,12 +13,12 @@ from lm_eval.api.task import ConfigurableTask
 from archbench.answers import SKIP, answer_of
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import checked, refuse_misspelt
-from archbench.tasks.perturb import Perturbation
+from archbench.tasks.metadata import check_settings, refuse_misspelt
+from archbench.tasks.perturbations import Perturbation
 from archbench.tasks.phonebook import scoring
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import Layout, items_by_entries, items_by_length
-from archbench.tasks.phonebook.names import DIGITS, pool_of
+from archbench.tasks.phonebook.pool import DIGITS, pool_of
 from archbench.tasks.phonebook.prompts import Format
 from archbench.tasks.phonebook.prompts import perturb as perturb_prompt
 
@@ -44,19 +44,19 @@ def dataset(
     """Build the items; lm-eval calls it with the task's metadata.
 
     Args:
-        form: The format; the YAML says it.
+        form: The format, from the YAML.
         entries: Size of a book in entries.
         length: Size in tokens, answer included; give one of the two.
         books: Books.
         queries: Questions per book.
-        depths: Depths asked at, in percent, instead of `queries`.
+        depths: Depths of the queried entries, in percent, instead of `queries`.
         seed: Seed of the books.
         limit: Only the first so many items.
         tokenizer: Folder or hub id of the tokenizer that counts `length`.
-        data: Text file with a name a line, in place of archbench's own names.
+        data: Text file with a name a line, instead of archbench's own names.
         digits: Digits of a number.
-        perturb: One change to every prompt, of the same books (`archbench.tasks.perturb`): what it adds comes
-            on top of `length`.
+        perturb: One change to every prompt, of the same books (`archbench.tasks.perturbations`): what it adds
+            comes on top of `length`.
         pretrained: The model, from lm-eval's `--model_args`: its tokenizer counts where none is named.
         skip_white_space: Whether white space before an answer is skipped (`PhonebookTask`).
         worked_examples: Whether `reversed` has worked examples before its question.
@@ -66,7 +66,7 @@ def dataset(
         The split `test`.
 
     Raises:
-        RequestError: The size is missing or cannot be had.
+        RequestError: The size is missing or not possible.
     """
     refuse_misspelt(others, dataset, "archbench_phonebook")
     if (entries is None) == (length is None):
@@ -84,7 +84,7 @@ def dataset(
     }
     settings |= {SKIP: skip_white_space, "worked_examples": worked_examples}
     size = {"entries": [entries]} if length is None else {"lengths": [length]}
-    checked(PhonebookEntry, settings | size, "archbench_phonebook")
+    check_settings(PhonebookEntry, settings | size, "archbench_phonebook")
     layout = Layout(
         queries, None if depths is None else tuple(depths), pool_of(data, digits), worked_examples
     )
@@ -108,9 +108,9 @@ class PhonebookTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not t
     """One format of the phonebook at one size.
 
     White space before an answer is skipped, unless the metadata say `skip_white_space: false`: a model that
-    begins with a line break would otherwise be stopped before it has said anything. Models of lm-eval know no
-    such setting; they are asked without stop strings, and the text is cut here. `archbench run` asks its
-    engine for it (`generation_kwargs`), which stops at the answer's end.
+    begins with a line break would otherwise be stopped before it has written anything. lm-eval's models
+    have no such setting: they generate without stop strings, and the text is cut here. `archbench run` passes
+    the setting to its engine (`generation_kwargs`), which stops at the end of the answer.
 
     Attributes:
         generation_kwargs: Settings of the generation for an engine that can skip white space.
@@ -119,18 +119,18 @@ class PhonebookTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not t
     def __init__(self, config: dict[str, Any]) -> None:
         # lm-eval hands over the whole YAML, but its TaskConfig does not know the key that named this class.
         config = {key: value for key, value in config.items() if key != "class"}
-        asked = dict(config["generation_kwargs"])
+        settings = dict(config["generation_kwargs"])
         skip = bool((config.get("metadata") or {}).get(SKIP, True))
-        self.generation_kwargs = asked | ({SKIP: True} if skip else {})
+        self.generation_kwargs = settings | ({SKIP: True} if skip else {})
         if skip:
-            cut = partial(_cut, stop=tuple(asked["until"]))
-            config["generation_kwargs"] = asked | {"until": []}
+            cut = partial(_cut, stop=tuple(settings["until"]))
+            config["generation_kwargs"] = settings | {"until": []}
             pipeline = [{"function": "custom", "filter_fn": cut}, {"function": "take_first"}]
             config["filter_list"] = [{"name": "none", "filter": pipeline}]
         super().__init__(config=config)
 
     def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
-        """Further columns of the item's row; archbench's runner asks for them."""
+        """Further columns of the item's row, for archbench's runner."""
         return scoring.details(doc, response)
 
 

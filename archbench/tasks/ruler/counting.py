@@ -7,12 +7,12 @@ from math import fsum
 
 from archbench.draw import Draw
 from archbench.tasks.ruler.fitting import Draft
-from archbench.tasks.ruler.words import draw_different, draw_letters, draw_words
+from archbench.tasks.ruler.vocabulary import draw_different, draw_letters, draw_words
 
 ALPHA = 2.0
 """Exponent of the zeta distribution of `fwe`, as published."""
-ASKED_CODES = 3
-"""Coded words asked for in `fwe`."""
+QUERIED_CODES = 3
+"""Coded words that `fwe` asks for."""
 _DOTS = "...."
 _CODE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -28,7 +28,7 @@ class Counts:
         example_common: The same in the worked example; 0 for none.
         example_other: The same.
         example_others: Other words of the example.
-        asked: Common words, all of which are asked for.
+        queried: Common words, all of which the question asks for.
     """
 
     form: str
@@ -37,7 +37,7 @@ class Counts:
     example_common: int
     example_other: int
     example_others: int
-    asked: int
+    queried: int
 
 
 COUNTS = (
@@ -45,7 +45,7 @@ COUNTS = (
     Counts("short", 6, 1, 3, 1, 10, 10),
     Counts("shortest", 3, 1, 0, 0, 0, 4),
 )
-"""As published from 4096 tokens, as published below, and ours for texts too short for that."""
+"""As published from 4096 tokens on, as published for shorter texts, and ours for even shorter ones."""
 FULL_LENGTH = 4096
 """Tokens from which the first of `COUNTS` holds."""
 
@@ -57,23 +57,23 @@ class CommonWords:
     step = 64
 
     def __init__(self, counts: Counts) -> None:
-        """Take how often words come."""
+        """Store how often words come."""
         self._counts = counts
         self.form = counts.form
-        self.replies = (" ".join(f"{at}. lanternkettle" for at in range(1, counts.asked + 1)),)
+        self.replies = (" ".join(f"{at}. lanternkettle" for at in range(1, counts.queried + 1)),)
 
     def make(self, draw: Draw, index: int, units: int) -> Draft:
         """A list with so many uncommon words; see `Maker.make`."""
         counts = self._counts
-        shown = counts.asked if counts.example_common else 0
-        special, others = draw_words(draw, counts.asked + shown, units + counts.example_others)
-        common, rare = special[: counts.asked], others[:units]
+        shown = counts.queried if counts.example_common else 0
+        special, others = draw_words(draw, counts.queried + shown, units + counts.example_others)
+        common, rare = special[: counts.queried], others[:units]
         text = _list(draw, common, counts.common, rare, counts.other)
         if not shown:
             return Draft(text, tuple(common))
-        answer = " ".join(f"{at}. {word}" for at, word in enumerate(special[counts.asked :], start=1))
+        answer = " ".join(f"{at}. {word}" for at, word in enumerate(special[counts.queried :], start=1))
         example = _list(
-            draw, special[counts.asked :], counts.example_common, others[units:], counts.example_other
+            draw, special[counts.queried :], counts.example_common, others[units:], counts.example_other
         )
         return Draft(f"{example} {answer}\n\n{text}", tuple(common))
 
@@ -106,14 +106,14 @@ class FrequentWords:
     replies = ("qzkxvw, bnjhtp, wygfdk",)
 
     def __init__(self, length: int) -> None:
-        """Take the length in tokens, a fiftieth of which is the size of the vocabulary, as published."""
-        self._vocabulary = max(ASKED_CODES + 2, length // 50)
+        """Set the vocabulary from the length in tokens: a fiftieth of it, as published."""
+        self._vocabulary = max(QUERIED_CODES + 2, length // 50)
 
     def make(self, draw: Draw, index: int, units: int) -> Draft:
         """A text of about so many coded words; see `Maker.make`."""
         codes = draw_different(draw, lambda one: draw_letters(one, _CODE_LETTERS, 6), self._vocabulary - 1)
         counts = zeta_counts(units, self._vocabulary)
-        # What comes most often is no word but a row of dots, which the question says to ignore.
+        # The most frequent "word" is a row of dots, which the question says to ignore.
         words = [word for word, n in zip([_DOTS, *codes], counts, strict=True) for _ in range(n)]
         return Draft(
             "Read the coded text below and count how often each coded word comes in it.\n"
@@ -121,22 +121,22 @@ class FrequentWords:
             "Question: Which three coded words come most often in the text above? "
             f"The dots '{_DOTS}' do not count. "
             "Answer: The three coded words that come most often in the text above are:",
-            tuple(codes[:ASKED_CODES]),
+            tuple(codes[:QUERIED_CODES]),
         )
 
 
 def zeta_counts(total: int, ranks: int) -> list[int]:
     """How often the word of each rank comes, in proportion to rank to the power of minus `ALPHA`.
 
-    The words asked for, ranks 2 to 4, come more often than any later one, however short the text.
+    The queried words, ranks 2 to 4, come more often than any later one, however short the text.
 
     Args:
-        total: Words in all, but for rounding.
+        total: Words in all, up to rounding.
         ranks: Different words, at least 5.
     """
     weights = [rank**-ALPHA for rank in range(1, ranks + 1)]
     whole = fsum(weights)
     counts = [round(total * weight / whole) for weight in weights]
-    for rank in range(ASKED_CODES, 0, -1):
+    for rank in range(QUERIED_CODES, 0, -1):
         counts[rank] = max(counts[rank], counts[rank + 1] + 1)
     return counts

@@ -13,8 +13,8 @@ from archbench.schema import Address, Count, Tokens
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
 from archbench.tasks.ruler.fitting import VERSION, TooShort
-from archbench.tasks.ruler.tasks import USED_BY, Sources, Task, check, is_limited
-from archbench.tasks.ruler.words import DIGITS
+from archbench.tasks.ruler.subtasks import USED_BY, Sources, Task, check, is_limited
+from archbench.tasks.ruler.vocabulary import DIGITS
 from archbench.tasks.work import LmEval
 
 
@@ -31,8 +31,8 @@ class RulerEntry(GeneratedEntry):
             (owner/name or owner/name:configuration); texts that come with archbench where absent.
         squad: File of SQuAD, which `qa_1` needs.
         hotpotqa: File of HotpotQA, which `qa_2` needs.
-        data: Names to draw the needles' keys from in place of archbench's words: a text file with a name a
-            line, or the name of a family that brings such a file.
+        data: Names to draw the needles' keys from instead of archbench's words: a text file with a name a
+            line, or the name of a family that comes with such a file.
         digits: Digits of the needles' numbers; seven as published.
         seed: Seed of the items; the suite's where absent.
         tokenizer: Folder or hub id of the tokenizer that counts; the members' where absent.
@@ -70,11 +70,11 @@ class RulerEntry(GeneratedEntry):
         return True
 
     def check(self) -> None:
-        """Look at the shortest texts of every task at the smallest length, and at what fills the longest.
+        """Measure the shortest texts of every task at the smallest length, and the filler of the longest.
 
         Raises:
-            RequestError: A length is too short for some tasks, a file is missing or no such file or too
-                small, or there is no tokenizer to count tokens with.
+            RequestError: A length is too short for some tasks, a file is missing, too small or in another
+                format, or there is no tokenizer to count tokens with.
         """
         count = required_counter(self.tokenizer, "RULER")
         short: dict[str, TooShort] = {}
@@ -89,7 +89,7 @@ class RulerEntry(GeneratedEntry):
         if short:
             needed = ", ".join(f"{task} (enough: {error.enough})" for task, error in short.items())
             raise RequestError(
-                f"RULER at {min(self.lengths)} tokens: too short with this tokenizer for {needed}. Ask for "
+                f"RULER at {min(self.lengths)} tokens: too short with this tokenizer for {needed}. Use "
                 f"{max(error.enough for error in short.values())} tokens, or leave these out of `tasks`."
             )
 

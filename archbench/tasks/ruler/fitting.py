@@ -16,13 +16,13 @@ VERSION = 2
 _SHORT = 1024
 """Tokens below which the published room for the answer would leave too little for the text."""
 _AIM = 0.985
-"""Part of the units of item 0 that other items are tried with: most are within the length at once."""
+"""Share of item 0's units that other items are tried with first: most then fit at once."""
 _SLACK = 0.04
-"""Part of the length by which a text may fall short of it and need not be made again."""
+"""Share of the length by which a text may fall short without being made again."""
 _NEAR = 16
-"""Units above the largest that is tried at first."""
+"""Units by which the first search may exceed its upper bound."""
 _SPARE = 0.9
-"""Part of the length that a form of a task may take up before there is any filler."""
+"""Share of the length that a form of a task may take up before any filler."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Maker(Protocol):
     """Makes the texts of a task in one form.
 
     Attributes:
-        form: What tells the form from the task's others; `published` for the first.
+        form: Name of the form, unique within the task; `published` for the first.
         least: Smallest number of units.
         step: Units by which the length of a unit can be measured.
     """
@@ -61,13 +61,13 @@ class Maker(Protocol):
         """The item of an index with so many units of filler; a function of the draw's key, index and units.
 
         Raises:
-            RequestError: There is not enough to fill it with.
+            RequestError: There is too little filler.
         """
 
 
 @dataclass(frozen=True)
-class Published:
-    """What is published of a task.
+class Subtask:
+    """The published parameters of a task.
 
     Attributes:
         name: Its name.
@@ -87,44 +87,43 @@ class TooShort(RequestError):
 
     Attributes:
         task: Its name.
-        enough: A length in tokens at which as many items as were asked for can be made.
+        enough: A length in tokens at which the requested number of items can be made.
     """
 
-    def __init__(self, told: str, task: str, enough: int) -> None:
-        """Take the message, the task and the length to ask for."""
-        super().__init__(told)
+    def __init__(self, message: str, task: str, enough: int) -> None:
+        """Store the task and a sufficient length next to the message."""
+        super().__init__(message)
         self.task, self.enough = task, enough
 
 
 class _Fitting:
-    """The form of a task that is taken at a length, and how its texts are fitted to it."""
+    """The form of a task that is used at a length, and how its texts are fitted to it."""
 
     def __init__(
         self,
-        task: Published,
+        task: Subtask,
         forms: Callable[[int], Sequence[Maker]],
         seed: int,
         length: int,
         samples: int,
         count: TokenCounter,
     ) -> None:
-        """Look at the shortest texts; arguments are those of `ruler_items`.
+        """Measure the shortest texts; arguments are those of `ruler_items`.
 
         Raises:
             TooShort: The shortest text of some item is too long.
-            RequestError: There are not so many items.
+            RequestError: There are fewer items than `samples`.
         """
         self._task, self._forms, self._seed = task, forms, seed
         self._length, self._samples, self._count = length, samples, count
         makers = forms(length)
-        # Where there are not so many items, that is told before the first.
+        # Too few items for `samples` is an error before the first item is made.
         self._draft(makers[-1], samples - 1, makers[-1].least)
         fitting = (one for one in makers if self._size(one, 0, one.least) <= _SPARE * self._target(one))
         self.maker = next(fitting, makers[-1])
         self._least = self._size(self.maker, 0, self.maker.least)
         self.target = self._target(self.maker)
-        # The shortest texts of the items differ by some tokens: where there is little to spare, all are
-        # measured.
+        # The shortest texts of the items differ by some tokens: measure all where little is to spare.
         if self._least > _SPARE * self.target and any(
             self._size(self.maker, index, self.maker.least) > self.target for index in range(samples)
         ):
@@ -143,7 +142,7 @@ class _Fitting:
 
     def most(self, guess: int) -> int:
         """Units above which none are tried at first."""
-        # Not far above the guess: there may be too little filler for texts much longer than wanted.
+        # Not far above the guess: there may be too little filler for texts much longer than needed.
         return max(self.maker.least, 5 * guess // 4) + _NEAR
 
     def fit(self, index: int, guess: int, slack: float) -> int:
@@ -155,7 +154,7 @@ class _Fitting:
             slack: Part of the length by which the text may fall short of it.
 
         Raises:
-            RequestError: There is not enough to fill it with.
+            RequestError: There is too little filler.
         """
         while True:
             high = self.most(guess)
@@ -174,7 +173,7 @@ class _Fitting:
             guess = high
 
     def _too_short(self) -> TooShort:
-        """What to tell about a length at which the shortest text of some item is too long."""
+        """The error for a length at which the shortest text of some item is too long."""
         name = self._task.name
 
         def needed(tokens: int) -> tuple[int, int]:
@@ -191,7 +190,7 @@ class _Fitting:
             enough = more
         return TooShort(
             f"{name} at {self._length} tokens: the shortest text takes {text} tokens with this tokenizer, "
-            f"and the answer {room}. {enough} tokens are enough: ask for them, or leave {name} out of "
+            f"and the answer {room}. {enough} tokens are enough: use that length, or leave {name} out of "
             "`tasks`.",
             name,
             enough,
@@ -208,7 +207,7 @@ class _Fitting:
 
 
 def ruler_items(
-    task: Published,
+    task: Subtask,
     forms: Callable[[int], Sequence[Maker]],
     seed: int,
     length: int,
@@ -234,7 +233,7 @@ def ruler_items(
 
     Raises:
         TooShort: Even the shortest text of some item is too long.
-        RequestError: There is not enough to fill it with.
+        RequestError: There is too little filler.
     """
     fitting = _Fitting(task, forms, seed, length, samples, count)
     maker = fitting.maker
@@ -256,7 +255,7 @@ def ruler_items(
 
 
 def check_items(
-    task: Published,
+    task: Subtask,
     forms: Callable[[int], Sequence[Maker]],
     seed: int,
     length: int,
@@ -268,17 +267,17 @@ def check_items(
     """Raise what `ruler_items` would for its first item, without counting the tokens of long texts.
 
     Args:
-        task: As there, like the other arguments.
+        task: As for `ruler_items`, like the other arguments.
         forms: The same.
         seed: The same.
         length: The same.
         samples: The same.
         count: The same.
-        limited: Whether there may be not enough to fill the length with.
+        limited: Whether the filler may run out.
 
     Raises:
         TooShort: Even the shortest text of some item is too long.
-        RequestError: There is not enough to fill it with.
+        RequestError: There is too little filler.
     """
     fitting = _Fitting(task, forms, seed, length, samples, count)
     if not limited:

@@ -10,8 +10,15 @@ from typing import Literal
 from archbench.draw import Draw
 from archbench.errors import RequestError, amount
 from archbench.tasks.ruler.fitting import Draft
-from archbench.tasks.ruler.texts import NOISE
-from archbench.tasks.ruler.words import DIGITS, MOST_KEYS, draw_different, draw_keys, draw_number, draw_uuid
+from archbench.tasks.ruler.haystacks import NOISE
+from archbench.tasks.ruler.vocabulary import (
+    DIGITS,
+    MOST_KEYS,
+    draw_different,
+    draw_keys,
+    draw_number,
+    draw_uuid,
+)
 
 DEPTHS = tuple(100 * at / 39 for at in range(40))
 """Depths in percent at which needles are hidden: 40, evenly spaced, as published."""
@@ -27,7 +34,7 @@ class Needle:
         values: `numbers` or `uuids`.
         num_keys: Keys hidden.
         num_values: Values of each key.
-        num_queries: Keys asked about.
+        num_queries: Keys in the question.
     """
 
     haystack: Literal["noise", "essay", "needle"]
@@ -67,22 +74,22 @@ class Needles:
         digits: int = DIGITS,
         file: str | None = None,
     ) -> None:
-        """Take the task's parameters, and the sentences of the essay haystack.
+        """Set up the task with its haystack.
 
         Args:
             task: One of the eight.
-            essay: The sentences.
+            essay: The sentences of the essay haystack.
             names: What keys are drawn from in place of archbench's words.
             digits: Digits of a number.
             file: Where the names are from, for messages.
         """
         self._task, self._file = task, file
         self._needle, self._names, self._digits = NEEDLES[task], names, digits
-        # Of needles there are only as many as names and numbers.
+        # There are only as many needles as names and numbers.
         most = min(len(names) or MOST_KEYS, self._most_numbers) - self._needle.num_keys
         self.step = max(1, min(64, most // 2)) if self._needle.haystack == "needle" else 64
         self._sentences = NOISE if self._needle.haystack == "noise" else essay
-        # Numbers of the haystack's own are no needles.
+        # Numbers that the haystack itself contains are not used as needles.
         found = (one for text in self._sentences for one in re.findall(r"\d+", text))
         self._taken = {one for one in found if len(one) == digits}
         value = (
@@ -103,16 +110,16 @@ class Needles:
         else:
             hay = [self._sentences[at % len(self._sentences)] for at in range(units)]
         depths = draw.sample(DEPTHS, len(own))
-        asked = draw.sample(keys[: needle.num_keys], needle.num_queries)
-        answers = tuple(value for key in asked for owner, value in own if owner == key)
+        queried = draw.sample(keys[: needle.num_keys], needle.num_queries)
+        answers = tuple(value for key in queried for owner, value in own if owner == key)
         # From the deepest up, so that what is hidden later does not shift what is hidden already.
         for depth, (key, value) in sorted(zip(depths, own, strict=True), reverse=True):
             hay.insert(round(depth * units / 100), _sentence(noun, key, value))
         details: dict[str, int | str] = {}
         if len(answers) == 1:
-            place = hay.index(_sentence(noun, asked[0], answers[0]))
+            place = hay.index(_sentence(noun, queried[0], answers[0]))
             details["depth"] = round(100 * place / (len(hay) - 1))
-        return Draft(_prompt(noun, " ".join(hay), asked, len(answers) > 1), answers, details)
+        return Draft(_prompt(noun, " ".join(hay), queried, len(answers) > 1), answers, details)
 
     def _keys(self, draw: Draw, number: int) -> list[str]:
         if self._needle.keys == "uuids":
@@ -122,7 +129,7 @@ class Needles:
         if number > len(self._names):
             fewest = self._needle.num_keys + (self.least if self._needle.haystack == "needle" else 0)
             enough = amount(number, "name") if number == fewest else f"about {number:,} names at this length"
-            instead = "" if number == fewest else "ask for a shorter length, "
+            instead = "" if number == fewest else "choose a shorter length, "
             raise RequestError(
                 f"{self._file}: there {'is' if len(self._names) == 1 else 'are'} "
                 f"{amount(len(self._names), 'name')} in it (`data`), and {self._task} needs "
@@ -133,7 +140,7 @@ class Needles:
 
     @property
     def _most_numbers(self) -> int:
-        """So many different numbers are soon found by trying."""
+        """Most numbers that are found quickly by rejection sampling: half of those that exist."""
         return int(9 * 10 ** (self._digits - 1)) // 2
 
     def _values(self, draw: Draw, number: int) -> list[str]:
@@ -142,7 +149,7 @@ class Needles:
         if number + len(self._taken) > self._most_numbers:
             raise RequestError(
                 f"RULER's needles have different numbers, and {number:,} would be needed: too many for "
-                f"{amount(self._digits, 'digit')} (`digits`). Ask for more digits or a shorter length."
+                f"{amount(self._digits, 'digit')} (`digits`). Use more digits or a shorter length."
             )
         found = draw_different(draw, lambda one: draw_number(one, self._digits), number + len(self._taken))
         return [value for value in found if value not in self._taken][:number]
@@ -162,10 +169,10 @@ def _prompt(noun: str, context: str, keys: Sequence[str], several: bool) -> str:
     With several answers: `What are all the special magic numbers for {keys}? The ... for {keys} are`. What it
     ends with is the beginning of the answer, given to every model as published.
     """
-    query = keys[0] if len(keys) == 1 else f"{', '.join(keys[:-1])} and {keys[-1]}"
-    what = f"special magic {noun}s for {query}" if several else f"special magic {noun} for {query}"
-    ask, verb = (f"What are all the {what}", "are") if several else (f"What is the {what}", "is")
+    subject = keys[0] if len(keys) == 1 else f"{', '.join(keys[:-1])} and {keys[-1]}"
+    what = f"special magic {noun}s for {subject}" if several else f"special magic {noun} for {subject}"
+    query, verb = (f"What are all the {what}", "are") if several else (f"What is the {what}", "is")
     return (
         f"Special magic {noun}s are hidden in the text below. Memorise them.\n"
-        f"{context}\n{ask}? The {what} {verb}"
+        f"{context}\n{query}? The {what} {verb}"
     )

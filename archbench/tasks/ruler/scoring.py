@@ -1,4 +1,4 @@
-"""How answers are scored, per item and over lengths; as published, but as fractions instead of percent."""
+"""How an answer is scored: as published, but as a fraction instead of percent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archbench.answers import first_line, form_of
-
-THRESHOLD = 0.856
-"""Average that an effective length must exceed: Llama-2-7B (chat) at 4K, as published with RULER."""
 
 # What references may be besides numbers, the narrowest first: UUIDs, names of variables, words. A single
 # letter, as a short number, may count the lines of a list.
@@ -35,7 +32,7 @@ def in_line(response: str, answers: Sequence[str]) -> float:
 def first_in_line(response: str, answers: Sequence[str]) -> float:
     """Share of the answers that are among the first of their kind in the response's first line.
 
-    Of three numbers asked for, those that are among the first three numbers there count; of three words,
+    Where three numbers are wanted, those among the first three numbers there count; where three words are,
     those among the first three words.
     """
     found = [one.lower() for one in re.findall(_kind(answers), first_line(response))][: len(answers)]
@@ -43,13 +40,13 @@ def first_in_line(response: str, answers: Sequence[str]) -> float:
 
 
 def begins_line(response: str, answers: Sequence[str]) -> float:
-    """1 if the response's first line begins with any of the answers, but for articles and punctuation."""
-    said = _words(first_line(response))
-    return float(any(said[: len(words)] == words for words in map(_words, answers) if words))
+    """1 if the response's first line begins with any of the answers, articles and punctuation aside."""
+    words_given = _words(first_line(response))
+    return float(any(words_given[: len(words)] == words for words in map(_words, answers) if words))
 
 
 def answer_form(doc: Mapping[str, Any], response: str) -> str:
-    """Whether a response holds anything of the kind asked for (`archbench.answers.FORMS`)."""
+    """Whether a response holds anything of the kind wanted (`archbench.answers.FORMS`)."""
     kind = r"\w" if doc["part"] else _kind(doc["answers"])
     return form_of(response, of_the_kind=bool(re.search(kind, response)))
 
@@ -90,23 +87,3 @@ def _kind(answers: Sequence[str]) -> str:
 def _words(text: str) -> list[str]:
     words = re.findall(r"\w+", text.lower())
     return words[1:] if words[:1] and words[0] in _ARTICLES else words
-
-
-def length_weights(count: int, *, increasing: bool) -> list[float]:
-    """Weights of lengths, from the shortest on, that sum to 1.
-
-    In proportion to 1, 2, 3, ... for the paper's wAvg(inc), which stands for use that is mostly long, or to
-    the reverse for wAvg(dec).
-    """
-    whole = count * (count + 1) / 2
-    return [(at if increasing else count + 1 - at) / whole for at in range(1, count + 1)]
-
-
-def effective_length(scores: Mapping[int, float], threshold: float = THRESHOLD) -> int | None:
-    """The longest length whose score is above the threshold; None if there is none.
-
-    Args:
-        scores: Average score by length in tokens.
-        threshold: What has to be exceeded.
-    """
-    return max((length for length, score in scores.items() if score > threshold), default=None)

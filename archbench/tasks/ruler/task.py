@@ -10,11 +10,11 @@ from lm_eval.api.task import ConfigurableTask
 
 from archbench.errors import RequestError
 from archbench.tasks.lengths import required_counter
-from archbench.tasks.metadata import checked, refuse_misspelt
+from archbench.tasks.metadata import check_settings, refuse_misspelt
 from archbench.tasks.ruler import scoring
 from archbench.tasks.ruler.entry import RulerEntry
-from archbench.tasks.ruler.tasks import Sources, Task, items
-from archbench.tasks.ruler.words import DIGITS
+from archbench.tasks.ruler.subtasks import Sources, Task, items
+from archbench.tasks.ruler.vocabulary import DIGITS
 
 
 def dataset(
@@ -34,7 +34,7 @@ def dataset(
     """Build the items; lm-eval calls it with the task's metadata.
 
     Args:
-        ruler_task: The task; the YAML says it.
+        ruler_task: The task, from the YAML.
         length: Tokens of prompt and answer.
         samples: Items.
         seed: Seed of the items.
@@ -59,7 +59,9 @@ def dataset(
             'The archbench_ruler tasks need a length in tokens: pass the lm-eval metadata {"length": 4096}, '
             "on the command line as --metadata '{\"length\": 4096}'."
         )
-    checked(RulerEntry, {"tasks": [ruler_task], "lengths": [length], "samples": samples}, "archbench_ruler")
+    check_settings(
+        RulerEntry, {"tasks": [ruler_task], "lengths": [length], "samples": samples}, "archbench_ruler"
+    )
     if not isinstance(digits, int) or not 2 <= digits <= DIGITS:
         raise RequestError(f"digits: {digits!r}: expected a whole number from 2 to {DIGITS}.")
     count = required_counter(tokenizer or pretrained, "RULER")
@@ -82,6 +84,6 @@ class RulerTask(ConfigurableTask):  # type: ignore[misc]  # lm-eval is not typed
         self.config.generation_kwargs["max_gen_toks"] = self.dataset["test"][0]["room"]
 
     def item_details(self, doc: Mapping[str, Any], response: str) -> dict[str, int | str]:
-        """Further columns of the item's row; archbench's runner asks for them."""
+        """Further columns of the item's row, for archbench's runner."""
         known = {name: value for name, value in doc["details"].items() if value is not None}
         return known | {"answer_form": scoring.answer_form(doc, response)}

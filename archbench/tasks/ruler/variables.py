@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from archbench.draw import Draw
 from archbench.tasks.ruler.fitting import Draft
-from archbench.tasks.ruler.texts import NOISE
-from archbench.tasks.ruler.words import draw_different, draw_letters
+from archbench.tasks.ruler.haystacks import NOISE
+from archbench.tasks.ruler.vocabulary import draw_different, draw_letters
 
 HOPS = 4
 """Assignments after the first; one chain, as published."""
@@ -23,7 +23,7 @@ class Variables:
     replies = ("QHBZX, JWKUD, RYOEL, VMTAC, XGNFP",)
 
     def __init__(self, form: str = "published") -> None:
-        """Say whether a worked example comes first, as `published`, or not, for texts too `short` for one."""
+        """Choose the form: `published`, with a worked example first, or `short`, without one."""
         self.form = form
 
     def make(self, draw: Draw, index: int, units: int) -> Draft:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from archbench.tasks.work.base import Evaluation, Needs, Row, Subject, Work
 from archbench.tasks.work.functions import OnArchitecture, OnModel
-from archbench.tasks.work.items import LmEval
+from archbench.tasks.work.lm_eval import LmEval
 
 __all__ = ["Evaluation", "LmEval", "Needs", "OnArchitecture", "OnModel", "Row", "Subject", "Work"]

@@ -1,4 +1,4 @@
-"""The interface of a cell's work: what it needs of a member, what sets it apart, and what comes of it."""
+"""The interface of a cell's work: what it needs of a member, what identifies it, and its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of a cell's work.
+    """The result of a cell's work.
 
     Attributes:
         rows: One row per item; none where only measures were taken.
@@ -39,7 +39,7 @@ class Evaluation:
 
 
 class Subject(Protocol):
-    """What a member is to a work: nothing is loaded before it is called for."""
+    """A member as a work sees it: nothing is loaded before it is used."""
 
     @property
     def name(self) -> str:
@@ -71,20 +71,20 @@ class Work(ABC):
 
     @abstractmethod
     def key(self) -> list[Any]:
-        """Plain data that tell it from the entry's other works, for the key of its cells."""
+        """Plain data that identify it among the entry's works, for the key of its cells."""
 
     @abstractmethod
     def run(self, subject: Subject, *, metric: str | None, seed: int) -> Evaluation:
-        """Do it.
+        """Run it.
 
         Args:
             subject: The member.
-            metric: The primary metric, which has to come of it; None where there is none.
+            metric: The primary metric, which the result must have; None where there is none.
             seed: Seed of everything random.
         """
 
     def perturbed(self, how: str) -> Work:
-        """The same work with its prompts changed in one thing (`archbench.tasks.perturb`)."""
+        """The same work with its prompts changed in one thing (`archbench.tasks.perturbations`)."""
         raise TypeError(f"{type(self).__name__} has no prompts that could be changed")
 
     def texts(self, seed: int) -> list[str]:

@@ -13,11 +13,11 @@ from lm_eval.api.model import LM
 
 from archbench.errors import RunError, did_you_mean
 from archbench.tasks.work.base import Evaluation, Row
+from archbench.tasks.work.item_rows import item_rows, scores
 from archbench.tasks.work.loading import load_tasks, quiet, seed_all
-from archbench.tasks.work.rows import item_rows, scores
 
 if TYPE_CHECKING:
-    from archbench.tasks.work.items import LmEval
+    from archbench.tasks.work.lm_eval import LmEval
 
 
 def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluation:
@@ -29,11 +29,11 @@ def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluat
     Args:
         lm: An lm-eval `LM`; where it has `token_counts`, items carry lengths in tokens.
         work: The tasks.
-        metric: The primary metric, which must be a score of single items; None where any will do.
+        metric: The primary metric, which must be a score of single items; None where any is fine.
         seed: Seed of everything random: task construction, choice of shots, sampling.
 
     Raises:
-        RunError: If the tasks cannot be loaded as asked, the primary metric is no score of single items, or
+        RunError: The tasks cannot be loaded as requested, the primary metric is no score of single items, or
             a number of an item is not finite.
     """
     with quiet():
@@ -41,7 +41,7 @@ def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluat
         seed_all(seed)
         results = evaluator.evaluate(lm, loaded, limit=work.limit, bootstrap_iters=0, log_samples=True)
     tasks = loaded["tasks"]
-    # archbench's own tasks give their documents ids; others are told apart by task and position.
+    # archbench's own tasks give their documents ids; others are identified by task and position.
     rows = [
         row
         for name, task in tasks.items()
@@ -66,13 +66,13 @@ def evaluate(lm: Any, work: LmEval, *, metric: str | None, seed: int) -> Evaluat
 
 def texts(work: LmEval, *, seed: int) -> list[str]:
     """Every text that tasks put to a model, each once, in order."""
-    listener = _Listener()
-    evaluate(listener, work, metric=None, seed=seed)
-    return list(dict.fromkeys(listener.texts))
+    recorder = _Recorder()
+    evaluate(recorder, work, metric=None, seed=seed)
+    return list(dict.fromkeys(recorder.texts))
 
 
-class _Listener(LM):  # type: ignore[misc] # lm-eval is not typed
-    """A model that only takes down what it is asked."""
+class _Recorder(LM):  # type: ignore[misc] # lm-eval is not typed
+    """A model that only records its requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class _Listener(LM):  # type: ignore[misc] # lm-eval is not typed
 
 
 def _check_finite(rows: list[Row], tasks: str) -> None:
-    """Refuse numbers that are none: the best of them would be chosen by chance, and a mean be none either."""
+    """Refuse NaN and infinities: the best choice would be arbitrary, and no mean would be a number."""
     for row in rows:
         for name, value in row.items():
             for one in value if name == "loglikelihoods" and value is not None else (value,):
@@ -105,7 +105,7 @@ def _check_finite(rows: list[Row], tasks: str) -> None:
 
 
 def _prompt_length(lm: Any, prompt: str) -> int | None:
-    """Tokens of a prompt, where the backend can tell."""
+    """Tokens of a prompt, where the backend can count them."""
     encode = getattr(lm, "tok_encode", None)
     return len(encode(prompt)) if encode is not None else None
 
@@ -116,4 +116,4 @@ def _never(arguments: Any) -> bool:
 
 
 def _unknown(context: str, continuation: str) -> None:
-    """Token counts of a backend that does not tell them."""
+    """Token counts of a backend that does not report them."""

@@ -1,4 +1,4 @@
-"""lm-eval tasks as lm-eval builds them: with the data, shots and prompts that a work asks for."""
+"""lm-eval tasks as lm-eval builds them: with the data, shots and prompts of a work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from archbench.tasks.lm_eval.local.build import adapted
 from archbench.tasks.lm_eval.perturb import perturb_task
 
 if TYPE_CHECKING:
-    from archbench.tasks.work.items import LmEval
+    from archbench.tasks.work.lm_eval import LmEval
 
 
 def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
         seed: Seed of task construction and of the choice of shots.
 
     Raises:
-        RunError: A task fixes its number of shots and the work asks for another.
+        RunError: A task fixes its number of shots and the work has another.
     """
     seed_all(seed)
     metadata = json.dumps(work.metadata, sort_keys=True)
@@ -55,14 +55,14 @@ def load_tasks(work: LmEval, seed: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _own_tasks(metadata: str) -> TaskManager:
-    """lm-eval's task index with our tasks alone, which reach their settings as metadata."""
+    """lm-eval's task index with our tasks alone, which get their settings as metadata."""
     return TaskManager(
         include_path=str(paths.shared("tasks")), include_defaults=False, metadata=json.loads(metadata)
     )
 
 
 def _set_shots(name: str, task: Any, shots: int | None, seed: int) -> None:
-    """Number and seed of the shots, as `lm_eval.simple_evaluate` sets them, but never silently not."""
+    """Set number and seed of the shots as `lm_eval.simple_evaluate` does, but never skip it silently."""
     own = task.get_config("num_fewshot")
     if shots is not None and own == 0 and shots > 0:
         raise RunError(
@@ -74,7 +74,7 @@ def _set_shots(name: str, task: Any, shots: int | None, seed: int) -> None:
 
 
 def _skip_white_space(task: Any) -> None:
-    """Ask for it in every generation of a task of lm-eval, also where its class makes the requests."""
+    """Set it in every generation request of an lm-eval task, also where its class makes the requests."""
     construct = task.construct_requests
 
     def with_setting(*args: Any, **kwargs: Any) -> Any:

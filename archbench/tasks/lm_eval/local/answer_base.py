@@ -27,7 +27,7 @@ _NUMBERED = {
 
 
 def numbered(task: str) -> Numbered | None:
-    """Where an lm-eval task's answers are numbers of options; None where they are not, or it is not known."""
+    """Where an lm-eval task's answers are numbers of options; None where they are not or not known to be."""
     if task.startswith("mmlu_") and columns_of(task):
         return Numbered("answer", 0)
     return _NUMBERED.get(task)
@@ -69,8 +69,8 @@ def rebased(task: str, rows: list[Row], base: int | None, where: str) -> list[Ro
     return moved
 
 
-def unsure(task: str, rows: Sequence[Row]) -> str | None:
-    """What to say of answers that could be counted from 0 or from 1; None where it is sure."""
+def base_note(task: str, rows: Sequence[Row]) -> str | None:
+    """The note on answers that could be counted from 0 or from 1; None where it is clear."""
     found = numbered(task)
     if found is None or not rows:
         return None
@@ -83,13 +83,13 @@ def unsure(task: str, rows: Sequence[Row]) -> str | None:
         f"{'All' if len(numbers) > 1 else 'The'} {amount(len(numbers), 'answer')} of '{task}' (column "
         f"'{found.column}') are numbers from {min(numbers)} "
         f"to {max(numbers)}, so they could be counted from 0 or from 1. They are read as counted from "
-        f"{found.base}, as the data set's own are: if that is right, say "
+        f"{found.base}, as in the data set itself: if that is right, use "
         f"--set {ENTRY}.answer_base={found.base}, else --set {ENTRY}.answer_base={1 - found.base}."
     )
 
 
 def _moved(value: Any, by: int) -> Any:
-    """A number, or a text that spells one, so many further on; anything else as it is, for `check_rows`."""
+    """A number, or a number in a text, plus `by`; anything else unchanged, for `check_rows`."""
     if type(value) is int:
         return value + by
     return str(int(value) + by) if isinstance(value, str) and value in {"0", "1", "2", "3", "4"} else value

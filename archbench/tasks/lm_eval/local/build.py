@@ -1,4 +1,4 @@
-"""lm-eval's own tasks over local files: everything of their YAMLs is kept but where the data come from."""
+"""lm-eval's own tasks over local files: only the place of the data in their YAMLs is replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from archbench.errors import RequestError, RunError
 from archbench.tasks.entry import ENTRY
-from archbench.tasks.lm_eval.declared import CLASSES, asked_split, declared, leaves, shots_split
+from archbench.tasks.lm_eval.declared import CLASSES, declared, evaluated_split, leaves, shots_split
 from archbench.tasks.lm_eval.local.folders import dataset_of, rows_of
 
 _EXTRAS = ("longbench",)
@@ -74,17 +74,19 @@ def _reader(name: str, task: Mapping[str, Any], folder: str, base: int | None) -
     """A `download` that reads the splits of a folder."""
 
     def download(self: Any, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
-        where, asked = f"data {folder}", str(asked_split(task))
-        rows = rows_of(task, name, folder, asked, where, base)
+        where, evaluated = f"data {folder}", str(evaluated_split(task))
+        rows = rows_of(task, name, folder, evaluated, where, base)
         if rows is None:
-            raise RunError(f"{where}: the {asked} split is gone. It was there when the run was planned.")
-        content = {asked: dataset_of(f"{where}, split {asked}", rows)}
+            raise RunError(f"{where}: the {evaluated} split is gone. It was there when the run was planned.")
+        content = {evaluated: dataset_of(f"{where}, split {evaluated}", rows)}
         for split in {shots_split(task), task.get("training_split"), task.get("validation_split")}:
             if split is not None and split not in content:
                 more = rows_of(task, name, folder, split, where, base)
-                # lm-eval looks at the shots even where none are asked for.
+                # lm-eval reads the shots even where their number is 0.
                 content[split] = (
-                    content[asked].select([]) if more is None else dataset_of(f"{where}, split {split}", more)
+                    content[evaluated].select([])
+                    if more is None
+                    else dataset_of(f"{where}, split {split}", more)
                 )
         self.dataset = content
 
@@ -96,7 +98,7 @@ def check_imports(entry: Any, task: str) -> None:
 
     Args:
         entry: The task, from lm-eval's index.
-        task: What the suite calls it, for messages.
+        task: Its name in the suite, for messages.
 
     Raises:
         RequestError: A package is missing, or the code fails otherwise.
@@ -108,18 +110,18 @@ def check_imports(entry: Any, task: str) -> None:
     try:
         load_yaml(entry.yaml_path, resolve_func=True)
     except ImportError as error:
-        told = " ".join(str(error).split())[:200].rstrip(". ")
+        reason = " ".join(str(error).split())[:200].rstrip(". ")
         extra = Path(entry.yaml_path).parent.name
         install = f"Install it: pip install 'archbench[{extra}]'" if extra in _EXTRAS else "Install it"
         raise RequestError(
-            f"lm-eval's task '{task}' needs a package that is not installed: {told}. {install}; or take the "
-            "task out of the suite."
+            f"lm-eval's task '{task}' needs a package that is not installed: {reason}. {install}; or take "
+            "the task out of the suite."
         ) from error
     except Exception as error:  # the task's own code: many types, one remedy
-        told = " ".join(str(error).split())[:200].rstrip(". ")
+        reason = " ".join(str(error).split())[:200].rstrip(". ")
         raise RequestError(
-            f"The code of lm-eval's task '{task}' cannot be loaded ({type(error).__name__}: {told}). Take "
-            "the task out of the suite, or give it what it asks for."
+            f"The code of lm-eval's task '{task}' cannot be loaded ({type(error).__name__}: {reason}). Take "
+            "the task out of the suite, or provide what its code needs."
         ) from error
 
 
@@ -132,7 +134,7 @@ def check_hub(repository: str, task: str, splits: list[str]) -> None:
         splits: Splits that a local stand-in would need, for messages.
 
     Raises:
-        RequestError: It can neither be found nor fetched; says what to do instead.
+        RequestError: It can neither be found nor fetched; the message says what to do instead.
     """
     import datasets
 
@@ -154,7 +156,7 @@ def check_hub(repository: str, task: str, splits: list[str]) -> None:
     files = " and ".join(f"{split}.jsonl" for split in dict.fromkeys(splits))
     raise RequestError(
         f"lm-eval's task '{task}' reads the data set '{repository}', which is not in this machine's cache "
-        f"({cache}) and cannot be had from the hub ({why}). Put its rows, in its own columns, into {files} "
-        f"(or .parquet, .json) in a folder and name it: `data: {{{task}: FOLDER}}` under the entry, or "
-        f"--set {ENTRY}.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
+        f"({cache}) and cannot be fetched from the hub ({why}). Put its rows, in its own columns, into "
+        f"{files} (or .parquet, .json) in a folder and name it: `data: {{{task}: FOLDER}}` under the entry, "
+        f"or --set {ENTRY}.data=FOLDER (docs/standard12.md); or run it once where the hub can be reached."
     )

@@ -66,7 +66,7 @@ COLUMNS: Mapping[str, Mapping[str, Shape]] = {
     "pubmedqa": {"QUESTION": _TEXT, "CONTEXTS": _LIST, "final_decision": _one_of("yes", "no", "maybe")},
     "race": {
         "article": _TEXT,
-        "problems": ("a text that spells a list of problems", lambda value: isinstance(value, str)),
+        "problems": ("a list of problems in a text", lambda value: isinstance(value, str)),
     },
     "nq_open": {"question": _TEXT, "answer": _LIST},
     "squadv2": {

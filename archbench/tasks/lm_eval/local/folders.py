@@ -8,17 +8,22 @@ from typing import Any
 
 from archbench.errors import RequestError, amount
 from archbench.tasks.files.alike import folded
-from archbench.tasks.files.duplicates import asked_twice, check_splits_differ, shown_too, shown_twice
+from archbench.tasks.files.duplicates import (
+    check_splits_differ,
+    duplicate_examples,
+    duplicate_questions,
+    leaked_questions,
+)
 from archbench.tasks.files.rows import Row
 from archbench.tasks.lm_eval.declared import (
     CLASSES,
-    asked_split,
     declared,
-    said_split,
+    evaluated_split,
+    has_own_shots,
+    named_split,
     shots_split,
-    written_out,
 )
-from archbench.tasks.lm_eval.local.answer_base import check_numbered, rebased, unsure
+from archbench.tasks.lm_eval.local.answer_base import base_note, check_numbered, rebased
 from archbench.tasks.lm_eval.local.columns import check_rows, columns_of
 from archbench.tasks.lm_eval.local.relations import options_of
 from archbench.tasks.lm_eval.local.splits import holdings, split_rows
@@ -33,7 +38,7 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
     Args:
         entry: The task, from lm-eval's index.
         folder: The folder.
-        shots: Largest number of shots asked for.
+        shots: Largest number of shots.
         where: The suite's key that names the folder, for messages.
         base: What answers that are numbers are counted from; None as the data set's own.
 
@@ -45,19 +50,19 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
             questions themselves.
     """
     task, name = declared(entry), entry.name
-    if asked_split(task) is None or ("class" in task and name not in CLASSES):
+    if evaluated_split(task) is None or ("class" in task and name not in CLASSES):
         raise RequestError(
             f"{where}: lm-eval's task '{name}' makes its data in code, so local files cannot stand in "
             "for them. Take the task out of `data`."
         )
     if base is not None:
         check_numbered(name)
-    shot_split = shots_split(task) if shots and not written_out(task) else None
+    shot_split = shots_split(task) if shots and not has_own_shots(task) else None
     splits: dict[str, list[Row]] = {}
-    for split in dict.fromkeys(one for one in (asked_split(task), shot_split) if one is not None):
+    for split in dict.fromkeys(one for one in (evaluated_split(task), shot_split) if one is not None):
         rows = rows_of(task, name, folder, split, where, base)
         if rows is None:
-            use = "the questions asked" if split == asked_split(task) else f"the {shots} shots"
+            use = "the evaluated questions" if split == evaluated_split(task) else f"the {shots} shots"
             raise RequestError(
                 f"{where}: the folder has no {split} split, which holds {use} of lm-eval's '{name}'; "
                 f"{split}.parquet, {split}.jsonl or {split}.json is expected in {folder}. It holds "
@@ -65,17 +70,17 @@ def check_folder(entry: Any, folder: str, shots: int, where: str, base: int | No
             )
         check_rows(f"{where}, split {split}", rows, columns_of(name), name)
         dataset_of(f"{where}, split {split}", rows)
-        # lm-eval draws one to spare, in case it draws the question itself, wherever the split that shots are
-        # said to come from is the test split; both are None in some tasks.
-        most = len(rows) - (said_split(task) == task.get("test_split"))
+        # lm-eval draws a spare shot, in case it draws the question itself, wherever the YAML's split for
+        # shots is the test split; both are None in some tasks.
+        most = len(rows) - (named_split(task) == task.get("test_split"))
         if split == shot_split and most < shots:
             raise RequestError(
-                f"{where}: {amount(shots, 'shot is', 'shots are')} asked for, but the {split} split has "
+                f"{where}: {amount(shots, 'shot is', 'shots are')} requested, but the {split} split has "
                 f"{amount(len(rows), 'row')} for "
-                f"'{name}'. Ask for at most {most}."
+                f"'{name}'. Use at most {most}."
             )
         splits[split] = rows
-    return _notes(name, where, splits, str(asked_split(task)), shot_split, base)
+    return _notes(name, where, splits, str(evaluated_split(task)), shot_split, base)
 
 
 def rows_of(
@@ -88,7 +93,7 @@ def rows_of(
         name: Its name.
         folder: The folder.
         split: The split.
-        where: What asks for it, for messages.
+        where: What the rows are for, for messages.
         base: What answers that are numbers are counted from; None as the data set's own.
 
     Raises:
@@ -151,20 +156,28 @@ def _mixed(rows: Sequence[Row]) -> str | None:
 
 
 def _notes(
-    name: str, where: str, splits: Mapping[str, list[Row]], asked: str, shots: str | None, base: int | None
+    name: str,
+    where: str,
+    splits: Mapping[str, list[Row]],
+    evaluated: str,
+    shots: str | None,
+    base: int | None,
 ) -> list[str]:
     keys = {split: [_content(name, row) for row in rows] for split, rows in splits.items()}
-    rows = splits[asked]
+    rows = splits[evaluated]
     names = [f"{name}:{number}" for number in range(len(rows))]
     right = [_right(row) for row in rows]
     everything = [row for some in splits.values() for row in some]
-    found = [unsure(name, everything) if base is None else None, asked_twice(keys[asked], names, right)]
-    if shots is not None and shots != asked:
-        check_splits_differ(keys[asked], keys[shots], (f"{where}, split {asked}", f"split {shots}"))
-        found.append(shown_too(keys[asked], keys[shots], names, f"split {shots}"))
+    found = [
+        base_note(name, everything) if base is None else None,
+        duplicate_questions(keys[evaluated], names, right),
+    ]
+    if shots is not None and shots != evaluated:
+        check_splits_differ(keys[evaluated], keys[shots], (f"{where}, split {evaluated}", f"split {shots}"))
+        found.append(leaked_questions(keys[evaluated], keys[shots], names, f"split {shots}"))
         numbers = [f"row {number}" for number in range(1, len(splits[shots]) + 1)]
         known = [_right(row) for row in splits[shots]]
-        found.append(shown_twice(keys[shots], numbers, known, f"split {shots}"))
+        found.append(duplicate_examples(keys[shots], numbers, known, f"split {shots}"))
     options = [options_of(name, row) for row in rows]
     if twins := [at for at, one in enumerate(options) if len(set(one)) < len(one)]:
         found.append(

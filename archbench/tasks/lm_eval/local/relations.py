@@ -70,8 +70,8 @@ def _problems(row: Row) -> str | None:
         fits = False
     if not fits:
         return (
-            "`problems` must spell a list of objects with `question`, four `options` and an `answer` from A "
-            "to D, as in EleutherAI/race"
+            "`problems` must be the text of a list of objects with `question`, four `options` and an "
+            "`answer` from A to D, as in EleutherAI/race"
         )
     return None
 

@@ -18,7 +18,7 @@ def split_rows(where: str, folder: str, name: str | None, split: str) -> list[Ro
     """Rows of one split of a data set in a folder.
 
     Args:
-        where: What asks for it (`data of 'arc_easy'`), for messages.
+        where: What the rows are for (`data of 'arc_easy'`), for messages.
         folder: The folder: files `<split>.parquet`, `.jsonl` or `.json` (a list of objects, or one a line),
             or parquet shards as the hub names them (`test-00000-of-00002.parquet`).
         name: The data set's configuration. A sub-folder of that name comes before the folder.

@@ -1,4 +1,4 @@
-"""SQuAD v2 with a score for every question, where lm-eval's own task has scores of the whole set alone."""
+"""SQuAD v2 with a score for every question, where lm-eval's own task scores only the whole set."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def f1(answer: str, gold: str) -> float:
 
     Rajpurkar et al. 2018 (arXiv 1806.03822), the official evaluation script.
     """
-    said, wanted = normalised(answer).split(), normalised(gold).split()
-    if not said or not wanted:
-        return float(said == wanted)
-    common = sum((Counter(said) & Counter(wanted)).values())
-    return 2 * common / (len(said) + len(wanted))
+    given, wanted = normalised(answer).split(), normalised(gold).split()
+    if not given or not wanted:
+        return float(given == wanted)
+    common = sum((Counter(given) & Counter(wanted)).values())
+    return 2 * common / (len(given) + len(wanted))
 
 
 class SquadV2(SQuAD2):  # type: ignore[misc]  # lm-eval is not typed
@@ -45,7 +45,7 @@ class SquadV2(SQuAD2):  # type: ignore[misc]  # lm-eval is not typed
     which belong to no single question, are left out; lm-eval needs a download to make any of them.
     """
 
-    # lm-eval's own methods lack the second argument, with which it asks for the texts of shots.
+    # lm-eval's own methods lack the second argument, which it passes for the texts of shots.
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """Title, passage and question."""
         return str(super().doc_to_text(doc))
@@ -56,10 +56,13 @@ class SquadV2(SQuAD2):  # type: ignore[misc]  # lm-eval is not typed
 
     def process_results(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
         """Best agreement with any of the reference answers; an unanswerable question wants no words."""
-        said = str(results[0])
+        answer = str(results[0])
         # References without a word in them do not count, unless there are no others.
         golds = [text for text in doc["answers"]["text"] if normalised(text)] or [""]
-        return {"exact": max(exact(said, one) for one in golds), "f1": max(f1(said, one) for one in golds)}
+        return {
+            "exact": max(exact(answer, one) for one in golds),
+            "f1": max(f1(answer, one) for one in golds),
+        }
 
     def aggregation(self) -> dict[str, Callable[[Sequence[float]], float]]:
         """Means over questions."""

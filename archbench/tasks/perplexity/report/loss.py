@@ -15,7 +15,7 @@ from archbench.statistics.estimates import weighted_mean
 
 
 class Loss(NamedTuple):
-    """Mean loss of tokens, with its interval; NaN where it cannot be told.
+    """Mean loss of tokens, with its interval; NaN where there is none.
 
     Attributes:
         tokens: Tokens scored.

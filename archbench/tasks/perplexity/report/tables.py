@@ -38,7 +38,7 @@ def sentences(findings: Findings) -> list[str]:
         return []
     return [
         f"Perplexity: {listing(floored)} of the items would save nothing over plain bytes. Compression, and "
-        "with it better or worse, cannot tell such items apart: compare nats per token in its table."
+        "with it better or worse, cannot distinguish such items: compare nats per token in its table."
     ]
 
 
@@ -123,7 +123,7 @@ def _cells(loss: Loss) -> list[Cell | str]:
 
 def _record(member: str, condition: Condition, loss: Loss) -> dict[str, Any]:
     cell = {"member": member, "task": condition.task, "variant": condition.variant}
-    # Not a number where there is no loss, and too large a one where there is too much.
+    # NaN where there is no loss, infinite where the exponential would overflow.
     perplexity = math.inf if loss.nats > 700 else math.exp(loss.nats)
     return cell | {**loss._asdict(), "perplexity": perplexity}
 

@@ -1,4 +1,4 @@
-"""What is said of phonebooks in words and tables: recall, and where wrong numbers came from."""
+"""Phonebooks in sentences and tables: recall, and where wrong numbers came from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _METRICS = {
 
 def sentences(findings: Findings) -> list[str]:
     """For each format, how much of the smallest and of the largest book each member recalls."""
-    said = []
+    found = []
     for name, conditions in groups_of(findings).items():
         # Of a run that is not finished, the ends are those of what has been answered.
         answered = [one for one in conditions if one in findings.answered]
@@ -57,12 +57,12 @@ def sentences(findings: Findings) -> list[str]:
             if start is not None and end is not None:
                 clauses.append(f"{member} {points(start['score'])} % and {points(end['score'])} %")
         if clauses:
-            said.append(
+            found.append(
                 f"Phonebook, {name}: numbers recalled from books of {small[1]:,} and of {large[1]:,} {unit}: "
                 f"{'; '.join(clauses)}. Naming any entry that is no example would give "
                 f"{_guesses(findings, first)} % and {_guesses(findings, last)} %."
             )
-    return said
+    return found
 
 
 def scores(findings: Findings) -> Sheet | None:
@@ -133,7 +133,7 @@ def _entry_caption(findings: Findings, items: pd.DataFrame) -> str:
     each = texts.pop() if len(texts) == 1 else listing([f"{t:.1f} for {one}" for one, t in known.items()])
     return (
         f" An entry takes {each} tokens, name, number and line break: names of one's own that a tokenizer "
-        "cuts into many pieces may be hard to recall for that alone."
+        "cuts into many pieces may be hard to recall for that reason alone."
     )
 
 
@@ -160,7 +160,7 @@ def answers(findings: Findings) -> Sheet | None:
             ]
     caption = (
         "Which number the answers to the phonebook gave, in percent of the answers. Neighbour: that of "
-        "the entry just before or after the asked one. Example: one shown as an example. Book: another "
+        "the entry just before or after the queried one. Example: one shown as an example. Book: another "
         "entry's. Nowhere: well formed, but not in the book. Answers that hold the right number among "
         "other words count as right here, though not as the whole number."
     )
@@ -187,7 +187,7 @@ def groups_of(findings: Findings) -> dict[str, list[Condition]]:
 
 
 def guessed(rows: pd.DataFrame) -> float:
-    """Expected score of naming any entry but the worked examples, which are never asked."""
+    """Expected score of naming any entry but the worked examples, which are never queried."""
     return float((1 / (rows["book_entries"] - EXAMPLES)).mean())
 
 

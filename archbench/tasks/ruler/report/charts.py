@@ -25,7 +25,7 @@ from archbench.report.style import drawing, drawn
 from archbench.results.comparisons import scores_of
 from archbench.statistics.estimates import macro_mean
 from archbench.tasks.ruler.report.selection import entries_of, length_of, tasks_of
-from archbench.tasks.ruler.tasks import TASKS
+from archbench.tasks.ruler.subtasks import TASKS
 
 _DEPTHS = 10
 _IN_A_ROW = 4
@@ -68,7 +68,7 @@ def lengths(findings: Findings) -> Figure | None:
 
 
 def depths(findings: Findings) -> Figure | None:
-    """Heat map: needles found by depth and length, over the tasks that ask for one needle."""
+    """Heat map: needles found by depth and length, over the tasks with one queried needle."""
     items = counted_items(findings, "ruler")
     if "depth" not in items:
         return None
@@ -116,7 +116,7 @@ def _items_per_cell(grids: dict[str, list[pd.DataFrame]]) -> str:
     known = np.concatenate([counts.to_numpy(dtype=np.float64).ravel() for _, counts in grids.values()])
     low, high = int(np.nanmin(known)), int(np.nanmax(known))
     span = (f"{low:,}" if low == high else f"{low:,} to {high:,}") + " items a cell"
-    few = f"; fewer than {_FEW} are told in brackets" if low < _FEW else ""
+    few = f"; fewer than {_FEW} are shown in brackets" if low < _FEW else ""
     return f"{span}{few}" + ("; white: no item has its needle there" if np.isnan(known).any() else "")
 
 
@@ -126,7 +126,7 @@ def _heat(area: Axes, grid: npt.NDArray[np.float64], counts: npt.NDArray[np.floa
     Args:
         area: Where.
         grid: Percentages, shape (depths, lengths); NaN where there is no item.
-        counts: Items behind each, of the same shape; few ones are told in brackets.
+        counts: Items behind each, of the same shape; small ones are shown in brackets.
     """
     image = area.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     for (y, x), value in np.ndenumerate(grid):

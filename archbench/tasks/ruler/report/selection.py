@@ -9,7 +9,7 @@ import pandas as pd
 from archbench.report.findings import Findings
 from archbench.report.recall import size_of
 from archbench.results.conditions import Condition
-from archbench.tasks.ruler.tasks import TASKS
+from archbench.tasks.ruler.subtasks import TASKS
 
 
 def entries_of(findings: Findings) -> dict[str, list[Condition]]:
@@ -28,6 +28,6 @@ def length_of(condition: Condition) -> int:
 
 
 def tasks_of(items: pd.DataFrame) -> list[Any]:
-    """RULER's tasks that items are of, in RULER's order."""
-    asked = set(items["subject"]) if len(items) else set()
-    return [task for task in TASKS if task in asked]
+    """The RULER tasks that items belong to, in RULER's order."""
+    present = set(items["subject"]) if len(items) else set()
+    return [task for task in TASKS if task in present]

@@ -19,9 +19,9 @@ from archbench.report.recall import (
 from archbench.report.table import MISSING, Cell, Column, Sheet, Table, stamped
 from archbench.report.words.naming import by_cell, points, with_interval
 from archbench.statistics.estimates import Estimate, combined
+from archbench.tasks.ruler.report.lengths import THRESHOLD, effective_length, length_weights
 from archbench.tasks.ruler.report.selection import entries_of, length_of, tasks_of
-from archbench.tasks.ruler.scoring import THRESHOLD, effective_length, length_weights
-from archbench.tasks.ruler.tasks import TASKS
+from archbench.tasks.ruler.subtasks import TASKS
 
 _Row = dict[str, Any]
 
@@ -40,8 +40,8 @@ def averages(findings: Findings) -> Sheet | None:
         kinds = tasks_of(rows_of(items, conditions))
         if not kinds:
             continue
-        asked = [set(tasks_of(here)) for one in conditions if len(here := rows_of(items, [one]))]
-        uneven = any(one != set(kinds) for one in asked)
+        evaluated = [set(tasks_of(here)) for one in conditions if len(here := rows_of(items, [one]))]
+        uneven = any(one != set(kinds) for one in evaluated)
         whole = set(kinds) == set(TASKS) and not uneven
         rows: list[list[Cell | str]] = []
         for member in findings.members:

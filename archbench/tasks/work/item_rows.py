@@ -12,18 +12,18 @@ from archbench.results.header import ITEM_COLUMNS
 from archbench.tasks.work.base import Row
 
 TokenCounts = Callable[[str, str], tuple[int, int] | None]
-"""(prompt tokens, continuation tokens) of a request; None where the backend does not tell."""
+"""(prompt tokens, continuation tokens) of a request; None where the backend does not report them."""
 
 Excluded = Callable[[Sequence[Any]], bool]
 """Whether the request with these arguments was too long and was not put to the model."""
 
 PromptLength = Callable[[str], int | None]
-"""Tokens of a prompt; None where the backend does not tell."""
+"""Tokens of a prompt; None where the backend does not report them."""
 
-# What only an answer tells; the other columns are known of an item before anybody has answered it.
-_ANSWERED = {"loglikelihoods", "prediction", "margin", "excluded"}
-_ASKED = frozenset(ITEM_COLUMNS) - _ANSWERED
-# What lm-eval's filters make of an answer in which they do not find what they look for.
+# Columns that need an answer; the others are known of an item before any model has answered it.
+_OF_ANSWERS = {"loglikelihoods", "prediction", "margin", "excluded"}
+_OF_ITEMS = frozenset(ITEM_COLUMNS) - _OF_ANSWERS
+# What lm-eval's filters return for an answer in which they find nothing.
 _NOTHING_FOUND = "[invalid]"
 
 
@@ -73,8 +73,8 @@ def item_rows(
     for doc_id in out:
         row = rows[doc_id]
         unscored = dict.fromkeys(name for name in row if name in measured)
-        asked = {name: value for name, value in row.items() if name in _ASKED}
-        rows[doc_id] = asked | unscored | {"prediction": "", "excluded": True}
+        known = {name: value for name, value in row.items() if name in _OF_ITEMS}
+        rows[doc_id] = known | unscored | {"prediction": "", "excluded": True}
     return [rows[doc_id] for doc_id in sorted(rows)]
 
 
@@ -84,7 +84,8 @@ def scores(rows: Sequence[Row]) -> list[str]:
     lm-eval also has per-document values that are no scores by themselves (a log-likelihood for a perplexity,
     a pair for an F1); their aggregates are kept in the cell's header. A column may be null throughout, as
     `acc_token` is where token counts are unknown: which metrics a task has must not depend on the member.
-    Whole numbers and texts are never scores: those columns are what a task tells besides (`item_details`).
+    Whole numbers and texts are never scores: those columns are what a task reports in addition
+    (`item_details`).
     """
     names = {name for row in rows for name in row if name not in ITEM_COLUMNS}
     kept = []
@@ -121,7 +122,7 @@ def _row(
         return row | _choice_columns(sample, task, token_counts)
     response = sample["filtered_resps"][0]
     answer = response if isinstance(response, str) else str(response)
-    # Our own tasks tell more about an item than its scores: where the needle was, what was said instead.
+    # Our own tasks report more of an item than its scores: where the needle was, what was answered instead.
     details = task.item_details(doc, answer) if hasattr(task, "item_details") else {}
     if task.OUTPUT_TYPE == "generate_until":
         form = form_of("".join(map(str, sample["resps"][0])), of_the_kind=answer != _NOTHING_FOUND)
@@ -150,9 +151,9 @@ def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCou
     Ties go to the first choice, as `numpy.argmax` does in lm-eval's `acc`.
     """
     # Tasks with acc_mutual_info append one unconditional request per choice.
-    asked = len(sample["arguments"]) // (2 if "acc_mutual_info" in sample["metrics"] else 1)
-    arguments = sample["arguments"][:asked]
-    lls = [float(responses[0][0]) for responses in sample["resps"][:asked]]
+    scored = len(sample["arguments"]) // (2 if "acc_mutual_info" in sample["metrics"] else 1)
+    arguments = sample["arguments"][:scored]
+    lls = [float(responses[0][0]) for responses in sample["resps"][:scored]]
     counts = [token_counts(str(context), str(continuation)) for context, continuation in arguments]
     tokens = [count[1] for count in counts if count is not None]
     gold = _gold(sample, task)
@@ -161,7 +162,7 @@ def _choice_columns(sample: Mapping[str, Any], task: Any, token_counts: TokenCou
         "target": ",".join(map(str, gold)),
         "choices": [str(continuation) for _, continuation in arguments],
         "loglikelihoods": lls,
-        "choice_tokens": tokens if len(tokens) == asked else None,
+        "choice_tokens": tokens if len(tokens) == scored else None,
         "choice_chars": [len(continuation) for _, continuation in arguments],
         "prompt_tokens": counts[0][0] if counts[0] is not None else None,
         "prediction": str(best),

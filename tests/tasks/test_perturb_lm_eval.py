@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from archbench.errors import RequestError, RunError
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 from archbench.tasks.lm_eval.layout import Options, bare_labels, begun_otherwise, find_options, other_label
-from archbench.tasks.perturb import PREAMBLE, SEPARATOR, Perturbation
+from archbench.tasks.perturbations import PREAMBLE, SEPARATOR, Perturbation
 from tests.evaluation import evaluate_variant
 from tests.tasks.test_standard_twelve import FOLDERS, HOME, Recorder, save
 from tests.tasks.twelve import TWELVE, Sample
@@ -65,7 +65,7 @@ SHOWING = ("mmlu_anatomy", "commonsense_qa", "logiqa")
 
 @pytest.fixture(scope="module")
 def manager() -> TaskManager:
-    """lm-eval's index of the tasks at hand, which is built at once."""
+    """lm-eval's index of these tasks alone, which is built quickly."""
     folders = [str(HOME / one) for one in (*FOLDERS, "race", "nq_open", "commonsense_qa", "logiqa")]
     return TaskManager(include_path=folders, include_defaults=False)
 
@@ -78,8 +78,8 @@ def _small_index(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Itera
     assert manager.task_index == before
 
 
-def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0) -> StockEntry:
-    return StockEntry.model_validate(
+def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0) -> LmEvalEntry:
+    return LmEvalEntry.model_validate(
         {
             "tasks": [task],
             "data": str(save(folder / task, SAMPLES[task])),
@@ -90,13 +90,13 @@ def entry_of(task: str, folder: Path, *perturb: str, shots: int | list[int] = 0)
     )
 
 
-def asked(entry: StockEntry) -> list[list[tuple[str, str]]]:
-    """What is asked under the plain prompt and under each change."""
+def requests_of(entry: LmEvalEntry) -> list[list[tuple[str, str]]]:
+    """The requests under the plain prompt and under each change."""
     found = []
     for variant in entry.variants():
         lm = Recorder()
         evaluate_variant(lm, variant, limit=None, seed=0)
-        found.append([(str(prompt), str(choice)) for prompt, choice in lm.asked])
+        found.append([(str(prompt), str(choice)) for prompt, choice in lm.requests])
     return found
 
 
@@ -113,7 +113,7 @@ CHANGES = {
 def test_one_thing_changes_where_options_are_shown(task: str, how: str, tmp_path: Path) -> None:
     entry = entry_of(task, tmp_path, how, shots=1)
     entry.check()
-    plain, changed = asked(entry)
+    plain, changed = requests_of(entry)
     assert len(plain) == len(changed) >= 8
     for (text, choice), (other, another) in zip(plain, changed, strict=True):
         expected, wanted = CHANGES[how](text), choice
@@ -125,7 +125,7 @@ def test_one_thing_changes_where_options_are_shown(task: str, how: str, tmp_path
 
 
 def test_only_the_options_of_the_question_are_taken_for_options(tmp_path: Path) -> None:
-    plain, moved, labelled = asked(entry_of("commonsense_qa", tmp_path, "option_order", "labels"))
+    plain, moved, labelled = requests_of(entry_of("commonsense_qa", tmp_path, "option_order", "labels"))
     assert plain[0][0].startswith("Question: validation Where is ice?\nA. pole\nB. oven\nA. lab\nB. pole\n")
     assert moved[0][0] == (
         "Question: validation Where is ice?\nA. pole\nB. oven\n"
@@ -151,14 +151,14 @@ def test_only_the_options_of_the_question_are_taken_for_options(tmp_path: Path) 
 def test_one_thing_changes_where_options_are_not_shown(how: str, expected: Any, tmp_path: Path) -> None:
     entry = entry_of("piqa", tmp_path, how, shots=2)
     entry.check()
-    plain, changed = asked(entry)
+    plain, changed = requests_of(entry)
     for (text, choice), (other, another) in zip(plain, changed, strict=True):
         assert other == expected(text) != text
         assert another == (choice.replace(" ", "\n", 1) if how == "delimiter" else choice)
 
 
 def test_every_context_of_winogrande_changes(tmp_path: Path) -> None:
-    plain, changed = asked(entry_of("winogrande", tmp_path, "preamble", shots=1))
+    plain, changed = requests_of(entry_of("winogrande", tmp_path, "preamble", shots=1))
     assert [(f"{PREAMBLE}\n\n{text}", choice) for text, choice in plain] == changed
     assert len({text for text, _ in changed}) == 6
 
@@ -190,8 +190,8 @@ class Knowing(Recorder):
         answer = answer.strip()
         shown = re.findall(rf"(?ms)^{re.escape(answer)}[.)] (.+?)(?=\n\S[.)] |\nAnswer|\nThe answer)", prompt)
         question = prompt.split("Question:")[-1]
-        asked = [text for word, text in self.right.items() if word in question]
-        return (shown[-1] if shown else answer) == asked[-1]
+        options = [text for word, text in self.right.items() if word in question]
+        return (shown[-1] if shown else answer) == options[-1]
 
 
 @pytest.mark.parametrize("task", RIGHT)
@@ -236,24 +236,26 @@ def test_what_each_task_allows_with_two_shots(tmp_path: Path) -> None:
         (
             "piqa",
             "labels",
-            r"since its prompts show no labelled options\. What can be had: delimiter, answer_pre",
+            r"since its prompts show no labelled options\. Possible: delimiter, answer_pre",
         ),
         ("piqa", "option_order", "each is scored by itself, so their order changes nothing"),
-        ("hellaswag", "delimiter", r"not all of its prompts end in 'Answer:' .*What can be had: preamble\."),
+        ("hellaswag", "delimiter", r"not all of its prompts end in 'Answer:' .*Possible: preamble\."),
         ("winogrande", "answer_prefix", "not all of its prompts end in"),
         ("piqa", "shot_order", "it needs 2 or more shots, and the prompt has 0"),
         ("truthfulqa_mc1", "separator", "it needs 1 or more shots"),
-        ("nq_open", "preamble", "only multiple-choice tasks can be changed.*What can be had: nothing"),
+        ("nq_open", "preamble", "only multiple-choice tasks can be changed.*Possible: none"),
     ],
 )
-def test_what_cannot_be_had_is_refused_in_words(task: str, how: str, why: str, tmp_path: Path) -> None:
-    start = f"^perturb of '{task}': {how} cannot be had for lm-eval's task '{task}', .*"
+def test_an_impossible_change_is_refused_with_its_reason(
+    task: str, how: str, why: str, tmp_path: Path
+) -> None:
+    start = f"^perturb of '{task}': {how} is not possible for lm-eval's task '{task}', .*"
     with pytest.raises(RequestError, match=start + why):
         entry_of(task, tmp_path, how).check()
 
 
 def test_examples_written_into_a_prompt_change_with_it(tmp_path: Path) -> None:
-    plain, changed = asked(entry_of("truthfulqa_mc1", tmp_path, "answer_prefix"))
+    plain, changed = requests_of(entry_of("truthfulqa_mc1", tmp_path, "answer_prefix"))
     assert plain[0][0].count("\nA: ") == changed[0][0].count("\nThe answer is ") == 6
     assert changed[0][0].endswith("\nThe answer is")
     assert "\nA:" not in changed[0][0]
@@ -276,20 +278,20 @@ def test_changes_to_shots_are_left_out_where_there_are_too_few(tmp_path: Path) -
     plain = entry_of("piqa", tmp_path, shots=[0, 1, 2])
     assert entry.digest() == plain.digest(), "plain cells that are there stay"
     assert entry.variants()[:3] == plain.variants()
-    assert asked(entry)[:3] == asked(plain)
+    assert requests_of(entry)[:3] == requests_of(plain)
     with pytest.raises(ValidationError, match="'labels' is listed more than once"):
         entry_of("piqa", tmp_path, "labels", "labels")
 
 
-def test_a_shot_of_another_form_is_told_when_it_is_met(tmp_path: Path) -> None:
+def test_a_shot_of_another_form_is_reported_when_it_is_met(tmp_path: Path) -> None:
     splits = {split: [dict(row) for row in rows] for split, rows in SAMPLES["commonsense_qa"].splits.items()}
     for row in splits["train"]:
         row["choices"] = {"label": list("ABCDE"), "text": ["", "x", "y", "z", "w"]}
     folder = save(tmp_path / "data", SAMPLES["commonsense_qa"]._replace(splits=splits))
-    entry = StockEntry(tasks=["commonsense_qa"], data=str(folder), num_fewshot=1, perturb=["labels"])
+    entry = LmEvalEntry(tasks=["commonsense_qa"], data=str(folder), num_fewshot=1, perturb=["labels"])
     entry.check()
     with pytest.raises(
-        RunError, match=r"the prompt of a shot does not show its options .* labels cannot be had"
+        RunError, match=r"the prompt of a shot does not show its options .* labels is not possible"
     ):
         evaluate_variant(Recorder(), entry.variants()[1], limit=None, seed=0)
 

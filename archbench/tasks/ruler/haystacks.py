@@ -1,4 +1,4 @@
-"""Haystacks: five sentences over and over, or essays from a folder of texts or the hub."""
+"""RULER's haystacks: five sentences over and over, or essays from a folder of texts or the hub."""
 
 from __future__ import annotations
 

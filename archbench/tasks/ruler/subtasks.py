@@ -1,4 +1,4 @@
-"""The thirteen tasks: what is published of each, and what makes its items."""
+"""The thirteen tasks: the published parameters of each, and what makes its items."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from archbench.errors import RequestError, amount
 from archbench.identity import content_digest
 from archbench.tasks.files.names import read_names
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler.corpus import FILES, read_corpus
 from archbench.tasks.ruler.counting import COUNTS, FULL_LENGTH, CommonWords, FrequentWords
-from archbench.tasks.ruler.fitting import Maker, Published, check_items, ruler_items
+from archbench.tasks.ruler.fitting import Maker, Subtask, check_items, ruler_items
+from archbench.tasks.ruler.haystacks import ESSAYS, essay_sentences, essays_digest
 from archbench.tasks.ruler.needles import NEEDLES, Needles
-from archbench.tasks.ruler.questions import VERSION as QUESTIONS_VERSION
-from archbench.tasks.ruler.questions import Questions
-from archbench.tasks.ruler.texts import ESSAYS, essay_sentences, essays_digest
+from archbench.tasks.ruler.qa_data import FILES, read_qa_file
+from archbench.tasks.ruler.question_answering import VERSION as QUESTIONS_VERSION
+from archbench.tasks.ruler.question_answering import QuestionAnswering
 from archbench.tasks.ruler.variables import Variables
-from archbench.tasks.ruler.words import DIGITS
+from archbench.tasks.ruler.vocabulary import DIGITS
 
 Task = Literal[
     "niah_single_1",
@@ -39,15 +39,15 @@ Task = Literal[
     "qa_2",
 ]
 
-TASKS: dict[Task, Published] = {
-    one.name: one  # type: ignore[misc]  # mypy does not tell a str from a name
+TASKS: dict[Task, Subtask] = {
+    one.name: one  # type: ignore[misc]  # mypy takes the name for any str
     for one in (
-        *(Published(name, "retrieval", 128) for name in NEEDLES),
-        Published("vt", "tracing", 30),
-        Published("cwe", "aggregation", 120),
-        Published("fwe", "aggregation", 50),
-        Published("qa_1", "question answering", 32, part=True),
-        Published("qa_2", "question answering", 32, part=True),
+        *(Subtask(name, "retrieval", 128) for name in NEEDLES),
+        Subtask("vt", "tracing", 30),
+        Subtask("cwe", "aggregation", 120),
+        Subtask("fwe", "aggregation", 50),
+        Subtask("qa_1", "question answering", 32, part=True),
+        Subtask("qa_2", "question answering", 32, part=True),
     )
 }
 """By name, in the order of tables (RULER, arXiv:2404.06654, section 3 and its code)."""
@@ -60,12 +60,12 @@ USED_BY: dict[str, tuple[Task, ...]] = {
     "data": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].keys == "words"),
     "digits": tuple(task for task in TASKS if task in NEEDLES and NEEDLES[task].values == "numbers"),
 }
-"""Which tasks are made of which of the `Sources`."""
+"""Tasks that use each of the `Sources`."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Texts that items are made of.
+    """Texts that items are made from.
 
     Attributes:
         essays: Folder of texts or hub data set for the haystack `essay`; the package's own where absent.
@@ -82,13 +82,13 @@ class Sources:
     digits: int = DIGITS
 
     def digest(self, task: Task) -> str | None:
-        """Digest of what a task is made of; None where it is made of nothing but draws.
+        """Digest of what a task is made from; None where everything in it is drawn.
 
         Raises:
             RequestError: It cannot be read.
         """
         if task in FILES:
-            return f"{QUESTIONS_VERSION} {read_corpus(FILES[task], getattr(self, FILES[task])).digest}"
+            return f"{QUESTIONS_VERSION} {read_qa_file(FILES[task], getattr(self, FILES[task])).digest}"
         needle = NEEDLES.get(task)
         if needle is None:
             return None
@@ -100,7 +100,7 @@ class Sources:
         return " ".join(parts) or None
 
     def names(self) -> tuple[str, ...]:
-        """Names for keys; none where archbench's words are meant."""
+        """Names for keys; empty where archbench's own words are used."""
         if self.data is None:
             return ()
         names = read_names(Path(self.data))
@@ -126,29 +126,28 @@ def items(
 ) -> Iterator[dict[str, Any]]:
     """Items of a task at a length; see `ruler_items`."""
     forms = partial(_forms, task, seed, sources, count)
-    return ruler_items(_published(task, sources), forms, seed, length, samples, count)
+    return ruler_items(_subtask(task, sources), forms, seed, length, samples, count)
 
 
 def check(task: Task, seed: int, length: int, samples: int, sources: Sources, count: TokenCounter) -> None:
-    """Make sure that a task can be had at a length; see `check_items`."""
+    """Make sure that a task's items can be made at a length; see `check_items`."""
     forms = partial(_forms, task, seed, sources, count)
-    published = _published(task, sources)
-    check_items(published, forms, seed, length, samples, count, limited=is_limited(task))
+    check_items(_subtask(task, sources), forms, seed, length, samples, count, limited=is_limited(task))
 
 
 def is_limited(task: Task) -> bool:
-    """Whether there may be not enough for long texts of a task: files, names, numbers and words end."""
+    """Whether the filler of long texts may run out: files, names, numbers and words are finite."""
     needle = NEEDLES.get(task)
     needles = needle is not None and needle.haystack == "needle" and needle.keys == "words"
     return needles or task == "cwe" or task in FILES
 
 
-def _published(task: Task, sources: Sources) -> Published:
-    published = TASKS[task]
+def _subtask(task: Task, sources: Sources) -> Subtask:
+    found = TASKS[task]
     if task in NEEDLES and NEEDLES[task].values == "numbers" and sources.digits != DIGITS:
-        # Room for one answer: in as much as is published, numbers at random would soon hit a short one.
-        published = replace(published, room=0)
-    return published
+        # Room for one answer: within the published room, random digits would soon hit a short number.
+        found = replace(found, room=0)
+    return found
 
 
 def _forms(task: Task, seed: int, sources: Sources, count: TokenCounter, length: int) -> Sequence[Maker]:
@@ -162,5 +161,5 @@ def _forms(task: Task, seed: int, sources: Sources, count: TokenCounter, length:
         return [CommonWords(counts) for counts in COUNTS[0 if length >= FULL_LENGTH else 1 :]]
     if task == "fwe":
         return [FrequentWords(length)]
-    corpus = read_corpus(FILES[task], getattr(sources, FILES[task]))
-    return [Questions(task, corpus, seed, length, TASKS[task].room, count)]
+    data = read_qa_file(FILES[task], getattr(sources, FILES[task]))
+    return [QuestionAnswering(task, data, seed, length, TASKS[task].room, count)]

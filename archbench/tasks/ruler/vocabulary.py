@@ -1,4 +1,4 @@
-"""What is hidden and counted: keys of an adjective and a noun, single words, compounds, numbers and codes."""
+"""The keys, words, numbers and codes that RULER hides and counts, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -67,29 +67,29 @@ NOUNS = tuple(
     """.split()  # noqa: SIM905 - as words it can be read
 )
 KEYS = len(ADJECTIVES) * len(NOUNS)
-"""Keys of an adjective and a noun that there are."""
+"""Number of keys made of an adjective and a noun."""
 DIGITS = 7
 """Digits of a number, as published."""
 
 MOST_KEYS = 3 * KEYS // 4
-"""Most keys drawn for one text, so that they are found by trying."""
+"""Most keys drawn for one text, so that rejection sampling finds them quickly."""
 # Shorter ones (hat, ink) are parts of words that any answer may have (that, think).
 _SINGLE = tuple(sorted(word for word in {*ADJECTIVES, *NOUNS} if len(word) > 4))
 _MOST_SINGLE = 2 * len(_SINGLE) // 3
 MOST_WORDS = len(NOUNS) ** 2 // 2
-"""Most words drawn for one text, likewise."""
+"""Most words drawn for one text, for the same reason."""
 
 
 def draw_keys(draw: Draw, number: int) -> list[str]:
     """Different keys of the form `quiet-lantern`.
 
     Raises:
-        RequestError: There are not so many.
+        RequestError: There are fewer.
     """
     if number > MOST_KEYS:
         raise RequestError(
             f"RULER's needles have at most {MOST_KEYS:,} different keys in one text, and {number:,} would be "
-            "needed. Ask for a shorter length."
+            "needed. Choose a shorter length."
         )
     return draw_different(draw, lambda one: f"{one.pick(ADJECTIVES)}-{one.pick(NOUNS)}", number)
 
@@ -97,9 +97,9 @@ def draw_keys(draw: Draw, number: int) -> list[str]:
 def draw_words(draw: Draw, special: int, others: int) -> tuple[list[str], list[str]]:
     """Different words; the special ones are neither part of another nor have one in them.
 
-    So a special word in an answer was meant. Words are single as long as two thirds of the pool suffice;
-    where more are needed, the rest are compounds of two nouns (`riverlamp`), among special and other words
-    alike.
+    So a special word in an answer is not there by accident. Words are single as long as two thirds of the
+    pool suffice; where more are needed, the rest are compounds of two nouns (`riverlamp`), among special and
+    other words alike.
 
     Args:
         draw: What they are drawn from.
@@ -110,13 +110,13 @@ def draw_words(draw: Draw, special: int, others: int) -> tuple[list[str], list[s
         The special words and the others.
 
     Raises:
-        RequestError: There are not so many.
+        RequestError: There are fewer.
     """
     total = special + others
     if total > MOST_WORDS:
         raise RequestError(
             f"RULER's lists have at most {MOST_WORDS:,} different words, and {total:,} would be "
-            "needed. Ask for a shorter length."
+            "needed. Choose a shorter length."
         )
     single = draw.shuffled([at < _MOST_SINGLE for at in range(total)])
     kept: dict[str, None] = {}

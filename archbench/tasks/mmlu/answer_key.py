@@ -1,4 +1,4 @@
-"""Which option an answer names: a letter, or a number that is counted from 0 or from 1."""
+"""Which option a right answer in the data names: a letter, or a number counted from 0 or from 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archbench.errors import RequestError, amount
 from archbench.schema import Whole
 from archbench.tasks.entry import ENTRY
 from archbench.tasks.mmlu.prompts import LETTERS
-from archbench.tasks.mmlu.tables import Table
+from archbench.tasks.mmlu.splits import Split
 
 Base = Annotated[Literal[0, 1], Whole]
 
@@ -28,8 +28,8 @@ def option_of(value: Any, base: Base | None, at: str) -> int:
 
     Args:
         value: The answer.
-        base: What numbers are counted from; None where nobody said, which is read as 0.
-        at: Where it stands, for messages.
+        base: What numbers are counted from; None where not specified, which is read as 0.
+        at: The place in the file, for messages.
 
     Raises:
         RequestError: It names none.
@@ -42,7 +42,7 @@ def option_of(value: Any, base: Base | None, at: str) -> int:
     text = repr(value)
     hint = ""
     if number == len(LETTERS) and base is None:
-        hint = f" If answers are counted from 1, say so with --set {ENTRY}.answer_base=1."
+        hint = f" If answers are counted from 1, set it with --set {ENTRY}.answer_base=1."
     raise RequestError(
         f"{at}, column 'answer': an index from {first} to {first + len(LETTERS) - 1} or a letter from A to "
         f"{LETTERS[-1]} is expected, but it is {type(value).__name__} "
@@ -54,29 +54,29 @@ def _is_letter(value: Any) -> bool:
     return isinstance(value, str) and value.strip() in list(LETTERS)
 
 
-def check_one_way(table: Table) -> None:
-    """Make sure that a file has either letters or numbers as answers.
+def check_one_notation(split: Split) -> None:
+    """Make sure that a split has either letters or numbers as answers.
 
     Raises:
-        RequestError: It has both, so that what the numbers are counted from is even less sure.
+        RequestError: It has both, so that it is even less clear what the numbers are counted from.
     """
     first: dict[bool, tuple[str, Any]] = {}
-    for where, row in table.rows:
+    for where, row in split.rows:
         value = row.get("answer")
         if number_in(value) is not None or _is_letter(value):
             first.setdefault(number_in(value) is not None, (where, value))
     if len(first) > 1:
         (where, number), (other, text) = first[True], first[False]
         raise RequestError(
-            f"{table.name}, column 'answer': {where} has the number {number!r} and {other} has the letter "
-            f"{text!r}. Write all answers in one way, or say what the numbers are counted from with "
+            f"{split.name}, column 'answer': {where} has the number {number!r} and {other} has the letter "
+            f"{text!r}. Write all answers in one way, or state what the numbers are counted from with "
             f"--set {ENTRY}.answer_base=0 or 1."
         )
 
 
-def unsure_base(tables: Iterable[Table]) -> str | None:
-    """What to say where answers are numbers that could be counted from 0 or from 1; else None."""
-    found = [number_in(row.get("answer")) for table in tables for _, row in table.rows]
+def base_note(splits: Iterable[Split]) -> str | None:
+    """The note for answers that are numbers counted from 0 or from 1, which is unclear; else None."""
+    found = [number_in(row.get("answer")) for split in splits for _, row in split.rows]
     numbers = [number for number in found if number is not None]
     if not numbers or 0 in numbers:
         return None
@@ -84,6 +84,6 @@ def unsure_base(tables: Iterable[Table]) -> str | None:
         f"{'All' if len(numbers) > 1 else 'The'} "
         f"{amount(len(numbers), 'answer is a number', 'answers are numbers')} from {min(numbers)} to "
         f"{max(numbers)}, so they could be "
-        "counted from 0 or from 1. They are read as counted from 0 (1 means option B): if that is right, say "
+        "counted from 0 or from 1. They are read as counted from 0 (1 means option B): if that is right, use "
         f"--set {ENTRY}.answer_base=0, else --set {ENTRY}.answer_base=1."
     )

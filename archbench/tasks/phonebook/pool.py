@@ -1,4 +1,4 @@
-"""Names and phone numbers, drawn without repetition."""
+"""The names and phone numbers that books are drawn from, without repetition."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ LAST = tuple(stem + end for stem in _STEMS for end in _ENDINGS)
 """Surnames compounded of two parts, as many English ones are."""
 
 POOL = len(FIRST) * len(LAST)
-"""Full names that there are."""
+"""Number of full names."""
 
 _LONGEST = f"{max(FIRST, key=len)} {max(LAST, key=len)}"
 
 LARGEST = POOL // 4
-"""Most entries of a book; far enough from the pool's end for names to be drawn by trying."""
+"""Most entries of a book: few enough for rejection sampling to find new names quickly."""
 
 DIGITS = 10
 """Digits of a phone number, unless a suite says otherwise."""
@@ -68,7 +68,7 @@ class Pool:
         name: The name at an index.
         longest: The longest of the names, in bytes.
         digits: Digits of a number.
-        file: Where the names are from; None for archbench's own.
+        file: The file that the names are from; None for archbench's own.
     """
 
     names: int
@@ -79,7 +79,7 @@ class Pool:
 
     @property
     def largest(self) -> int:
-        """Most entries of a book for which names and numbers are soon found by trying."""
+        """Most entries of a book for which rejection sampling finds names and numbers quickly."""
         return min(self.names, LARGEST, int(9 * 10 ** (self.digits - 1)) // 4)
 
     def number(self, draw: Draw) -> str:
@@ -141,21 +141,21 @@ def draw_entries(draw: Draw, pool: Pool | None = None) -> Iterator[tuple[str, st
     raise too_large(pool, f"a book of more than {pool.largest:,} entries")
 
 
-def too_large(pool: Pool, asked: str) -> RequestError:
-    """What to tell somebody who asks for a larger book than the pool has entries for.
+def too_large(pool: Pool, wanted: str) -> RequestError:
+    """The error for a book that needs more entries than the pool has.
 
     Args:
         pool: The pool.
-        asked: What was asked for and how much it needs, for the message.
+        wanted: The book and its size, for the message.
     """
     if pool.file is not None and pool.largest == pool.names:
         return RequestError(
             f"{pool.file}: there {'is' if pool.names == 1 else 'are'} {amount(pool.names, 'name')} in it "
-            f"(`data`), too few for {asked}, each with a "
-            "name of its own: add names, one a line, or ask for a smaller book."
+            f"(`data`), too few for {wanted}, each with a "
+            "name of its own: add names, one a line, or choose a smaller book."
         )
     return RequestError(
         f"A phonebook has at most {amount(pool.largest, 'entry', 'entries')} with numbers of "
         f"{amount(pool.digits, 'digit')} (`digits`), "
-        f"so that no name or number comes twice: too few for {asked}. Ask for a smaller one."
+        f"so that no name or number comes twice: too few for {wanted}. Choose a smaller one."
     )

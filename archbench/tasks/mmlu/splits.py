@@ -1,4 +1,4 @@
-"""Reads the splits of a question set as plain rows, from parquet, CSV or JSONL files or from a hub."""
+"""The splits of a question set as plain rows, from parquet, CSV or JSONL files or from the hub."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of one split, each with the words that point at it in a message.
+class Split:
+    """Rows of one split, each with its place for messages.
 
     Attributes:
         name: The file's path, or the hub data set with its configuration and split.
@@ -27,7 +27,7 @@ class Table:
     rows: list[Located]
 
 
-def read_splits(data: str) -> dict[str, Table]:
+def read_splits(data: str) -> dict[str, Split]:
     """Read the `test` split, and `dev` where there is one.
 
     Args:
@@ -36,7 +36,7 @@ def read_splits(data: str) -> dict[str, Table]:
             `owner/name:config`.
 
     Returns:
-        The tables by split name.
+        The splits by name.
 
     Raises:
         RequestError: There is no such folder or data set, no or more than one file for a split, or a file
@@ -58,28 +58,28 @@ def read_splits(data: str) -> dict[str, Table]:
     )
 
 
-def _read_folder(folder: Path) -> dict[str, Table]:
-    tables = {}
+def _read_folder(folder: Path) -> dict[str, Split]:
+    found = {}
     for split in ("test", "dev"):
         files = [path for suffix in SUFFIXES if (path := folder / f"{split}{suffix}").is_file()]
         if len(files) > 1:
-            found = " and ".join(path.name for path in files)
+            names = " and ".join(path.name for path in files)
             raise RequestError(
-                f"{folder} holds {found}: which one is the {split} split? Keep one of them and move the rest "
+                f"{folder} holds {names}: which one is the {split} split? Keep one of them and move the rest "
                 "elsewhere."
             )
         if files:
-            tables[split] = Table(str(files[0]), read_rows(files[0]))
+            found[split] = Split(str(files[0]), read_rows(files[0]))
         elif split == "test":
             holds = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
             raise RequestError(
                 f"{folder} has no test split: test.parquet, test.csv or test.jsonl is expected there. "
                 f"It holds {holds}."
             )
-    return tables
+    return found
 
 
-def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
+def _read_hub(data: str, repo: str, config: str) -> dict[str, Split]:
     import datasets
 
     try:
@@ -97,10 +97,10 @@ def _read_hub(data: str, repo: str, config: str) -> dict[str, Table]:
         raise RequestError(
             f"MMLU data '{data}': the hub data set has no split `test`; it has {', '.join(sorted(splits))}."
         )
-    tables = {}
+    found = {}
     for split in ("test", "dev"):
         if split in splits:
             name = f"{repo} (configuration {config}, split {split})"
             check_header(name, splits[split].column_names)
-            tables[split] = Table(name, counted(splits[split]))
-    return tables
+            found[split] = Split(name, counted(splits[split]))
+    return found

@@ -1,4 +1,4 @@
-"""Question answering: the documents with the answer among others."""
+"""RULER's question answering: the documents that hold the answer among others."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from operator import itemgetter
 from archbench.draw import Draw
 from archbench.errors import RequestError, amount
 from archbench.tasks.lengths import TokenCounter
-from archbench.tasks.ruler.corpus import FILES, Corpus, Question
 from archbench.tasks.ruler.fitting import Draft, TooShort, answer_room
+from archbench.tasks.ruler.qa_data import FILES, QaData, Question
 
 VERSION = 2
-"""Goes into the keys of cells that ask such questions: raise it when a change here alters a prompt."""
+"""Goes into the keys of cells with such questions: raise it when a change here alters a prompt."""
 _MARGIN = 16
-"""Tokens by which a whole may be longer than the sum of its parts."""
+"""Tokens by which a prompt may be longer than the sum of its parts."""
 _MISSES = 32
-"""Documents too long for what is left of the length after which no other is tried."""
+"""Documents that do not fit in a row, after which no other is tried."""
 _GAP = 0.05
-"""Part of the documents' tokens that may be left: where more is, other documents are drawn."""
+"""Share of the documents' tokens that may stay unused: above it, other documents are drawn."""
 _TRIES = 16
-"""How many times they are, at most; then the fullest text remains."""
+"""Most draws of documents; then the fullest text is used."""
 _SAME = 4
-"""How many times with as many of the documents that come with the question."""
+"""Draws with the same number of the question's own documents."""
 _REPLIES = 64
 
 
-class Questions:
+class QuestionAnswering:
     """Makes `qa_1` or `qa_2`; a unit is a token of the documents.
 
     Questions come in an order drawn for the seed, the same at every length. One whose documents alone are
@@ -37,33 +37,33 @@ class Questions:
     least = 0
 
     def __init__(
-        self, task: str, corpus: Corpus, seed: int, length: int, room: int, count: TokenCounter
+        self, task: str, data: QaData, seed: int, length: int, room: int, count: TokenCounter
     ) -> None:
-        """Order the corpus's questions.
+        """Draw the order of the questions.
 
         Args:
             task: The task's name.
-            corpus: Its documents and questions.
+            data: Documents and questions.
             seed: Seed of their order.
             length: Tokens of prompt and answer.
             room: Published tokens for the answer.
             count: Counts tokens.
         """
         self.step = length
-        self._corpus, self._count, self._task, self._length = corpus, count, task, length
-        order = Draw(seed, "ruler", task, "questions").shuffled(corpus.questions)
+        self._data, self._count, self._task, self._length = data, count, task, length
+        order = Draw(seed, "ruler", task, "questions").shuffled(data.questions)
         self.replies = [min(question.answers, key=len) for question in order[:_REPLIES]]
-        # The longest few of the answers are names of works and the like, which need not fit.
+        # The few longest answers are titles of works and the like, which need not fit.
         self.replies = sorted(self.replies, key=len)[: max(1, round(0.95 * len(self.replies)))]
         self._room = room
-        most = length - self._beside(length)
+        most = length - self._reserved(length)
         self._order = order
         self._fitting = (one for one in order if self._least_size(one) <= most)
         self._known: list[Question] = []
 
     def make(self, draw: Draw, index: int, units: int) -> Draft:
         """Put the documents of a question among others, so many tokens in all; see `Maker.make`."""
-        question, corpus = self._question(index), self._corpus
+        question, data = self._question(index), self._data
         chosen, left = self._choose(draw, question, units, near=len(question.near))
         for tried in range(_TRIES):
             if left <= _GAP * units:
@@ -71,11 +71,11 @@ class Questions:
             # The question's own documents may be too many for one more and too few to fill the length.
             near = max(0, len(question.near) - tried // _SAME)
             chosen, left = min((chosen, left), self._choose(draw, question, units, near), key=itemgetter(1))
-        if left > units // 10 and len(corpus.documents) - len(chosen) < _MISSES:
+        if left > units // 10 and len(data.documents) - len(chosen) < _MISSES:
             raise RequestError(
-                f"{corpus.path}: its {amount(len(corpus.documents), 'document fills', 'documents fill')} "
+                f"{data.path}: its {amount(len(data.documents), 'document fills', 'documents fill')} "
                 f"no more than {units - left:,} "
-                f"of the {self._length:,} tokens of {self._task}: ask for a shorter length, or name a larger "
+                f"of the {self._length:,} tokens of {self._task}: choose a shorter length, or name a larger "
                 f"file with `{FILES[self._task]}`."
             )
         shown = draw.shuffled(chosen)
@@ -83,9 +83,7 @@ class Questions:
         details: dict[str, int | str] = {"documents": len(shown)}
         if len(places) == 1 and len(shown) > 1:
             details["depth"] = round(100 * places[0] / (len(shown) - 1))
-        return Draft(
-            _prompt([corpus.documents[at] for at in shown], question.text), question.answers, details
-        )
+        return Draft(_prompt([data.documents[at] for at in shown], question.text), question.answers, details)
 
     def _choose(self, draw: Draw, question: Question, units: int, near: int) -> tuple[list[int], int]:
         """Documents of so many tokens in all: each that fits, in an order drawn.
@@ -99,11 +97,11 @@ class Questions:
         Returns:
             The documents, and the tokens that are left.
         """
-        corpus = self._corpus
+        data = self._data
         chosen, left, misses = [*question.gold], units - self._sum(question.gold), 0
         first = draw.sample(question.near, near)
-        for at in _others(draw, first, {*question.gold, *first}, len(corpus.documents)):
-            size = corpus.size(self._count, at)
+        for at in _others(draw, first, {*question.gold, *first}, len(data.documents)):
+            size = data.size(self._count, at)
             if size <= left:
                 chosen.append(at)
                 left -= size
@@ -118,31 +116,33 @@ class Questions:
             found = next(self._fitting, None)
             if found is None:
                 fewer = f"set `samples` to at most {len(self._known)}" if self._known else "leave it out"
-                told = (
-                    f"{self._corpus.path}: {len(self._known):,} of its {len(self._corpus.questions):,} "
+                message = (
+                    f"{self._data.path}: {len(self._known):,} of its {len(self._data.questions):,} "
                     f"questions have documents that fit into {self._length} tokens with this tokenizer, and "
-                    f"{self._task} was asked for {index + 1:,}: {fewer}"
+                    f"{self._task} needs {index + 1:,}: {fewer}"
                 )
                 if index >= len(self._order):
-                    raise RequestError(f"{told}.")
+                    raise RequestError(f"{message}.")
                 enough = self._long_enough(index + 1)
-                raise TooShort(f"{told}, or ask for {enough} tokens or more.", self._task, enough)
+                raise TooShort(
+                    f"{message}, or choose a length of {enough} tokens or more.", self._task, enough
+                )
             self._known.append(found)
         return self._known[index]
 
-    def _beside(self, length: int) -> int:
-        """Tokens that the answer takes, and some to spare."""
+    def _reserved(self, length: int) -> int:
+        """Tokens kept free for the answer, and some to spare."""
         return answer_room(self._room, self.replies, length, self._count) + _MARGIN
 
     def _long_enough(self, number: int) -> int:
-        """Tokens from which on so many questions fit."""
+        """The shortest length in tokens at which so many questions fit."""
         size = sorted(map(self._least_size, self._order))[number - 1]
-        length = size + self._beside(size)
+        length = size + self._reserved(size)
         # From 1,024 tokens on, the answer's room is another one.
-        return size + self._beside(length)
+        return size + self._reserved(length)
 
     def _sum(self, documents: tuple[int, ...]) -> int:
-        return sum(self._corpus.size(self._count, at) for at in documents)
+        return sum(self._data.size(self._count, at) for at in documents)
 
     def _least_size(self, question: Question) -> int:
         return self._sum(question.gold) + self._count.pieces([_prompt([], question.text)])[0]

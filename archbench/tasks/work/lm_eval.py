@@ -19,7 +19,7 @@ class LmEval(Work):
         library: Whether the tasks are in lm-eval's own index (about 5 s to build). Otherwise in archbench's.
         include: Further folders of task YAMLs, by their whole paths; for tasks of lm-eval's index.
         data: Folders to read instead of the hub, by name in `tasks`; for tasks of lm-eval's index.
-        limit: Only the first so many documents of each task; None where tasks count for themselves.
+        limit: Only the first so many documents of each task; None where the tasks apply their own limit.
     """
 
     tasks: list[str | dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Tasks of lm-eval that cannot be asked as they are: refused with the plan, and saying what can be had."""
+"""lm-eval tasks that cannot be evaluated as they are: refused with the plan, and what to do instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archbench.results.store import Store
 from archbench.runner.plan import make_plan
 from archbench.suite import load_suite
 from archbench.tasks.lm_eval import index
-from archbench.tasks.lm_eval.entry import StockEntry
+from archbench.tasks.lm_eval.entry import LmEvalEntry
 
 YAMLS = {
     "lambada": "output_type: loglikelihood\nmetric_list:\n  - metric: perplexity\n  - metric: acc\n",
@@ -63,14 +63,14 @@ def _index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"tasks": ["filtered"], "metric": "exact_match,strict"}, "exact_match, exact_match,loose"),
         ({"tasks": ["mixed"]}, "'filtered': the metric 'acc' is no score"),
         ({"tasks": ["program"]}, "'program' runs programs"),
-        ({"tasks": ["picture"]}, "'picture' asks about images"),
+        ({"tasks": ["picture"]}, "'picture' has images"),
         ({"tasks": ["no_shots"], "num_fewshot": [0, 2]}, "'no_shots' fixes its number of shots to 0"),
         ({"tasks": ["broken"]}, r"code of lm-eval's task 'broken' .*LookupError: no such resource"),
     ],
 )
 def test_what_no_member_could_answer(settings: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        StockEntry.model_validate(settings).check()
+        LmEvalEntry.model_validate(settings).check()
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_what_no_member_could_answer(settings: dict[str, object], message: str) 
         {"tasks": ["no_shots"], "num_fewshot": 0},
     ],
 )
-def test_what_can_be_had_is_accepted(settings: dict[str, object]) -> None:
-    StockEntry.model_validate(settings).check()
+def test_what_is_supported_is_accepted(settings: dict[str, object]) -> None:
+    LmEvalEntry.model_validate(settings).check()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _NAMES = {"squad": "SQuAD (v1.1 or v2.0, JSON)", "hotpotqa": "HotpotQA (distract
 
 @dataclass(frozen=True)
 class Question:
-    """A question over the documents of a corpus.
+    """A question over documents of a file.
 
     Attributes:
         text: The question.
@@ -38,7 +38,7 @@ class Question:
     near: tuple[int, ...]
 
 
-class Corpus:
+class QaData:
     """Documents and questions of a file, each document once.
 
     Attributes:
@@ -49,7 +49,7 @@ class Corpus:
     """
 
     def __init__(self, path: Path, documents: list[str], questions: list[Question], digest: str) -> None:
-        """Take what was read."""
+        """Store the content of a file."""
         self.path, self.documents, self.questions, self.digest = path, documents, questions, digest
         self._sizes: dict[tuple[TokenCounter, int], int] = {}
 
@@ -61,21 +61,21 @@ class Corpus:
         return self._sizes[key]
 
 
-def read_corpus(kind: str, file: str | None) -> Corpus:
-    """Read a file of questions.
+def read_qa_file(kind: str, file: str | None) -> QaData:
+    """Read a file of questions and documents.
 
     Args:
         kind: `squad` or `hotpotqa`.
         file: The file.
 
     Raises:
-        RequestError: None is named, or it is not such a file.
+        RequestError: No file is named, or it is in another format.
     """
     if file is None:
         task = next(name for name, of in FILES.items() if of == kind)
         raise RequestError(
-            f"RULER's {task} needs a file of {_NAMES[kind]}, which archbench does not bring: name it with "
-            f"--set {ENTRY}.{kind}=FILE, or leave {task} out of `tasks`."
+            f"RULER's {task} needs a file of {_NAMES[kind]}, which does not come with archbench: name it "
+            f"with --set {ENTRY}.{kind}=FILE, or leave {task} out of `tasks`."
         )
     path = expanded(file)
     try:
@@ -86,7 +86,7 @@ def read_corpus(kind: str, file: str | None) -> Corpus:
 
 
 @lru_cache(maxsize=4)
-def _parsed(kind: str, path: Path, content: bytes) -> Corpus:
+def _parsed(kind: str, path: Path, content: bytes) -> QaData:
     documents: dict[str, int] = {}
     try:
         read = _squad if kind == "squad" else _hotpotqa
@@ -99,7 +99,7 @@ def _parsed(kind: str, path: Path, content: bytes) -> Corpus:
         ) from error
     if not questions:
         raise RequestError(f"`{kind}`: {path} has no question with an answer.")
-    return Corpus(path, list(documents), questions, content_digest(content))
+    return QaData(path, list(documents), questions, content_digest(content))
 
 
 def _squad(data: Any, documents: dict[str, int]) -> Iterator[Question]:
@@ -109,26 +109,26 @@ def _squad(data: Any, documents: dict[str, int]) -> Iterator[Question]:
         places = [documents.setdefault(text, len(documents)) for text in texts]
         for paragraph, place in zip(article["paragraphs"], places, strict=True):
             near = tuple(dict.fromkeys(one for one in places if one != place))
-            for asked in paragraph["qas"]:
+            for entry in paragraph["qas"]:
                 # Version 2.0 has questions without an answer.
-                answers = tuple(dict.fromkeys(one["text"] for one in asked["answers"] if one["text"].strip()))
+                answers = tuple(dict.fromkeys(one["text"] for one in entry["answers"] if one["text"].strip()))
                 if answers:
-                    yield Question(asked["question"].strip(), answers, (place,), near)
+                    yield Question(entry["question"].strip(), answers, (place,), near)
 
 
 def _hotpotqa(data: Any, documents: dict[str, int]) -> Iterator[Question]:
     """Questions of `[{"question", "answer", "context": [[title, [text]]], "supporting_facts": ...}]`."""
-    for asked in data:
-        needed = {title for title, _ in asked["supporting_facts"]}
+    for entry in data:
+        needed = {title for title, _ in entry["supporting_facts"]}
         gold: list[int] = []
         near: list[int] = []
-        for title, sentences in asked["context"]:
+        for title, sentences in entry["context"]:
             place = documents.setdefault(f"{title}\n{''.join(sentences)}", len(documents))
             (gold if title in needed else near).append(place)
-        if gold and asked["answer"].strip():
+        if gold and entry["answer"].strip():
             yield Question(
-                asked["question"].strip(),
-                (asked["answer"].strip(),),
+                entry["question"].strip(),
+                (entry["answer"].strip(),),
                 tuple(dict.fromkeys(gold)),
                 tuple(one for one in dict.fromkeys(near) if one not in gold),
             )

@@ -1,6 +1,6 @@
-"""Other ways of putting the same items: how much of a score is the prompt's.
+"""Perturbations of prompts: how much of a score is due to the prompt.
 
-Each perturbation changes one thing about a prompt and nothing about what is asked:
+Each perturbation changes one thing about a prompt and leaves the question as it is:
 
     option_order   options one place further on; the last comes first
     labels         1, 2, 3, 4 before the options instead of A, B, C, D
@@ -24,7 +24,7 @@ Perturbation = Literal[
 ]
 
 NEEDED_SHOTS: dict[Perturbation, int] = {"separator": 1, "shot_order": 2}
-"""Fewest shots with which a change to the shots is one."""
+"""Fewest shots with which a change to the shots changes anything."""
 
 PREAMBLE = (
     "The harbour of Saltmere was built in three summers. The first stones were laid on the northern side, "
@@ -32,7 +32,7 @@ PREAMBLE = (
     "second summer the wall was so long that a lamp was put at its end. The third summer was wet, and the "
     "work was finished only when the first snow lay on the roofs."
 )
-"""The paragraph of `preamble`: it answers nothing and resembles no task."""
+"""The paragraph of `preamble`, which answers no question and resembles no task."""
 
 SEPARATOR = "\n\n##########\n\n"
-"""What `separator` puts where a blank line stands otherwise."""
+"""What `separator` puts in place of a blank line."""
