@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -53,8 +54,14 @@ TOKENIZER_FILES = (
 MODEL_FILES = (CONFIG, GENERATION, INDEX, "*.safetensors", ADAPTER)
 """Patterns of the files of a hub repository that make up its model, or show that there is more to it."""
 
-# Any of these makes a tokenizer.
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", TOKENIZER_CONFIG)
+# Those of them that hold no vocabulary, without which a tokenizer knows no text.
+_WITHOUT_VOCABULARY = (
+    *(TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("additional_chat_templates/*.jinja", "merges.txt", "emoji.json", "normalizer.json"),
+)
+_VOCABULARIES = tuple(one for one in TOKENIZER_FILES if one not in _WITHOUT_VOCABULARY)
+# Their tokens are bytes or characters.
+_NEED_NO_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "DiaTokenizer", "PerceiverTokenizer")
 # Copies of the weights for other readers: Mistral's own layout, and transformers' variants (model.fp16.…).
 _COPIES = re.compile(r"consolidated[\w.-]*\.safetensors|model\.[\w-]+\.safetensors")
 # Settings of a tokenizer that hold its parts; as a text, each is the path of a file that is opened.
@@ -63,8 +70,11 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt"})
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder holds a tokenizer in one of the layouts that transformers reads."""
-    return any((folder / name).is_file() for name in _TOKENIZERS)
+    """Whether a folder holds a tokenizer and its vocabulary in one of the layouts that transformers reads."""
+    named = read_fields(folder / TOKENIZER_CONFIG).get("tokenizer_class")
+    if isinstance(named, str) and named.removesuffix("Fast") in _NEED_NO_VOCABULARY:
+        return True
+    return any(file.is_file() for pattern in _VOCABULARIES for file in folder.glob(pattern))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -149,7 +159,11 @@ def read_headers(folder: Path) -> Header:
     for file in weight_files(folder):
         if file.name != INDEX:
             header = read_header(file)
-            whole = Header(whole.shapes | header.shapes, whole.metadata | header.metadata)
+            whole = Header(
+                whole.shapes | header.shapes,
+                whole.metadata | header.metadata,
+                whole.dtypes | header.dtypes,
+            )
     return whole
 
 
@@ -241,6 +255,17 @@ def _check_tokenizer_config(folder: Path) -> None:
             raise RequestError(
                 f"{path}: fast_tokenizer_files names {name!r}; expected a list of files of the folder itself."
             )
+        if not _is_tokenizer_file(name):
+            raise RequestError(
+                f"{path}: fast_tokenizer_files names {name!r}, which transformers may read in place of "
+                "tokenizer.json and which is no part of the tokenizer's identity. Call it tokenizer.json or "
+                "tokenizer.VERSION.json, in the folder and in the setting."
+            )
+        if not (folder / name).is_file():
+            raise RequestError(
+                f"{path}: fast_tokenizer_files names {name!r}, which does not exist; transformers may go on "
+                "without a vocabulary. Copy it into the folder, or take it out of the setting."
+            )
     for key in _PATHS:
         if isinstance(named := fields.get(key), str):
             raise RequestError(
@@ -254,6 +279,11 @@ def _check_tokenizer_config(folder: Path) -> None:
                 f"{path}: {key} names '{value}', a file outside of the folder, which is no part of the "
                 f"tokenizer. Copy it into the folder and remove '{key}'."
             )
+
+
+def _is_tokenizer_file(name: str) -> bool:
+    """Whether a file of this name is one of those that make up a folder's tokenizer."""
+    return any(fnmatchcase(name, pattern) for pattern in TOKENIZER_FILES)
 
 
 def _is_file(name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from archbench.errors import RequestError
+from archbench.random_tokens import check_not_random
 
 # Of one and of several tokens, and none; endings all differ.
 _PROBES = ("", "a", "7", "The cat sat.", "  two spaces\nand a line", "Is 1 + 1 = 2?", "é", "日本語")
@@ -41,8 +42,12 @@ class Encoder:
         """Find out what a transformers tokenizer puts around texts.
 
         Raises:
-            RequestError: That differs from text to text, or cannot be read off the text.
+            RequestError: That differs from text to text, or cannot be read off the text; or its ids are
+                random, or it knows no text.
         """
+        name = f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}"
+        check_not_random(tokenizer, name)
+        check_knows_texts(tokenizer, name)
         self._tokenizer = tokenizer
         ids = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         self.prefix_token_id = next((int(one) for one in ids if one is not None), None)
@@ -52,7 +57,7 @@ class Encoder:
         self.surroundings = find_surroundings(
             lambda text: list(tokenizer(text, **_IDS_ALONE)["input_ids"]),
             lambda text: self.plain([text])[0],
-            name=f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}",
+            name=name,
             more=lambda: texts_of_vocabulary(tokenizer),
         )
 
@@ -61,9 +66,15 @@ class Encoder:
         return self._prefix_text is not None and text.startswith(self._prefix_text)
 
     def plain(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts without any special tokens around them."""
+        """Ids of texts without any special tokens around them.
+
+        Raises:
+            RequestError: One is no text, or holds what is no character.
+        """
         if not texts:
             return []
+        for text in texts:
+            check_characters(text, "A text to be encoded")
         found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False, **_IDS_ALONE)[
             "input_ids"
         ]
@@ -81,6 +92,8 @@ class Encoder:
         if self._fast is None:
             found = map(len, self.plain(texts))
         else:
+            for text in texts:
+                check_characters(text, "A text to be counted")
             # A file may switch these on, and so may any call of the tokenizer.
             self._fast.no_truncation()
             self._fast.no_padding()
@@ -90,6 +103,29 @@ class Encoder:
         before = 0 if plain else len(self.surroundings.before)
         pairs = zip(texts, found, strict=True)
         return [count if self.begins_itself(text) else count + before for text, count in pairs]
+
+
+def check_characters(text: Any, what: str) -> None:
+    """Refuse what no tokenizer takes: half of a surrogate pair, as JSON's escapes may leave it, or no text.
+
+    Args:
+        text: What should be a text.
+        what: What it is, for messages.
+
+    Raises:
+        RequestError: It is none, or holds such a half.
+    """
+    if not isinstance(text, str):
+        raise RequestError(f"{what} is {text!r:.80}; a text was expected.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = error.start
+        raise RequestError(
+            f"{what} holds U+{ord(text[at]):04X}, half of a surrogate pair and no character by itself, at "
+            f"place {at:,}: {text[max(0, at - 20) : at + 20]!r}. Texts that were cut or escaped wrongly hold "
+            "such halves: correct the data."
+        ) from None
 
 
 def find_surroundings(
@@ -155,6 +191,31 @@ def _constant_end(bare: Sequence[Sequence[int]]) -> int | None:
     texts = [ids for ids in bare if ids]
     ends = {ids[-1] for ids in texts}
     return ends.pop() if len(ends) == 1 and any(set(ids) != ends for ids in texts) else None
+
+
+def check_knows_texts(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer to which every text is nothing, or nothing but unknown tokens.
+
+    transformers makes one of a folder whose vocabulary is missing, or of another kind than its class reads.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        name: How a message calls it.
+
+    Raises:
+        RequestError: It is such a one.
+    """
+    empty = {*tokenizer.all_special_ids}
+    for texts in (_PROBES, texts_of_vocabulary(tokenizer)):
+        found = tokenizer([*texts, ""], add_special_tokens=False, **_IDS_ALONE)["input_ids"]
+        known = {one for ids in found for one in ids} - empty
+        if any(tokenizer.decode([one]).strip() for one in known):
+            return
+    raise RequestError(
+        f"{name} ({len(tokenizer)} tokens) gives texts no tokens but unknown ones: its vocabulary is missing "
+        "or not in the files that its class reads. Copy tokenizer.json, or the files of its vocabulary, "
+        "into the tokenizer's folder, or correct tokenizer_class in tokenizer_config.json."
+    )
 
 
 def texts_of_vocabulary(tokenizer: Any) -> Iterable[str]:

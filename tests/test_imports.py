@@ -33,7 +33,7 @@ FLOORS = {
 }
 GROUND = {
     *("answers", "checkpoint", "draw", "errors", "formats", "hub", "identity", "paths", "schema", "tokens"),
-    "version",
+    *("random_tokens", "version"),
 }
 
 

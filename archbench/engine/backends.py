@@ -14,7 +14,8 @@ from archbench.engine.backend import BackendLM, parameter_names
 from archbench.engine.options import EngineOptions
 from archbench.engine.usage import Report
 from archbench.errors import RequestError, did_you_mean
-from archbench.tokens import find_surroundings, texts_of_vocabulary
+from archbench.random_tokens import check_not_random
+from archbench.tokens import check_knows_texts, find_surroundings, texts_of_vocabulary
 
 
 def check_backend(backend: str) -> None:
@@ -124,11 +125,14 @@ def _check_endings(lm: LM, *, backend: str, name: str) -> None:
         name: How messages call the model.
 
     Raises:
-        RequestError: It does, or what it puts around texts is not regular.
+        RequestError: It does, or what it puts around texts is not regular; or its ids are random, or it
+            knows no text.
     """
     tokenizer = lm.tokenizer
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         return
+    check_not_random(tokenizer, f"The tokenizer of {name}")
+    check_knows_texts(tokenizer, f"The tokenizer of {name}")
     found = find_surroundings(
         lm.tok_encode,
         lambda text: list(lm.tok_encode(text, add_special_tokens=False)),

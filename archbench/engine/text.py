@@ -193,7 +193,20 @@ class Codec:
         return inside
 
     def encode_text(self, text: str) -> list[int]:
-        """Token ids of a text that is scored by itself, all of which are predicted."""
+        """Token ids of a text that is scored by itself, all of which are predicted.
+
+        Raises:
+            RunError: The text is not empty, but has no token.
+        """
+        ids = self._own_ids(text)
+        if text and not ids:
+            raise RunError(
+                f"The text {text[:40]!r} has no token of its own: the tokenizer drops all of it, so that "
+                "nothing can be scored. Leave it out of the data, or take a tokenizer that keeps it."
+            )
+        return ids
+
+    def _own_ids(self, text: str) -> list[int]:
         ids = self.encode(text)
         if not self.exact:
             return ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from archbench.formats.json_file import parse_json
 
 _LARGEST_HEADER = 100_000_000
 # Stored by old checkpoints; models compute them from their configuration.
-_BUFFERS = (".inv_freq", ".masked_bias", ".position_ids", ".cos_cached", ".sin_cached")
+_BUFFERS = (".inv_freq", ".masked_bias", ".causal_mask", ".position_ids", ".cos_cached", ".sin_cached")
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,12 @@ class Header:
     Attributes:
         shapes: Shape of every tensor, by name.
         metadata: Free text, merged.
+        dtypes: The format's name of every tensor's type, by name.
     """
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
+    dtypes: dict[str, str] = field(default_factory=dict)
 
     @property
     def numbers(self) -> int:
@@ -84,7 +86,8 @@ def read_header(file: Path) -> Header:
             header: Any = parse_json(stream.read(size)) if 0 < size < _LARGEST_HEADER else None
         metadata = header.pop("__metadata__", {})
         shapes = {name: tuple(map(int, one["shape"])) for name, one in header.items()}
-        return Header(shapes, {str(key): str(value) for key, value in metadata.items()})
+        dtypes = {name: str(one.get("dtype")) for name, one in header.items()}
+        return Header(shapes, {str(key): str(value) for key, value in metadata.items()}, dtypes)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError):
         raise _damaged(file) from None
 

@@ -18,10 +18,12 @@ from archbench.errors import RequestError, did_you_mean
 from archbench.hub import snapshot
 from archbench.models.checks.causality import why_not_causal
 from archbench.models.checks.complete import check_complete, check_tied
+from archbench.models.checks.endings import check_ends_loaded
 from archbench.models.checks.fields import check_tokenizer_fields
 from archbench.models.checks.folder import check_model_folder, check_quantized
 from archbench.models.checks.remarks import model_remarks, tokenizer_remarks
 from archbench.paths import expanded
+from archbench.random_tokens import without_sampling
 
 if TYPE_CHECKING:
     import torch
@@ -85,8 +87,9 @@ def load_model(
             )
         except Exception as error:
             raise _load_failure("model", location, error) from error
-    check_complete(location, folder, info)
+    check_complete(location, folder, model, info)
     check_tied(location, model)
+    check_ends_loaded(folder, getattr(model.generation_config, "eos_token_id", None))
     check_quantized(model.config.to_dict(), getattr(model, "hf_quantizer", None), location)
     _check_causal(location, model.config.to_dict())
     # The name that was given, not that of a folder in the hub's cache.
@@ -119,8 +122,9 @@ def load_tokenizer(
     location, folder = _locate("tokenizer", source, revision)
     if not has_tokenizer(folder):
         raise RequestError(
-            f"The folder {folder} holds no tokenizer: tokenizer.json was expected. Save one there with "
-            "tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
+            f"The folder {folder} holds no tokenizer with a vocabulary: tokenizer.json, or the files of its "
+            "class (vocab.json and merges.txt, vocab.txt, tokenizer.model), were expected. Save one there "
+            "with tokenizer.save_pretrained(folder), or name the tokenizer's own folder or hub id."
         )
     check_tokenizer_fields(folder)
     for remark in tokenizer_remarks(folder):
@@ -133,7 +137,7 @@ def load_tokenizer(
         except Exception as error:
             raise _load_failure("tokenizer", location, error) from error
     tokenizer.name_or_path = location
-    return cast("PreTrainedTokenizerBase", tokenizer)
+    return cast("PreTrainedTokenizerBase", without_sampling(tokenizer))
 
 
 def _check_kind(what: str, source: object) -> None:

@@ -14,6 +14,7 @@ from archbench.checkpoint import tokenizer_files
 from archbench.errors import RequestError
 from archbench.hub import snapshot
 from archbench.models.tokenizer import tokenizer_identity
+from archbench.random_tokens import without_sampling
 from archbench.schema import Address, Seed
 from archbench.tasks.entry import Context, TaskEntry
 from archbench.tokens import Encoder
@@ -121,7 +122,8 @@ def token_counter(source: str) -> TokenCounter:
             folder = snapshot(source, weights=False)
         # Refuses one whose files lie elsewhere.
         tokenizer_files(folder)
-        return TokenCounter(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        return TokenCounter(without_sampling(tokenizer))
     except RequestError:
         raise
     except Exception as error:

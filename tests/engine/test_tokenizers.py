@@ -50,6 +50,8 @@ class Setting(NamedTuple):
     """What a tokenizer's files say."""
 
     kind: str
+    model: dict[str, Any]
+    processor: str
     prefix_space: bool
     normalizer: str | None
     before: tuple[int, ...]
@@ -58,6 +60,12 @@ class Setting(NamedTuple):
     padding: dict[str, Any] | None
     added: tuple[dict[str, Any], ...]
     config: dict[str, Any]
+
+    @property
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Special tokens before and behind every text."""
+        fixed = {"bert": ((CLS,), (SEP,)), "roberta": ((BOS,), (EOS,))}
+        return fixed.get(self.processor, (self.before, self.after))
 
 
 @functools.cache
@@ -74,6 +82,17 @@ def trained(kind: str) -> str:
         made = Tokenizer(models.WordLevel(unk_token="<unk>"))
         made.pre_tokenizer = pre_tokenizers.Whitespace()
         trainer = trainers.WordLevelTrainer(**size)
+    elif kind == "pieces":
+        made = Tokenizer(models.WordPiece(unk_token="<unk>"))
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(**size)
+    elif kind == "subwords":
+        affixes = {"continuing_subword_prefix": "##", "end_of_word_suffix": "</w>"}
+        made = Tokenizer(models.BPE(unk_token="<unk>", **affixes))
+        made.pre_tokenizer = pre_tokenizers.Whitespace()
+        made.decoder = decoders.BPEDecoder()
+        trainer = trainers.BpeTrainer(**affixes, **size)
     elif kind == "unigram":
         made = Tokenizer(models.Unigram())
         made.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -96,29 +115,41 @@ NORMALIZERS = {
 }
 
 
+def processor(setting: Setting) -> Any:
+    """What puts special tokens around texts."""
+    if setting.processor == "bert":
+        return processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
+    if setting.processor == "roberta":
+        return processors.RobertaProcessing(
+            ("</s>", EOS), ("<s>", BOS), add_prefix_space=setting.prefix_space
+        )
+    before, after = setting.before, setting.after
+    template = processors.TemplateProcessing(
+        single=" ".join([*(SPECIAL[i] for i in before), "$A", *(SPECIAL[i] for i in after)]),
+        special_tokens=[(SPECIAL[i], i) for i in sorted({*before, *after})],
+    )
+    if setting.processor == "sequence":
+        return processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    return template if before or after else None
+
+
 def written(setting: Setting, folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of some settings, by way of its files."""
     made = Tokenizer.from_str(trained(setting.kind))
     if setting.kind == "bytes":
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=setting.prefix_space)
-    elif setting.kind != "words":
+    elif setting.kind in ("metaspace", "unigram"):
         scheme = "always" if setting.prefix_space else "never"
         made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
     if setting.normalizer:
         made.normalizer = NORMALIZERS[setting.normalizer]
-    if setting.before or setting.after:
-        around = [*setting.before, *setting.after]
-        template = " ".join(
-            [*(SPECIAL[i] for i in setting.before), "$A", *(SPECIAL[i] for i in setting.after)]
-        )
-        made.post_processor = processors.TemplateProcessing(
-            single=template, special_tokens=[(SPECIAL[i], i) for i in sorted(set(around))]
-        )
+    made.post_processor = processor(setting)
     if setting.truncation:
         made.enable_truncation(**setting.truncation)
     if setting.padding:
         made.enable_padding(**setting.padding)
     content = json.loads(made.to_str())
+    content["model"] |= {key: one for key, one in setting.model.items() if key in content["model"]}
     content["added_tokens"] += [
         {"id": made.get_vocab_size() + i, **token} for i, token in enumerate(setting.added)
     ]
@@ -159,9 +190,22 @@ configs = st.fixed_dictionaries(
     },
 )
 tokens_around = st.lists(st.sampled_from([BOS, EOS, CLS, SEP]), max_size=2).map(tuple)
+# Each counts where the model of the kind has it.
+of_models = st.fixed_dictionaries(
+    {},
+    optional={
+        "dropout": st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+        "byte_fallback": st.booleans(),
+        "ignore_merges": st.booleans(),
+        "fuse_unk": st.booleans(),
+        "max_input_chars_per_word": st.integers(1, 4),
+    },
+)
 tokenizers = st.builds(
     Setting,
-    kind=st.sampled_from(["bytes", "metaspace", "words", "unigram"]),
+    kind=st.sampled_from(["bytes", "metaspace", "words", "unigram", "pieces", "subwords"]),
+    model=of_models,
+    processor=st.sampled_from(["template", "bert", "roberta", "sequence"]),
     prefix_space=st.booleans(),
     normalizer=st.sampled_from([None, *NORMALIZERS]),
     before=tokens_around,
@@ -180,6 +224,8 @@ class Plain:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, before: tuple[int, ...]) -> None:
         content = json.loads(tokenizer.backend_tokenizer.to_str())
         content |= {"truncation": None, "padding": None, "post_processor": None}
+        if content["model"].get("dropout") is not None:
+            content["model"]["dropout"] = None
         self._tokenizer = Tokenizer.from_str(json.dumps(content))
         self._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
         self.prefix = EOS if tokenizer.bos_token is None else BOS
@@ -230,7 +276,7 @@ def expected(plain: Plain, context: str, options: list[str]) -> list[float] | No
 def test_codec_counter_and_forward_pass_agree(setting: Setting, context: str, options: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = written(setting, Path(folder))
-    plain = Plain(tokenizer, setting.before)
+    plain = Plain(tokenizer, setting.around[0])
     codec, count = Codec(tokenizer), TokenCounter(tokenizer)
     texts = [context, *options, *(context + option for option in options)]
     for text in texts:
@@ -252,6 +298,10 @@ def test_codec_counter_and_forward_pass_agree(setting: Setting, context: str, op
     own = plain.bare(context)
     if own[:1] == [plain.prefix] and context.startswith(SPECIAL[plain.prefix]):
         own = own[1:]
+    if context and not own:
+        with pytest.raises(RunError, match="has no token of its own"):
+            lm.loglikelihood_rolling(rolling(context))
+        return
     (value,) = lm.loglikelihood_rolling(rolling(context))
     assert value == pytest.approx(log_likelihood([plain.prefix, *own], 1), abs=2e-4)
 

@@ -183,7 +183,7 @@ def tiny_tokenizer(*extra: str) -> PreTrainedTokenizerFast:
 
 
 def test_tokenizers_come_from_the_models_folder_or_are_missed(folder: Path) -> None:
-    with pytest.raises(RequestError, match="holds no tokenizer"):
+    with pytest.raises(RequestError, match="holds no tokenizer with a vocabulary"):
         load_lm(folder)
     tiny_tokenizer().save_pretrained(folder)
     lm = load_lm(folder)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archbench.tasks.phonebook import scoring
+from archbench.tasks.phonebook.entry import PhonebookEntry
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,54 @@ def test_plain_numbers_are_separated_by_what_stands_between_them() -> None:
     doc = {"numbers": ["47", "53", "61", "80"], "place": 0, "examples": [1]}
     given = {"47": "right", "5 3": "no number", "4 7 53": "neighbour", "61, 80": "book", "478": "no number"}
     assert {answer: scoring.source(answer, doc) for answer in given} == given
+
+
+DASHES = [chr(code) for code in (*range(0x2010, 0x2016), 0x2212, 0x2E3A, 0xFE58, 0xFE63, 0xFF0D, 0x2043)]
+SPACES = ["\u00a0", "\u202f", "\u2007", "\u2009", "\u3000"]
+UNSEEN = ["", "\u200b", "\u2060", "\ufeff", "\u00ad"]
+
+
+@given(
+    mark=st.sampled_from([*DASHES, *SPACES, "\u00b7", "\uff0e"]),
+    unseen=st.sampled_from(UNSEEN),
+    around=st.sampled_from(["", " ", "\u00a0", "\u202f"]),
+    brackets=st.sampled_from(["", "()", "\uff08\uff09"]),
+    wide=st.booleans(),
+)
+def test_a_number_is_one_with_whatever_marks_it_is_typeset(
+    mark: str, unseen: str, around: str, brackets: str, wide: bool
+) -> None:
+    opened, closed = brackets or ("", "")
+    between = f"{around}{unseen}{mark}{around}"
+    number = f"{opened}212{closed}{around or ' ' if brackets else between}345{between}6789"
+    if wide:
+        number = "".join(chr(ord(one) + 0xFEE0) if one.isdigit() else one for one in number)
+    book = {"numbers": ["212-345-6789", "212-345-6780"], "place": 0, "examples": []}
+    doc = book | {"target": "212-345-6789", "book": 0, "book_entries": 2, "depth": 0}
+    for answer in (number, f"It is {number}.", f"{number}, the baker"):
+        found = scoring.process_results(doc, [answer])
+        assert found["digit_accuracy"] == found["leading_digits"] == found["in_line"] == 1
+        assert found["first_in_line"] == 1
+        assert found["exact_match"] == 0
+        told = scoring.details(doc, answer)
+        assert (told["source"], told["answer_form"]) == ("right", "answer")
+
+
+@pytest.mark.parametrize("answer", ["no idea", "21\u20142, 345 and 67", "\u00b2\u00b9\u00b2345\u20136789"])
+def test_typeset_marks_make_no_number_of_what_is_none(answer: str) -> None:
+    assert scoring.number_in(answer, "212-345-6789") == ""
+    assert scoring.numbers_in(answer, "212-345-6789") == []
+
+
+@given(text=st.text(max_size=20))
+def test_plain_marks_stay_and_nothing_else_becomes_a_digit(text: str) -> None:
+    plain = scoring.plainly(text)
+    assert scoring.plainly(plain) == plain
+    assert sum(map(str.isdecimal, plain)) == sum(map(str.isdecimal, text))
+    assert text.isascii() <= (plain == text)
+
+
+def test_the_version_of_the_scorer_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = PhonebookEntry(entries=[7]).digest()
+    monkeypatch.setattr(scoring, "VERSION", scoring.VERSION + 1)
+    assert PhonebookEntry(entries=[7]).digest() != before

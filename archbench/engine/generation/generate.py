@@ -22,7 +22,7 @@ from archbench.engine.generation.stopping import StopStrings
 from archbench.engine.scoring.finite import check_logits
 from archbench.engine.scoring.forward import PADDING
 from archbench.engine.text import Codec
-from archbench.errors import RequestError
+from archbench.models.checks.endings import token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,13 +53,8 @@ class Generator:
         self._model = model
         self.codec = codec
         own = model.generation_config.eos_token_id if model.generation_config else None
-        own = own if isinstance(own, list) else [] if own is None else [own]
-        if not all(isinstance(one, int) for one in own):
-            raise RequestError(
-                f"generation_config.json of {model.name_or_path or 'the model'}: eos_token_id is {own!r}; "
-                "token ids were expected, one whole number or a list of them."
-            )
-        self.eos = sorted({codec.eos_token_id, *own})
+        where = f"generation_config.json of {model.name_or_path or 'the model'}: eos_token_id"
+        self.eos = sorted({codec.eos_token_id, *token_ids(own, where)})
 
     def generate(self, jobs: Sequence[Job], *, use_cache: bool = True) -> list[Generated]:
         """Continue prompts of one length.

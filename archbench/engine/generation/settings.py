@@ -7,6 +7,7 @@ from typing import Any
 
 from archbench.answers import SKIP
 from archbench.errors import RequestError, did_you_mean
+from archbench.tokens import check_characters
 
 SAMPLING = (
     "do_sample",
@@ -46,6 +47,8 @@ def read_settings(
             f"{where}: the generation setting 'until' is {until!r}; a text or a list of texts is expected, "
             "none of them empty, at which the answer ends (null or [] for none)."
         )
+    for one in stop:
+        check_characters(one, f"{where}: the generation setting 'until'")
     for name, value in settings.items():
         if name == "until" or (name in _LENGTHS and value is None):
             continue

@@ -10,6 +10,7 @@ from archbench.checkpoint import CONFIG, GENERATION, INDEX, WEIGHTS, model_files
 from archbench.errors import RequestError
 from archbench.formats.json_file import read_json
 from archbench.models.checks.causality import why_not_causal
+from archbench.models.checks.endings import check_ends
 from archbench.models.checks.fields import check_fields
 from archbench.models.checks.remarks import quantization
 from archbench.models.checks.tensors import check_tensors
@@ -46,6 +47,7 @@ def check_model_folder(folder: Path) -> None:
         for name in (CONFIG, GENERATION):
             if (folder / name).is_file():
                 check_fields(folder / name)
+        check_ends(folder)
         return
     # An adapter alone has no config.json either, and is what the message should be about.
     if any(folder.glob("*.safetensors")):

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from archbench.checkpoint import CONFIG, INDEX, TOKENIZER_CONFIG, WEIGHTS, read_fields, unread_copies
+from archbench.checkpoint import (
+    CONFIG,
+    INDEX,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    read_fields,
+    read_headers,
+    unread_copies,
+)
+from archbench.models.checks.reading import left_out_by_design
+from archbench.random_tokens import sampling_remarks
 
 
 def model_remarks(folder: Path) -> list[str]:
@@ -24,6 +34,9 @@ def model_remarks(folder: Path) -> list[str]:
             "the method, transformers may compute with weights that are converted back: compare runs on one "
             "kind of device."
         )
+    for what, names in left_out_by_design(read_headers(folder).shapes, fields).items():
+        count = "1 tensor was" if len(names) == 1 else f"{len(names):,} tensors were"
+        found.append(f"{count} not read, as no part of the language model: {what} ({names[0]}).")
     if copies := unread_copies(folder):
         read = INDEX if (folder / INDEX).is_file() else WEIGHTS
         verb = "was" if len(copies) == 1 else "were"
@@ -42,15 +55,16 @@ def quantization(fields: Mapping[str, Any]) -> str | None:
 
 def tokenizer_remarks(folder: Path) -> list[str]:
     """What a reader of scores should know about the tokenizer's folder, a sentence each."""
+    found = sampling_remarks(folder)
     auto_map = read_fields(folder / TOKENIZER_CONFIG).get("auto_map")
     # An old form is a list, of the slow and the fast class.
     named = auto_map if isinstance(auto_map, Mapping) else {"AutoTokenizer": auto_map}
     if code := _code(named, "AutoTokenizer"):
-        return [
+        found.append(
             f"{TOKENIZER_CONFIG} names code of its own (auto_map: {code}), which is never run; a class that "
             "transformers has was used."
-        ]
-    return []
+        )
+    return found
 
 
 def _code(auto_map: Any, *classes: str) -> str | None:

@@ -12,7 +12,7 @@ from archbench.results.shapes import CellShape
 from archbench.schema import Address, Count, Tokens, Whole
 from archbench.tasks.entry import Variant, each_once
 from archbench.tasks.lengths import GeneratedEntry, required_counter
-from archbench.tasks.phonebook import prompts
+from archbench.tasks.phonebook import prompts, scoring
 from archbench.tasks.phonebook.items import Layout, check_by_length, items_by_entries
 from archbench.tasks.phonebook.pool import DIGITS, pool_of
 from archbench.tasks.work import LmEval
@@ -167,6 +167,7 @@ class PhonebookEntry(GeneratedEntry):
         names = None if self.data is None else [pool.name(at) for at in range(pool.names)]
         parts: list[Any] = [
             prompts.VERSION,
+            scoring.VERSION,
             self.books,
             self.queries,
             self.depths,

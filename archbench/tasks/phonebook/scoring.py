@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,36 @@ from archbench.answers import first_line, form_of
 SOURCES = ("right", "neighbour", "example", "book", "nowhere", "no number", "empty")
 """What `source` may say, in the order of tables."""
 
+VERSION = 2
+"""Part of the key of a phonebook's cells: raised when the same answer would be scored otherwise."""
+
+# Minus, hyphen bullet, katakana middle dot, middle dots: no dashes or full stops by their category.
+_MARKS = {"\u2212": "-", "\u2043": "-", "\u00b7": ".", "\u2027": ".", "\u2219": ".", "\u30fb": "."}
+
+
+def plainly(text: str) -> str:
+    """A text with its digits, spaces, dashes, dots and brackets as a keyboard has them, and nothing unseen.
+
+    Models write numbers as typeset texts have them: with dashes of all lengths, spaces that do not break,
+    full-width digits, marks without width. Other characters stay as they are, those that are not ASCII
+    alone.
+    """
+    return text if text.isascii() else "".join(map(_plain, text))
+
+
+def _plain(character: str) -> str:
+    if character.isascii():
+        return character
+    if character in _MARKS:
+        return _MARKS[character]
+    category = unicodedata.category(character)
+    fixed = {"Pd": "-", "Zs": " ", "Zl": " ", "Zp": " ", "Cf": ""}
+    if category in fixed:
+        return fixed[category]
+    same = unicodedata.normalize("NFKC", character)
+    digit = category == "Nd" and same.isascii()
+    return same if digit or same in ("(", ")", ".") else character
+
 
 def digits_right(answer: str, target: str) -> list[bool]:
     """For each digit of the target, whether the answer's digit at its position is the same.
@@ -18,7 +49,7 @@ def digits_right(answer: str, target: str) -> list[bool]:
     They are those of the answer's number (`number_in`), or where it has none all its digits, counted from
     the first. Digits that are missing are wrong.
     """
-    given, wanted = number_in(answer, target) or _digits(answer), _digits(target)
+    given, wanted = number_in(answer, target) or _digits(plainly(answer)), _digits(target)
     return [at < len(given) and given[at] == digit for at, digit in enumerate(wanted)]
 
 
@@ -26,23 +57,29 @@ def number_in(answer: str, target: str) -> str:
     """Digits of the answer's number, with as many as the target has; empty if it has none.
 
     The first one written like the target counts, or else the first of as many digits with spaces, dots,
-    dashes or brackets among them, where the target is not written plainly either.
+    dashes or brackets among them, where the target is not written plainly either. Typographic marks count as
+    plain ones.
     """
+    answer = plainly(answer)
     form = re.sub("[0-9]", "[0-9]", re.escape(target))
     if found := re.search(rf"(?<![0-9]){form}(?![0-9])", answer):
         return _digits(found[0])
-    between = "[ ().-]{0,2}" if _digits(target) != target else ""
-    runs = (_digits(run[0]) for run in re.finditer(rf"[0-9](?:{between}[0-9])*", answer))
-    return next((run for run in runs if len(run) == len(_digits(target))), "")
+    # Three marks are a dash between spaces; read so only where fewer do not give a number.
+    for between in ("[ ().-]{0,2}", "[ ().-]{0,3}") if _digits(target) != target else ("",):
+        for run in re.finditer(rf"[0-9](?:{between}[0-9])*", answer):
+            if len(_digits(run[0])) == len(_digits(target)):
+                return _digits(run[0])
+    return ""
 
 
 def numbers_in(answer: str, target: str) -> list[str]:
     """Digits of all numbers in an answer that have as many as the target has, in the order they stand in."""
+    answer = plainly(answer)
     form = re.sub("[0-9]", "[0-9]", re.escape(target))
     digits = len(_digits(target))
-    between = "[ ().-]{0,2}" if digits != len(target) else ""
+    betweens = ("[ ().-]{0,2}", "[ ().-]{0,3}") if digits != len(target) else ("",)
     # As the target is written; plainly; or with anything between the digits.
-    forms = form, f"[0-9]{{{digits}}}", f"[0-9](?:{between}[0-9])*"
+    forms = form, f"[0-9]{{{digits}}}", *(f"[0-9](?:{between}[0-9])*" for between in betweens)
     found = {
         match.start(): _digits(match[0])
         for one in forms
