@@ -86,7 +86,6 @@ def member_config(
     Returns:
         The configuration, and what is wrong with it.
     """
-    vocabulary = _vocabulary(files.tokenizer) or (recipe or {}).get("vocab_size")
     if files.weights is not None:
         try:
             return read_config(files.weights), None
