@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from archbench.errors import ArchbenchError, RequestError, unwritable, writable
-from archbench.results.files import plain
+from archbench.results.writing import plain
 
 if TYPE_CHECKING:
     from rich.console import Console

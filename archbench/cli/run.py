@@ -250,9 +250,9 @@ def _print_results(results: RunResults, as_json: bool) -> None:
 
 def _settings(results: RunResults) -> ReportSettings:
     """The suite's own settings of the report."""
-    from archbench.report.settings import noted_settings
+    from archbench.report.settings import recorded_settings
 
-    settings, warnings = noted_settings(results.manifest, results.members)
+    settings, warnings = recorded_settings(results.manifest, results.members)
     for warning in warnings:
         note(f"WARNING: {warning}")
     return settings

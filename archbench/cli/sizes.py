@@ -170,7 +170,7 @@ def _document(decoding: Decoding, contexts: list[int], left_out: dict[str, str])
 def _draw(decoding: Decoding, contexts: list[int], titles: dict[str, str], path: Path) -> None:
     from archbench.efficiency.charts import decoding_figure
     from archbench.report.style import rendered
-    from archbench.results.files import write_atomic
+    from archbench.results.writing import write_atomic
 
     kind = _format(path)
     content = rendered(decoding_figure(decoding, contexts, titles), [kind])[kind]

@@ -17,8 +17,8 @@ from archbench.report.style import rendered, using
 from archbench.report.table import Sheet
 from archbench.report.words.captions import margins_note
 from archbench.report.words.sharing import sharing_lines, sharing_warnings
-from archbench.results.files import write_atomic
 from archbench.results.frames import RunResults
+from archbench.results.writing import write_atomic
 
 _ROOM = 2000
 

@@ -30,7 +30,9 @@ class ReportSettings(BaseModel):
     published: dict[str, str] = Field(default_factory=dict)
 
 
-def noted_settings(manifest: Mapping[str, Any], members: Sequence[str]) -> tuple[ReportSettings, list[str]]:
+def recorded_settings(
+    manifest: Mapping[str, Any], members: Sequence[str]
+) -> tuple[ReportSettings, list[str]]:
     """The report's settings that a run's manifest records, and what is wrong with them.
 
     Args:
@@ -40,16 +42,16 @@ def noted_settings(manifest: Mapping[str, Any], members: Sequence[str]) -> tuple
     Returns:
         The settings, those that cannot be used left at their defaults, and a sentence for each of these.
     """
-    noted = manifest.get("suite", {}).get("report", {})
+    recorded = manifest.get("suite", {}).get("report", {})
     wrong: dict[str, str] = {}
-    if not isinstance(noted, Mapping):
-        noted, wrong["report"] = {}, "is no mapping of keys to values"
+    if not isinstance(recorded, Mapping):
+        recorded, wrong["report"] = {}, "is no mapping of keys to values"
     try:
-        settings = ReportSettings.model_validate(noted)
+        settings = ReportSettings.model_validate(recorded)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         wrong |= {str(detail["loc"][0]): detail["msg"] for detail in details}
-        settings = ReportSettings.model_validate({k: v for k, v in noted.items() if str(k) not in wrong})
+        settings = ReportSettings.model_validate({k: v for k, v in recorded.items() if str(k) not in wrong})
     if settings.baseline not in (None, *members):
         wrong["baseline"] = f"is '{settings.baseline}', of which no cell and no member is known"
         settings = settings.model_copy(update={"baseline": None})

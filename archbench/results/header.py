@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from archbench.results.files import plain
 from archbench.results.measures import Measure, Outcome, Scale
 from archbench.results.shapes import misfit
+from archbench.results.writing import plain
 
 SCHEMA_VERSION = 3
 """Version of the manifest, the headers and the item rows; raised when an older archbench cannot read them."""

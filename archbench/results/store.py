@@ -23,7 +23,6 @@ from pydantic import ValidationError
 from archbench.errors import RequestError, RunError
 from archbench.formats.json_file import check_text, read_json
 from archbench.paths import checked as checked_path
-from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import SCHEMA_VERSION, CellHeader, CellId
 from archbench.results.manifest import (
     FORMAT,
@@ -35,6 +34,7 @@ from archbench.results.manifest import (
     read_manifest,
 )
 from archbench.results.rows import from_parquet, to_parquet
+from archbench.results.writing import plain, slug, write_atomic
 
 
 class _NewerError(RunError):

@@ -13,10 +13,10 @@ from typing import Any
 
 from archbench.engine import RequestStore
 from archbench.errors import RequestError, amount
-from archbench.results.files import plain
 from archbench.results.frames import RunResults, load_results
 from archbench.results.manifest import members_from
 from archbench.results.store import Store
+from archbench.results.writing import plain
 from archbench.runner.cells import run_member
 from archbench.runner.manifest import manifest
 from archbench.runner.match import check_match

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from archbench.draw import Draw
-from archbench.results.files import slug
 from archbench.results.header import CellHeader
 from archbench.results.store import Store
+from archbench.results.writing import slug
 from archbench.tasks.phonebook import scoring as phonebook
 from archbench.tasks.phonebook.entry import PhonebookEntry
 from archbench.tasks.phonebook.items import Layout, items_by_entries

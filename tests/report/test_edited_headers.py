@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from archbench import reporting
 from archbench.report.escape import markdown
 from archbench.reporting import all_parts, build_report
-from archbench.results.files import slug
 from archbench.results.frames import load_results
 from archbench.results.shapes import misfit
 from archbench.results.store import Store
+from archbench.results.writing import slug
 from archbench.statistics import paired
 from archbench.tasks.entry import TaskEntry
 from archbench.tasks.kinds import kinds

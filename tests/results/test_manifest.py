@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError, RunError
-from archbench.report.settings import noted_settings
+from archbench.report.settings import recorded_settings
 from archbench.report.words.sharing import sharing_lines, sharing_warnings
 from archbench.results.frames import load_results
 from archbench.results.store import Store
@@ -72,7 +72,7 @@ def test_any_shape_of_any_key_is_read_and_written_again(finished: Path, wrong: d
     assert set(results.scores()["member"]) <= {"a", "b"}
     results.differences()
     repr(results)
-    noted_settings(results.manifest, results.members)
+    recorded_settings(results.manifest, results.members)
     if "cells" not in results.manifest:
         assert {"a", "b"} <= set(results.members)
     for key in wrong:
@@ -212,11 +212,11 @@ def test_what_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
         ({"published": {"gone": "waleffe2024/mamba2-3.5T"}}, "published"),
     ],
 )
-def test_noted_settings_that_cannot_be_used_are_left_out(report: Any, key: str) -> None:
-    found, (warning,) = noted_settings({"suite": {"report": report}}, ["a"])
+def test_recorded_settings_that_cannot_be_used_are_left_out(report: Any, key: str) -> None:
+    found, (warning,) = recorded_settings({"suite": {"report": report}}, ["a"])
     assert f"'{key}' is not used" in warning
     assert (found.baseline, found.confidence, found.published) == (None, 0.95, {})
-    kept, none = noted_settings({"suite": {"report": {"baseline": "a", "confidence": 0.9}}}, ["a"])
+    kept, none = recorded_settings({"suite": {"report": {"baseline": "a", "confidence": 0.9}}}, ["a"])
     assert (kept.baseline, kept.confidence, none) == ("a", 0.9, [])
 
 

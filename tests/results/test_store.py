@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archbench.errors import RequestError, RunError
-from archbench.results.files import plain, slug, write_atomic
 from archbench.results.header import CellId
 from archbench.results.store import Store
+from archbench.results.writing import plain, slug, write_atomic
 from tests.results.synthetic import header, rows
 
 DAMAGES = (

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and file names for any name a user may choose."""
+"""How results are written: files that are whole or absent, plain data, and file names for any name."""
 
 from __future__ import annotations
 
