@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 
 from archbench import paths
 
@@ -109,7 +110,8 @@ def _documented(entry: Any) -> tuple[str, dict[str, str]]:
         re.sub(r"\b(None|True|False)\b", lambda word: plain_value(literal_eval(word[0])), _joined(part))
         for part in parts[1::2]
     ]
-    return _joined(about), dict(zip(parts[::2], meanings, strict=True))
+    inherited = _documented(entry.__base__)[1] if issubclass(entry.__base__, BaseModel) else {}
+    return _joined(about), inherited | dict(zip(parts[::2], meanings, strict=True))
 
 
 def _joined(text: str) -> str:

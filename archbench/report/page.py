@@ -63,9 +63,9 @@ def build_report(results: RunResults, out: Path, settings: ReportSettings, parts
             if (figure := drawn.draw(findings)) is not None:
                 figures[drawn.name] = rendered(figure, settings.figure_formats)
     files: dict[Path, str | bytes] = {}
-    for sheet in sheets.values():
+    for part, sheet in sheets.items():
         for suffix, text in (("md", sheet.to_markdown()), ("tex", sheet.to_latex()), ("csv", sheet.to_csv())):
-            files[out / "tables" / f"{sheet.name}.{suffix}"] = text
+            files[out / "tables" / f"{part.name}.{suffix}"] = text
     for name, images in figures.items():
         files |= {out / "figures" / f"{name}.{suffix}": image for suffix, image in images.items()}
     page = out / "report.md"
@@ -120,7 +120,7 @@ def _page(
         blocks.append(f"{image}{drawn.caption} Files: {links}.")
     blocks.append("## Tables")
     for part, sheet in sheets.items():
-        links = ", ".join(f"[{suffix}](tables/{sheet.name}.{suffix})" for suffix in ("md", "tex", "csv"))
+        links = ", ".join(f"[{suffix}](tables/{part.name}.{suffix})" for suffix in ("md", "tex", "csv"))
         blocks.append(f"### {part.heading or part.name.replace('_', ' ').capitalize()}")
         if part.instead:
             blocks.append(f"{part.instead} Files: {links}.")

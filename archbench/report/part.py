@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -114,10 +115,24 @@ def collect(modules: Iterable[ModuleType]) -> Parts:
     return Parts(tables.ordered(), figures.ordered(), texts.ordered())
 
 
+def _check_name(name: str, module: ModuleType) -> None:
+    """Make sure that a part's name can be that of its files.
+
+    Raises:
+        RunError: It cannot.
+    """
+    if not re.fullmatch(r"[a-z0-9_]{1,60}", name):
+        raise RunError(
+            f"{module.__name__}.PARTS: {name!r} is no name for a part of the report, whose files bear it: "
+            "lower-case letters, digits and underscores were expected, at most 60."
+        )
+
+
 class _Group(dict[str, tuple[_P, str]]):
     """Parts of one sort by name, and the module that each is from."""
 
     def add(self, part: _P, module: ModuleType) -> None:
+        _check_name(part.name, module)
         if part.name in self:
             raise RunError(
                 f"A report cannot have two parts of one name: '{part.name}' is in {self[part.name][1]} and "

@@ -68,18 +68,18 @@ class Kind:
 def kinds() -> dict[str, Kind]:
     """All kinds by name, archbench's own first.
 
-    A kind of another package that cannot be imported is left out with a warning; see `broken_kinds`.
-
-    Raises:
-        RunError: Two kinds have one name.
+    A kind of another package that cannot be used, or has the name of another one, is left out with a warning.
     """
     found: dict[str, Kind] = {}
     for kind in (*_own(), *_others()):
         if kind.name in found:
-            raise RunError(
-                f"There are two kinds of task called '{kind.name}': {found[kind.name].module} of "
-                f"{found[kind.name].source} and {kind.module} of {kind.source}. Uninstall one of them."
+            first = found[kind.name]
+            _log.warning(
+                "The task kind '%s' of %s (%s) is left out: %s brings one of that name (%s). "
+                "Rename one of them.",
+                *(kind.name, kind.source, kind.module, first.source, first.module),
             )
+            continue
         found[kind.name] = kind
         if kind.entry.SHAPE is not None:
             register(kind.name, kind.entry.SHAPE)
@@ -129,26 +129,13 @@ def _others() -> Iterator[Kind]:
         source = point.dist.name if point.dist is not None else point.value
         try:
             kind = kind_of(_loaded(point), source)
-        except Exception as error:
+            if kind is None:
+                raise RunError("it has no subclass of TaskEntry that defines all of its methods")
+        # A package that ends the process while it is imported must not end archbench.
+        except (Exception, SystemExit) as error:
             _log.warning("%s", _why_not(point, error))
             continue
-        if kind is None:
-            raise RunError(
-                f"The entry point '{point.name}' of {source} (group {KINDS_GROUP}) names {point.value}, "
-                "which has no subclass of TaskEntry."
-            )
         yield kind
-
-
-def broken_kinds() -> list[str]:
-    """Why kinds of other packages cannot be used, one sentence for each."""
-    found = []
-    for point in entry_points(group=KINDS_GROUP):
-        try:
-            _loaded(point)
-        except Exception as error:
-            found.append(_why_not(point, error))
-    return found
 
 
 def _loaded(point: EntryPoint) -> ModuleType:
@@ -158,10 +145,10 @@ def _loaded(point: EntryPoint) -> ModuleType:
     return module
 
 
-def _why_not(point: EntryPoint, error: Exception) -> str:
+def _why_not(point: EntryPoint, error: BaseException, what: str = "task kind") -> str:
     source = point.dist.name if point.dist is not None else point.value
     return (
-        f"The task kind '{point.name}' of {source} is left out, since {point.value} cannot be imported "
+        f"The {what} '{point.name}' of {source} is left out, since {point.value} cannot be used "
         f"({type(error).__name__}: {error})."
     )
 
@@ -169,7 +156,21 @@ def _why_not(point: EntryPoint, error: Exception) -> str:
 def report_modules() -> Iterator[ModuleType]:
     """Modules of all kinds, and of other packages, that bring parts of the report; imports matplotlib."""
     for kind in kinds().values():
-        if (module := kind.report_module()) is not None:
+        try:
+            module = kind.report_module()
+        except (Exception, SystemExit) as error:
+            if kind.source == "archbench":
+                raise
+            _log.warning(
+                "The report has no part of the task kind '%s' of %s, since its module cannot be imported "
+                "(%s: %s).",
+                *(kind.name, kind.source, type(error).__name__, error),
+            )
+            continue
+        if module is not None:
             yield module
     for point in entry_points(group=REPORT_GROUP):
-        yield _loaded(point)
+        try:
+            yield _loaded(point)
+        except (Exception, SystemExit) as error:
+            _log.warning("%s", _why_not(point, error, what="part of the report"))

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from tests.contract.package import DISTRIBUTION, archbench, lay_out, written
+from archbench.errors import RunError
+from archbench.report.part import TablePart, collect
+from tests.contract.package import DISTRIBUTION, ROOT, archbench, lay_out, written
 from tests.runner.tiny import LLAMA, MAMBA, save_shelf
 
 
@@ -114,3 +117,34 @@ def test_a_task_in_lm_evals_format_is_run(package: Path, tmp_path: Path) -> None
         (tmp_path / "results/own/cells/attention/shapes.shapes.json").read_text(encoding="utf-8")
     )
     assert (header["status"], header["items"], header["metric"]) == ("complete", 2, "acc")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("import sys\nsys.exit(3)\n", "SystemExit"),
+        ("X = 1\n", "it has no subclass of TaskEntry"),
+        ((ROOT / "archbench/tasks/mmlu/entry.py").read_text(encoding="utf-8"), "brings one of that name"),
+    ],
+)
+def test_a_bad_package_ends_nothing(tmp_path: Path, content: str, why: str) -> None:
+    files = {
+        "odd_one.py": content,
+        "odd_one-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: odd_one\nVersion: 1.0\n",
+        "odd_one-1.0.dist-info/entry_points.txt": "[archbench.kinds]\nodd_one = odd_one\n",
+    }
+    lay_out(tmp_path / "package", files)
+    listed = archbench(tmp_path / "package", tmp_path, "list", "tasks")
+    assert listed.returncode == 0, listed.stderr
+    assert "mmlu" in listed.stdout
+    assert why in listed.stderr
+
+
+def test_parts_whose_names_are_no_file_names_are_refused() -> None:
+    module = ModuleType("outside")
+    module.PARTS = (TablePart("../../evil", lambda findings: None),)  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match=r"outside\.PARTS: '\.\./\.\./evil' is no name for a part"):
+        collect([module])
+    module.PARTS = (TablePart("one", lambda findings: None),) * 2  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match="two parts of one name: 'one'"):
+        collect([module])

@@ -79,7 +79,7 @@ def test_a_name_that_lm_eval_has_too_is_refused(tasks: Path) -> None:
         encoding="utf-8",
     )
     with pytest.raises(
-        RequestError, match="has a task called 'piqa', which lm-eval or another folder has too"
+        RequestError, match="has a task, group or tag called 'piqa', which lm-eval or another folder has too"
     ):
         entry(tasks, "piqa").check()
 
@@ -101,3 +101,16 @@ def test_the_digest_is_of_everything_in_the_folder(tasks: Path) -> None:
     assert entry(tasks).digest() == before
     (tasks / "helper.py").write_text("X = 1\n", encoding="utf-8")
     assert entry(tasks).digest() != before
+
+
+def test_a_tag_does_not_take_the_name_of_a_task(tasks: Path) -> None:
+    text = (tasks / "shapes.yaml").read_text(encoding="utf-8")
+    (tasks / "shapes.yaml").write_text(f"{text}tag: piqa\n", encoding="utf-8")
+    with pytest.raises(RequestError, match="has a task, group or tag called 'piqa'"):
+        entry(tasks, "piqa").check()
+
+
+def test_one_name_in_two_files_is_refused(tasks: Path) -> None:
+    (tasks / "again.yaml").write_text((tasks / "shapes.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"shapes\.yaml and .*again\.yaml both name 'shapes'"):
+        entry(tasks).check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from archbench.errors import RequestError
@@ -26,12 +27,31 @@ def check_included(folder: str) -> None:
             f"include_path: {folder} holds no *.yaml. A folder of tasks in lm-eval's format was expected, "
             "one YAML file a task."
         )
+    _check_names(here)
     size = sum(file.stat().st_size for file in _files(here))
     if size > _MOST_BYTES:
         raise RequestError(
             f"include_path: {folder} holds {size / 2**30:.1f} GiB. Everything in it is part of a cell's key, "
             f"so at most {_MOST_BYTES / 2**30:.0f} GiB can be there: name the folder of the YAMLs alone."
         )
+
+
+def _check_names(here: Path) -> None:
+    """Refuse two YAMLs that give one name: lm-eval would take the first.
+
+    Raises:
+        RequestError: There are two.
+    """
+    seen: dict[str, Path] = {}
+    for file in sorted(here.rglob("*.yaml")):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for name in re.findall(r"^(?:task|group):[ \t]*['\"]?([^\s'\"#\[]+)", text, flags=re.MULTILINE):
+            if name in seen and seen[name] != file:
+                raise RequestError(
+                    f"include_path: {file} and {seen[name]} both name '{name}', so that it is not clear "
+                    "which is meant. Rename one of them."
+                )
+            seen[name] = file
 
 
 def included_digest(folder: str) -> str:

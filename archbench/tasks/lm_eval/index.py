@@ -29,14 +29,16 @@ def task_manager(include: tuple[str, ...] = ()) -> Any:
     known, found = dict(task_manager().task_index), TaskManager(include_path=list(include))
     for folder in include:
         own = TaskManager(include_path=folder, include_defaults=False).task_index
-        # Tags are labels, which tasks of any folder may share.
-        names = {name for name, entry in own.items() if entry.kind.name != "TAG"}
-        if twice := sorted(names & known.keys()):
+        # Tags are labels: tasks of any folder may share them, but none may be called like a task or group.
+        tags = {name for name, entry in known.items() if entry is not None and entry.kind.name == "TAG"}
+        own_tags = {name for name, entry in own.items() if entry.kind.name == "TAG"}
+        names = own.keys() - own_tags
+        if twice := sorted((names & known.keys()) | (own_tags & (known.keys() - tags))):
             raise RequestError(
-                f"include_path: {folder} has a task called '{twice[0]}', which lm-eval or another folder has "
-                "too, so that the name is ambiguous. Rename it in its YAML."
+                f"include_path: {folder} has a task, group or tag called '{twice[0]}', which "
+                "lm-eval or another folder has too, so that the name is ambiguous. Rename it in its YAML."
             )
-        known |= dict.fromkeys(names)
+        known |= own
     return found
 
 
