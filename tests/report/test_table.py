@@ -140,3 +140,7 @@ def test_latex_leaves_nothing_special_bare(text: str) -> None:
 )
 def test_latex_of_examples(text: str, made: str) -> None:
     assert latex(text) == made
+
+
+def test_every_mark_of_tables_has_a_command_in_latex() -> None:
+    assert latex("† ‡ § ¶") == r"\textdagger{} \textdaggerdbl{} \S{} \P{}"
