@@ -122,7 +122,8 @@ def test_latex_leaves_nothing_special_bare(text: str) -> None:
         "{}-",
     ):
         stripped = stripped.replace(known, "")
-    for known in ("$-$", r"$\times$", r"$\geq$", r"$\Delta$", r"\textperiodcentered{}", r"\textdagger{}"):
+    marks = (r"\textdagger{}", r"\textdaggerdbl{}", r"\S{}", r"\P{}")
+    for known in ("$-$", r"$\times$", r"$\geq$", r"$\Delta$", r"\textperiodcentered{}", *marks):
         stripped = stripped.replace(known, "")
     assert not set("\\{}$&%#_^<>|[]*\n") & set(stripped)
 
