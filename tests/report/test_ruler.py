@@ -190,7 +190,7 @@ def test_cells_of_few_items_tell_how_many(tmp_path: Path, monkeypatch: pytest.Mo
     figure = depths(Findings(make(tmp_path, ["niah_single_1"]), ReportSettings()))
     assert figure is not None
     assert {text.get_text() for text in figure.axes[1].texts} == {"100 (1)", "100 (2)", "0 (1)", "0 (2)"}
-    assert "n = 1 to 2 items a cell; fewer than 5 are told in brackets" in {
+    assert "n = 1 to 2 items a cell; fewer than 5 are shown in brackets" in {
         text.get_text() for text in figure.texts
     }
 
