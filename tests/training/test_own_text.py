@@ -89,7 +89,9 @@ def test_a_folder_of_text_trains_matched_members_that_a_suite_runs_on(trained: P
     suite = {
         "name": "s",
         "families": ["own"],
-        "tasks": {"perplexity": {"kind": "perplexity", "data": "own", "lengths": [32], "target": 16, "limit": 3}},
+        "tasks": {
+            "perplexity": {"kind": "perplexity", "data": "own", "lengths": [32], "target": 16, "limit": 3}
+        },
     }
     results = archbench.run(suite, tmp_path / "run", families=[trained], quiet=True)
     assert set(results.scores()["member"]) == {"llama", "mamba"}
