@@ -61,7 +61,7 @@ class Opening:
         return Opening(self.folder, f"{self.where}.{key}", self.shards)
 
 
-class CorpusSettings(BaseModel):
+class CorpusSettings(BaseModel, ABC):
     """The `recipe.corpus` block of one kind. A subclass has `kind: Literal[...]`, its name in family files.
 
     Attributes:
@@ -72,13 +72,13 @@ class CorpusSettings(BaseModel):
 
     digest: str | None = None
 
+    @abstractmethod
     def open(self, opening: Opening) -> Corpus:
         """Read what the settings name, and check it; nothing is written.
 
         Raises:
             RequestError: There is no such text, or it cannot be used.
         """
-        raise NotImplementedError
 
     @property
     def alone(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -61,12 +62,13 @@ class RecurrentConfig(PretrainedConfig):  # type: ignore[misc]
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
 
-class Mixer(nn.Module):
+class Mixer(nn.Module, ABC):
     """What passes information from token to token.
 
     Subclasses declare their part (`archbench.models.protocol.DeclaresPart`).
     """
 
+    @abstractmethod
     def forward(
         self, hidden: torch.Tensor, states: States, starts: torch.Tensor | None
     ) -> tuple[torch.Tensor, States]:
@@ -80,7 +82,6 @@ class Mixer(nn.Module):
         Returns:
             The output, of `hidden`'s shape, and the states after the segment.
         """
-        raise NotImplementedError
 
 
 class _FeedForward(nn.Module):
