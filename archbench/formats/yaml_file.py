@@ -159,8 +159,8 @@ def parse_yaml(text: str, *, source: str, file: Path | None = None) -> Document:
         at_end = "<stream end>" in (error.problem or "")
         mark = (error.context_mark if at_end else error.problem_mark) or error.problem_mark
         at = Origin(source, mark.line + 1 if mark else None)
-        told = ", ".join(part for part in (error.context, error.problem) if part)
-        raise RequestError(f"{at}: this is not valid YAML: {told}.") from None
+        problems = ", ".join(part for part in (error.context, error.problem) if part)
+        raise RequestError(f"{at}: this is not valid YAML: {problems}.") from None
     except (yaml.YAMLError, ValueError, KeyError) as error:
         raise RequestError(f"{source}: this is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(document.value, dict):

@@ -1,7 +1,7 @@
 """What a model, a tokenizer and data are, as digests: one formula, used by everyone who compares them.
 
 An identity is the digest of named contents: a list of names with the SHA-256 of what each names, in canonical
-JSON (`digests`). What the names are depends on what is at hand:
+JSON (`digests`). What the names are depends on what is available:
 
 - files of a folder, byte by byte, before anything is loaded (`folders`): members of a plan, data of a task;
 - tensors of safetensors files, whatever their headers say and however they are cut into files (`tensors`):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Config fields that say where a model came from or what a forward pass returns beside its logits, not
+# Config fields that say where a model came from or what a forward pass returns next to its logits, not
 # what it computes. Dtypes are hashed with the weights; names with a leading underscore are dropped too.
 _CONFIG_NOISE = frozenset(
     {
