@@ -44,6 +44,7 @@ def mmlu_formats(findings: Findings) -> Figure | None:
                 markersize=5,
                 elinewidth=1.2,
                 capsize=2,
+                clip_on=False,  # a marker at 0 or 100 % is drawn whole
                 label=drawn(member, 36, 2),
             )
             extremes += [
